@@ -1,0 +1,3 @@
+"""OpenTelemetry for headless coding agents."""
+
+__version__ = "0.1.0"

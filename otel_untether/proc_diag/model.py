@@ -1,0 +1,129 @@
+"""What one look at a process tree says.
+
+Every value may be None, which means *unknown* (no permission, vanished, not supported here)
+and never zero: unknown must not count as idle, and never supports a kill. Times in seconds,
+sizes in bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+# Linux's one-letter process states (proc(5)): R running, S sleeping, D disk sleep, Z zombie,
+# T stopped, t tracing stop, X dead, I idle kernel thread.
+ProcessState: TypeAlias = Literal["R", "S", "D", "Z", "T", "t", "X", "I"]
+TcpState: TypeAlias = Literal[
+    "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT",
+    "CLOSE", "CLOSE_WAIT", "LAST_ACK", "LISTEN", "CLOSING", "NEW_SYN_RECV",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A process that cannot be mistaken for another: pids are recycled, start times are not.
+
+    `start_time` is in clock ticks since boot on Linux (field 22 of /proc/pid/stat), seconds
+    since the epoch elsewhere; compare it only for equality.
+    """
+
+    pid: int
+    start_time: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessDiag:
+    """One process of the tree."""
+
+    identity: Identity
+    ppid: int | None = None
+    pgid: int | None = None
+    sid: int | None = None
+    name: str | None = None
+    state: ProcessState | None = None
+    cpu_user: float | None = None
+    cpu_system: float | None = None
+    rss: int | None = None
+    threads: int | None = None
+    fds: int | None = None
+    wchan: str | None = None
+    voluntary_switches: int | None = None
+    involuntary_switches: int | None = None
+    io_read: int | None = None
+    io_written: int | None = None
+    detached: bool = False  # left the leader's process group and session, or was reparented
+
+
+@dataclass(frozen=True, slots=True)
+class SocketDiag:
+    """One TCP socket that a process of the tree holds; ages in seconds, queues in bytes."""
+
+    inode: int
+    state: TcpState
+    remote_port: int
+    send_queue: int | None = None
+    receive_queue: int | None = None
+    receive_age: float | None = None
+    send_age: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HostDiag:
+    """The machine. Pressures are PSI averages over 10 s, in per cent."""
+
+    memory_available: int | None = None
+    load1: float | None = None
+    pressure_cpu_some: float | None = None
+    pressure_memory_some: float | None = None
+    pressure_memory_full: float | None = None
+    pressure_io_some: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CgroupDiag:
+    """The cgroup (v2) of the leader; `memory_max` None also where there is no limit."""
+
+    path: str | None = None
+    memory_current: int | None = None
+    memory_max: int | None = None
+    oom_kills: int | None = None
+    throttled: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProcDiag:
+    """A process tree at one moment.
+
+    `at` is `time.monotonic()`. `alive` is the leader's: True, False, or None when that cannot
+    be told; a zombie leader is not alive. Sums are None when the value is unknown for any
+    living member. `cpu_rate` is in cores, over the time since the previous sample, and None in
+    the first one. `sockets` is None when the tree's own sockets could not be told.
+    """
+
+    at: float
+    alive: bool | None
+    leader: ProcessDiag | None = None
+    processes: tuple[ProcessDiag, ...] = ()
+    sockets: tuple[SocketDiag, ...] | None = None
+    cpu_time: float | None = None
+    cpu_rate: float | None = None
+    leader_cpu_rate: float | None = None
+    rss: int | None = None
+    threads: int | None = None
+    fds: int | None = None
+    io_read: int | None = None
+    io_written: int | None = None
+    host: HostDiag = field(default_factory=HostDiag)
+    cgroup: CgroupDiag = field(default_factory=CgroupDiag)
+    problems: tuple[str, ...] = ()
+
+    @property
+    def zombies(self) -> int:
+        """Members that have ended and were not waited for."""
+        return sum(process.state == "Z" for process in self.processes)
+
+    @property
+    def children(self) -> tuple[ProcessDiag, ...]:
+        """Living members other than the leader."""
+        leader = self.leader.identity if self.leader else None
+        return tuple(p for p in self.processes if p.identity != leader and p.state not in ("Z", "X"))

@@ -1,0 +1,229 @@
+"""Every span, attribute, event and metric name this package emits, in one place.
+
+OpenTelemetry's own names come first; the GenAI conventions are in Development and still
+move (https://github.com/open-telemetry/semantic-conventions-genai), so nothing outside this
+module spells a name. Ours are ``untether.*``. ``docs/telemetry.md`` is generated from the
+registries below, and a test compares them with what recorded sessions make us emit.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple
+
+SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.37.0"
+SCOPE: Final = "otel_untether"
+
+AttributeType = Literal["string", "int", "double", "boolean", "string[]"]
+Instrument = Literal[
+    "counter",
+    "updowncounter",
+    "histogram",
+    "observable_gauge",
+    "observable_counter",
+    "observable_updowncounter",
+]
+
+
+class Attribute(NamedTuple):
+    """One attribute: its value's type and what it says."""
+
+    name: str
+    type: AttributeType
+    brief: str
+
+
+class Metric(NamedTuple):
+    """One instrument; `unit` is UCUM, `boundaries` are explicit bucket bounds in that unit."""
+
+    name: str
+    instrument: Instrument
+    unit: str
+    brief: str
+    attributes: tuple[str, ...] = ()
+    boundaries: tuple[float, ...] = ()
+
+
+ATTRIBUTES: Final[dict[str, Attribute]] = {}
+EVENTS: Final[dict[str, str]] = {}
+SPANS: Final[dict[str, str]] = {}
+METRICS: Final[dict[str, Metric]] = {}
+
+
+def _attribute(name: str, type_: AttributeType, brief: str) -> str:
+    ATTRIBUTES[name] = Attribute(name, type_, brief)
+    return name
+
+
+def _event(name: str, brief: str) -> str:
+    EVENTS[name] = brief
+    return name
+
+
+def _span(name: str, brief: str) -> str:
+    SPANS[name] = brief
+    return name
+
+
+def _metric(
+    name: str,
+    instrument: Instrument,
+    unit: str,
+    brief: str,
+    attributes: tuple[str, ...] = (),
+    boundaries: tuple[float, ...] = (),
+) -> Metric:
+    METRICS[name] = metric = Metric(name, instrument, unit, brief, attributes, boundaries)
+    return metric
+
+
+# Spans. A name in braces is filled in; the operation before it is also `gen_ai.operation.name`.
+SPAN_INVOKE_AGENT: Final = _span(
+    "invoke_agent", "A session (root, spawn to exit) or, below a tool, a subagent."
+)
+SPAN_TURN: Final = _span("turn", "One prompt, where one process serves several.")
+SPAN_CHAT: Final = _span("chat", "The model's turn to speak, until its message is complete.")
+SPAN_EXECUTE_TOOL: Final = _span("execute_tool", "A tool call, until its result.")
+SPAN_WAIT: Final = _span("untether.wait", "The agent asked somebody and waited for the answer.")
+SPAN_STALL: Final = _span("untether.stall", "Silence: last sign of life until this warning.")
+SPAN_STARTED: Final = _span(
+    "untether.session.started", "A marker exported at once, so that a running session is visible."
+)
+
+# GenAI conventions.
+OPERATION_NAME: Final = _attribute(
+    "gen_ai.operation.name", "string", "invoke_agent, chat or execute_tool."
+)
+AGENT_NAME: Final = _attribute("gen_ai.agent.name", "string", "The engine, or the subagent's type.")
+AGENT_ID: Final = _attribute("gen_ai.agent.id", "string", "The engine's own id of a subagent.")
+CONVERSATION_ID: Final = _attribute(
+    "gen_ai.conversation.id", "string", "The engine's own session id; never invented."
+)
+PROVIDER_NAME: Final = _attribute("gen_ai.provider.name", "string", "Who serves the model.")
+REQUEST_MODEL: Final = _attribute("gen_ai.request.model", "string", "The model asked for.")
+RESPONSE_MODEL: Final = _attribute("gen_ai.response.model", "string", "The model that answered.")
+RESPONSE_ID: Final = _attribute("gen_ai.response.id", "string", "The model message's id.")
+FINISH_REASONS: Final = _attribute(
+    "gen_ai.response.finish_reasons", "string[]", "Why the model stopped."
+)
+INPUT_TOKENS: Final = _attribute(
+    "gen_ai.usage.input_tokens", "int", "Tokens read, cached ones included."
+)
+OUTPUT_TOKENS: Final = _attribute("gen_ai.usage.output_tokens", "int", "Tokens written.")
+CACHE_READ_TOKENS: Final = _attribute(
+    "gen_ai.usage.cache_read.input_tokens", "int", "Of the input, tokens read from a cache."
+)
+CACHE_WRITE_TOKENS: Final = _attribute(
+    "gen_ai.usage.cache_write.input_tokens", "int", "Of the input, tokens written to a cache."
+)
+REASONING_TOKENS: Final = _attribute(
+    "gen_ai.usage.reasoning.output_tokens", "int", "Of the output, tokens of reasoning."
+)
+TOOL_NAME: Final = _attribute("gen_ai.tool.name", "string", "The tool as the engine calls it.")
+TOOL_CALL_ID: Final = _attribute("gen_ai.tool.call.id", "string", "The engine's id of the call.")
+TOOL_TYPE: Final = _attribute("gen_ai.tool.type", "string", "function, extension or datastore.")
+TOOL_ARGUMENTS: Final = _attribute(
+    "gen_ai.tool.call.arguments", "string", "JSON, truncated and redacted; only on opt-in."
+)
+TOOL_RESULT: Final = _attribute(
+    "gen_ai.tool.call.result", "string", "Text or JSON, truncated and redacted; only on opt-in."
+)
+
+# Core conventions.
+ERROR_TYPE: Final = _attribute("error.type", "string", "Low-cardinality kind of failure.")
+PROCESS_PID: Final = _attribute("process.pid", "int", "The agent process.")
+PROCESS_EXECUTABLE: Final = _attribute(
+    "process.executable.name", "string", "Its executable's base name."
+)
+PROCESS_EXIT_CODE: Final = _attribute(
+    "process.exit.code", "int", "Exit code of the agent, or of a tool's command where known."
+)
+
+# Ours: the session.
+RUN_ID: Final = _attribute("untether.run.id", "string", "One id per watched process.")
+ENGINE: Final = _attribute("untether.engine", "string", "claude, codex, … or unknown.")
+ENGINE_VERSION: Final = _attribute(
+    "untether.engine.version", "string", "As the engine reports it."
+)
+OUTCOME: Final = _attribute(
+    "untether.session.outcome",
+    "string",
+    "completed, failed, interrupted, terminated, killed, orphaned or unknown.",
+)
+STALLED: Final = _attribute("untether.session.stalled", "boolean", "Whether it ever stalled.")
+STALL_COUNT: Final = _attribute("untether.session.stall_count", "int", "Stall warnings given.")
+TURNS: Final = _attribute("untether.session.turns", "int", "Turns the engine reported.")
+TOOLS: Final = _attribute("untether.session.tools", "int", "Tool calls seen.")
+TOOL_ERRORS: Final = _attribute("untether.session.tool_errors", "int", "Of them, failed.")
+COST_USD: Final = _attribute("untether.session.cost_usd", "double", "Cost in US dollars.")
+DURATION: Final = _attribute("untether.session.duration_s", "double", "Spawn to exit, seconds.")
+RESUMED: Final = _attribute(
+    "untether.session.resumed", "boolean", "Whether it continues an earlier session."
+)
+TAINTED: Final = _attribute(
+    "untether.session.tainted", "boolean", "Whether the session it continues stalled or was killed."
+)
+LINES: Final = _attribute("untether.session.lines", "int", "Lines of output seen.")
+STRAY_LINES: Final = _attribute(
+    "untether.session.stray_lines", "int", "Of them, not understood (still signs of life)."
+)
+REASON: Final = _attribute(
+    "untether.end.reason", "string", "Why a span ended whose own end was not seen."
+)
+LATE_PARENT: Final = _attribute(
+    "untether.parent.missing", "string", "The parent id the engine named, which was not open."
+)
+TASK_KIND: Final = _attribute("untether.task.kind", "string", "agent, shell or the engine's word.")
+BACKGROUND: Final = _attribute(
+    "untether.tool.background", "boolean", "The call returned before its work ended."
+)
+DENIED: Final = _attribute("untether.tool.denied", "boolean", "The call was refused permission.")
+DEPTH: Final = _attribute("untether.subagent.depth", "int", "1 for a subagent of the main agent.")
+SUBAGENT_TOKENS: Final = _attribute(
+    "untether.subagent.tokens", "int", "Tokens the engine says the subagent used."
+)
+SUBAGENT_TOOLS: Final = _attribute(
+    "untether.subagent.tool_uses", "int", "Tool calls the engine says the subagent made."
+)
+MCP_SERVER: Final = _attribute("untether.mcp.server", "string", "The MCP server behind a tool.")
+WAIT_KIND: Final = _attribute(
+    "untether.wait.kind",
+    "string",
+    "approval, question, rate_limit, retry, compaction, scheduled, hook.",
+)
+WAIT_ANSWER: Final = _attribute("untether.wait.answer", "string", "allow, deny, cancelled, …")
+CONTENT_TRUNCATED: Final = _attribute(
+    "untether.content.truncated", "boolean", "Captured content was cut."
+)
+RETRY_ATTEMPT: Final = _attribute("untether.retry.attempt", "int", "Which attempt this is.")
+RETRY_MAX: Final = _attribute("untether.retry.max_attempts", "int", "How many there may be.")
+RETRY_DELAY: Final = _attribute("untether.retry.delay_s", "double", "Back-off, seconds.")
+HTTP_STATUS: Final = _attribute(
+    "http.response.status_code", "int", "What the model's endpoint answered."
+)
+RATE_LIMIT_STATUS: Final = _attribute(
+    "untether.rate_limit.status", "string", "allowed, allowed_warning or rejected."
+)
+RATE_LIMIT_RESETS_AT: Final = _attribute(
+    "untether.rate_limit.resets_at", "int", "Seconds since the epoch."
+)
+COMPACTION_TRIGGER: Final = _attribute(
+    "untether.compaction.trigger", "string", "auto, manual or the engine's word."
+)
+COMPACTION_TOKENS_BEFORE: Final = _attribute(
+    "untether.compaction.tokens_before", "int", "Context size before."
+)
+COMPACTION_TOKENS_AFTER: Final = _attribute(
+    "untether.compaction.tokens_after", "int", "Context size after."
+)
+
+# Ours: events (each a span event and a log record).
+EVENT_SUMMARY: Final = _event("untether.session.summary", "How the session went, at its end.")
+EVENT_RETRY: Final = _event("untether.agent.retry", "The agent backs off and asks again.")
+EVENT_COMPACTED: Final = _event("untether.agent.compacted", "The agent compacted its context.")
+EVENT_RATE_LIMITED: Final = _event("untether.agent.rate_limited", "The agent hit a rate limit.")
+
+# Metrics. Seconds up to four hours: a coding session outlives the usual buckets.
+SECONDS: Final = (
+    0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0,
+    300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0, 14400.0,
+)  # fmt: skip
