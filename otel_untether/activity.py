@@ -7,9 +7,12 @@ metrics are made of nothing but changes, so that what belongs under what is deci
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from .events import Usage  # noqa: TC001  dataclass fields
+if TYPE_CHECKING:
+    from .events import Usage, WaitKind
+
+ABANDONED: Final = "abandoned"
 
 ActivityKind: TypeAlias = Literal["session", "turn", "chat", "tool", "agent", "wait"]
 AttributeValue: TypeAlias = str | bool | int | float | tuple[str, ...]
@@ -21,7 +24,7 @@ class Activity:
 
     `key` is the engine's id (of the call, the task, the message). `error` is low-cardinality;
     `reason` says why an activity ended whose own end was never seen. `children` holds the open
-    ones only.
+    ones only. `timeout` is the limit a tool call itself carries, in seconds.
     """
 
     kind: ActivityKind
@@ -34,15 +37,41 @@ class Activity:
     reason: str | None = None
     exit_code: int | None = None
     usage: Usage | None = None
+    finish_reason: str | None = None
     detached: bool = False
-    attributes: dict[str, AttributeValue] = field(default_factory=dict)
-    children: list[Activity] = field(default_factory=list)
-    # What only an opted-in exporter may look at, raw.
-    arguments: bytes | None = None
-    result: bytes | None = None
     last_sign: int = 0
     timeout: float | None = None
     mcp_server: str | None = None
+    attributes: dict[str, AttributeValue] = field(default_factory=dict)
+    children: list[Activity] = field(default_factory=list)
+    arguments: bytes | None = None  # raw; leaves the process only on opt-in
+    result: bytes | None = None
+
+    def owner_forget(self) -> None:
+        """Take this activity, which has ended, off its parent's list of open ones."""
+        if self.parent is not None and self in self.parent.children:
+            self.parent.children.remove(self)
+
+    def within(self, ancestor: Activity) -> bool:
+        """Whether this is `ancestor` or lies somewhere below it."""
+        node: Activity | None = self
+        while node is not None:
+            if node is ancestor:
+                return True
+            node = node.parent
+        return False
+
+
+@dataclass(slots=True)
+class Wait:
+    """An expected wait; `since` and `until` in ns since the epoch, `until` None if unknown."""
+
+    key: str
+    kind: WaitKind
+    since: int
+    until: int | None = None
+    tool_id: str | None = None
+    detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +98,25 @@ class Noted:
 
 
 Change: TypeAlias = Opened | Closed | Noted
+
+
+def close(activity: Activity, at: int, *, error: str | None = None) -> list[Change]:
+    """End an activity and all that is open below it, deepest first; parents enclose children.
+
+    What is still open below was not seen to end, and says so: it takes the closer's reason and
+    error, or is "abandoned". A message that was being spoken is the exception: it ended with
+    its last line.
+    """
+    changes: list[Change] = []
+    for child in tuple(activity.children):
+        if child.kind == "chat" and child.last_sign:
+            changes += close(child, child.last_sign)
+            continue
+        child.reason = child.reason or activity.reason or "parent_ended"
+        changes += close(child, at, error=child.error or error or activity.error or ABANDONED)
+    latest = max((c.activity.end or 0 for c in changes if isinstance(c, Closed)), default=0)
+    activity.end = max(at, activity.start, latest)
+    activity.error = activity.error or error
+    activity.owner_forget()
+    changes.append(Closed(activity))
+    return changes

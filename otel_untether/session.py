@@ -1,13 +1,24 @@
-"""The state of a session: a fold over events. (Under construction; the fields are the contract.)"""
+"""The state of a session: a fold over events, pure and engine-neutral.
+
+`SessionState` is plain data; `otel_untether.fold` holds what each event does to it. Neither
+reads a clock: every time comes with an event, in ns since the epoch.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from .activity import Activity, Change
-from .events import Event, McpServer, Usage, WaitKind
+from . import events as ev
+from .activity import Activity, Change, Opened, Wait, close
+from .fold import HANDLERS
+from .lanes import Lane
+
+if TYPE_CHECKING:
+    from .activity import ActivityKind
+
+_REMEMBERED_CALLS = 4096
 
 
 class Recent(NamedTuple):
@@ -19,53 +30,144 @@ class Recent(NamedTuple):
 
 
 @dataclass(slots=True)
-class Wait:
-    """An expected wait; `since` and `until` in ns since the epoch, `until` None if unknown."""
-
-    key: str
-    kind: WaitKind
-    since: int
-    until: int | None = None
-    tool_id: str | None = None
-    detail: str | None = None
-
-
-@dataclass(slots=True)
 class SessionState:
-    """Everything known about one session. All times ns since the epoch, on one `Clock`."""
+    """Everything known about one session. All times are ns since the epoch, on one clock.
+
+    `open` holds the tool calls whose result has not come, by call id; `background` those that
+    returned while their work goes on; `tasks` the subagents and shell commands at work, by
+    task id (a shell task is its tool's own activity); `waits` what the agent may rightly be
+    waiting for. `last_sign` is the arrival of the last line, whatever it said.
+    """
 
     run_id: str
     started: int
     engine: str = "unknown"
+    multi_prompt: bool = False
     pid: int | None = None
+
     session_id: str | None = None
     model: str | None = None
     version: str | None = None
-    mcp_servers: tuple[McpServer, ...] = ()
-    last_sign: int = 0  # arrival of the last line of stdout, whatever it said; spawn until then
+    mcp_servers: tuple[ev.McpServer, ...] = ()
+
+    last_sign: int = 0
     lines: int = 0
     stray_lines: int = 0
-    oddities: dict[str, int] = field(default_factory=dict)
     events: int = 0
+    oddities: dict[str, int] = field(default_factory=dict)
     recent: deque[Recent] = field(default_factory=lambda: deque(maxlen=50))
     stderr_tail: deque[str] = field(default_factory=lambda: deque(maxlen=100))
-    open: dict[str, Activity] = field(default_factory=dict)  # tools by call id
-    tasks: dict[str, Activity] = field(default_factory=dict)  # open subagents and background shells by task id
+
+    open: dict[str, Activity] = field(default_factory=dict)
+    background: dict[str, Activity] = field(default_factory=dict)
+    tasks: dict[str, Activity] = field(default_factory=dict)
     waits: dict[str, Wait] = field(default_factory=dict)
+
     tools: int = 0
     tool_errors: int = 0
     turns: int = 0
-    usage: Usage = field(default_factory=Usage)
+    retries: int = 0
+    usage: ev.Usage = field(default_factory=ev.Usage)
+    message_usage: ev.Usage = field(default_factory=ev.Usage)
     cost_usd: float | None = None
-    last_result_at: int | None = None  # a turn's result was printed and nothing has begun since
-    last_tool_result_at: int | None = None  # a tool result came and the model has not spoken since
-    model_asked_at: int | None = None  # the main agent's model owes an answer since
+
+    turn_open: bool = False
+    interrupted: bool = False
     last_error: str | None = None
+    last_result_at: int | None = None  # a result was printed and nothing has begun since
+    last_tool_result_at: int | None = None  # a tool ended and the model has not spoken since
+
+    root: Activity = field(init=False)
+    turn: Activity | None = field(default=None, init=False)
+    turns_begun: int = field(default=0, init=False)
+    turn_cost_base: float = field(default=0.0, init=False)
+    calls: dict[str, Activity] = field(default_factory=dict, init=False)
+    lanes: dict[str | None, Lane] = field(default_factory=dict, init=False)
+    wait_activities: dict[str, Activity] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        self.root = Activity("session", self.run_id, self.engine, self.started)
+        self.last_sign = self.last_sign or self.started
+        self.lanes[None] = Lane(self.root)
+        self.lanes[None].ask(self.started)
+
+    @property
+    def main(self) -> Lane:
+        """The main agent's lane."""
+        return self.lanes[None]
+
+    @property
+    def model_asked_at(self) -> int | None:
+        """Since when the main agent's model owes an answer, None while it does not."""
+        return self.main.asked_at
+
+    @property
+    def subagents(self) -> list[Activity]:
+        """The subagents at work."""
+        return [task for task in self.tasks.values() if task.kind == "agent"]
+
+    @property
+    def tokens(self) -> ev.Usage:
+        """The engine's totals, or the sum over its messages where it printed no total."""
+        return self.message_usage if self.usage == ev.Usage() else self.usage
 
     def line(self, at: int) -> None:
         """Count a line of output: a sign of life, whatever it says."""
-        raise NotImplementedError
+        self.lines += 1
+        self.last_sign = max(self.last_sign, at)
 
-    def apply(self, event: Event) -> list[Change]:
-        """Fold one event in and return what changed."""
-        raise NotImplementedError
+    def apply(self, event: ev.Event) -> list[Change]:
+        """Fold one event in and return what changed, in order."""
+        self.events += 1
+        self.recent.append(Recent(event.at, type(event).__name__, self._tool_of(event)))
+        return HANDLERS[type(event)](self, event, self._when(event))
+
+    def finish(self, at: int, reason: str, *, clean: bool) -> list[Change]:
+        """End all that is open, for `reason`; an answer still owed is an error unless `clean`.
+
+        The root is left open: how it ended is for its owner to say (`activity.close`).
+        """
+        changes: list[Change] = []
+        for lane in self.lanes.values():
+            changes += lane.settle()
+            owed = None if clean or lane.owner.end is not None else lane.unanswered(self.model)
+            if owed is not None:
+                changes.append(Opened(owed))
+        for child in tuple(self.root.children):
+            child.reason = child.reason or reason
+            changes += close(child, at, error=child.error or reason)
+        for table in (self.open, self.background, self.tasks, self.wait_activities):
+            table.clear()
+        return changes
+
+    def child(
+        self, parent: Activity, kind: ActivityKind, key: str, at: int, name: str = ""
+    ) -> Activity:
+        """Begin an activity under `parent`, not before it."""
+        child = Activity(kind, key, name or key, max(at, parent.start), parent)
+        child.last_sign = child.start
+        parent.children.append(child)
+        return child
+
+    def remember(self, call: Activity) -> None:
+        """Keep a tool call findable by its id, also after its end; ids may be used again."""
+        self.calls.pop(call.key, None)
+        self.calls[call.key] = call
+        if len(self.calls) > _REMEMBERED_CALLS:
+            del self.calls[next(iter(self.calls))]
+
+    def odd(self, what: str) -> None:
+        """Count something that should not happen and that we survive."""
+        self.oddities[what] = self.oddities.get(what, 0) + 1
+
+    def _when(self, event: ev.Event) -> int:
+        """When it happened: the CLI's word, held between the session's start and the arrival."""
+        happened = event.at if event.happened is None else event.happened
+        return max(min(happened, event.at), self.started)
+
+    def _tool_of(self, event: ev.Event) -> str | None:
+        if isinstance(event, ev.ToolStarted):
+            return event.name
+        key = getattr(event, "tool_id", None) or getattr(event, "id", None)
+        call = self.calls.get(key) if key is not None else None
+        return call.name if call is not None else None

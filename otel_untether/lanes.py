@@ -1,0 +1,105 @@
+"""Whose turn it is: the main agent and each subagent take turns with a model of their own.
+
+A lane is one such conversation. A `chat` activity begins when the model's turn begins (the
+prompt, the last tool result) and ends with the last line of its message; nothing on a CLI's
+stdout says "complete", so it is closed when something shows that the message is over.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from .activity import Activity, Change, Opened, close
+from .events import Usage
+
+if TYPE_CHECKING:
+    from .events import ModelMessage
+
+# Message ids are remembered so that a late line never makes a second span of one message.
+_REMEMBERED_MESSAGES = 256
+
+
+class Lane:
+    """One agent's conversation with its model; `owner` is what its activities belong under."""
+
+    __slots__ = ("_done", "asked_at", "chat", "owner")
+
+    def __init__(self, owner: Activity) -> None:
+        self.owner = owner
+        self.asked_at: int | None = None
+        self.chat: Activity | None = None
+        self._done: deque[str] = deque(maxlen=_REMEMBERED_MESSAGES)
+
+    def ask(self, at: int) -> None:
+        """The model's turn begins, unless it already has."""
+        if self.asked_at is None:
+            self.asked_at = at
+
+    def speak(self, message: ModelMessage, at: int, model: str | None) -> list[Change]:
+        """Take a message, or one more line of it."""
+        key = message.id or ""
+        if key and key in self._done:
+            return []
+        chat = self.chat
+        if chat is not None and chat.key == key:
+            self.asked_at = None
+            _continue(chat, message, at)
+            return []
+        changes = self.settle()
+        opened = self._open(message, at, model)
+        changes.append(Opened(opened))
+        if message.error:
+            opened.error = message.error
+            changes += self.settle()
+        return changes
+
+    def _open(self, message: ModelMessage, at: int, model: str | None) -> Activity:
+        named = model if message.error else message.model or model
+        start = at if self.asked_at is None else min(self.asked_at, at)
+        chat = Activity(
+            "chat", message.id or "", named or "", max(start, self.owner.start), self.owner
+        )
+        self.owner.children.append(chat)
+        self.asked_at = None
+        self.chat = chat
+        _continue(chat, message, at)
+        return chat
+
+    def settle(self) -> list[Change]:
+        """Close the message that was being spoken, at its last line."""
+        chat, self.chat = self.chat, None
+        if chat is None:
+            return []
+        if chat.key:
+            self._done.append(chat.key)
+        return close(chat, chat.last_sign) if chat.end is None else []
+
+    def unanswered(self, model: str | None) -> Activity | None:
+        """Return a chat for the answer that is still owed, or None when none is."""
+        if self.asked_at is None:
+            return None
+        chat = Activity("chat", "", model or "", max(self.asked_at, self.owner.start), self.owner)
+        self.owner.children.append(chat)
+        self.asked_at = None
+        return chat
+
+
+def _continue(chat: Activity, message: ModelMessage, at: int) -> None:
+    chat.last_sign = max(chat.last_sign, at)
+    if message.usage is not None:
+        chat.usage = _newer(chat.usage, message.usage)
+    if message.finish_reason is not None:
+        chat.finish_reason = message.finish_reason
+
+
+def _newer(old: Usage | None, new: Usage) -> Usage:
+    """Later lines of a message repeat its usage or complete it: they replace, never add."""
+    if old is None:
+        return new
+    fields = Usage.__struct_fields__
+    return Usage(*(_first(getattr(new, f), getattr(old, f)) for f in fields))
+
+
+def _first(new: int | None, old: int | None) -> int | None:
+    return old if new is None else new
