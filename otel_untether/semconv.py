@@ -172,12 +172,30 @@ REASON: Final = _attribute(
 LATE_PARENT: Final = _attribute(
     "untether.parent.missing", "string", "The parent id the engine named, which was not open."
 )
+PEAK_RSS: Final = _attribute(
+    "untether.tree.memory.rss.peak", "int", "Most resident memory the process tree had, bytes."
+)
+PEAK_CPU: Final = _attribute(
+    "untether.tree.cpu.utilization.peak", "double", "Most CPU the process tree used, cores."
+)
+PEAK_FDS: Final = _attribute(
+    "untether.tree.fds.peak", "int", "Most descriptors the process tree had open."
+)
+PEAK_PROCESSES: Final = _attribute(
+    "untether.tree.processes.peak", "int", "Most processes the tree had, the agent included."
+)
+PEAK_TCP: Final = _attribute(
+    "untether.tree.tcp.connections.peak", "int", "Most TCP sockets the tree held."
+)
 TASK_KIND: Final = _attribute("untether.task.kind", "string", "agent, shell or the engine's word.")
 BACKGROUND: Final = _attribute(
     "untether.tool.background", "boolean", "The call returned before its work ended."
 )
 DENIED: Final = _attribute("untether.tool.denied", "boolean", "The call was refused permission.")
 DEPTH: Final = _attribute("untether.subagent.depth", "int", "1 for a subagent of the main agent.")
+SUBAGENT_NAME: Final = _attribute(
+    "untether.subagent.name", "string", "On a tool call: the type of subagent it asks for."
+)
 SUBAGENT_TOKENS: Final = _attribute(
     "untether.subagent.tokens", "int", "Tokens the engine says the subagent used."
 )

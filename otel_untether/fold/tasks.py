@@ -106,7 +106,7 @@ def show_agent(state: SessionState, parent: str | None, at: int) -> list[Change]
     if call is None:
         state.odd("unknown_parent")
         return []
-    name = call.attributes.get(semconv.AGENT_NAME)
+    name = call.attributes.get(semconv.SUBAGENT_NAME)
     agent = _open_agent(state, call, parent, parent, str(name) if name else None, at)
     state.tasks[agent.key] = agent
     return [Opened(agent)]

@@ -40,7 +40,7 @@ def _facts(event: ev.ToolStarted) -> dict[str, str]:
     facts = {
         semconv.TOOL_TYPE: event.type,
         semconv.MCP_SERVER: event.mcp_server,
-        semconv.AGENT_NAME: event.subagent,
+        semconv.SUBAGENT_NAME: event.subagent,
     }
     return {name: value for name, value in facts.items() if value is not None}
 

@@ -1,0 +1,65 @@
+"""Bytes in any chunks become lines, split at LF only.
+
+U+2028 and its kin are legal inside JSON strings, and CR is nobody's line end here: splitting
+as `str.splitlines` does would tear lines apart.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Agents print whole files and images in one line; this is about memory, not about taste.
+MAX_LINE: Final = 128 * 1024 * 1024
+
+
+class LineSplitter:
+    """Collects chunks and hands out whole lines, without their LF.
+
+    A line longer than `limit` bytes is not kept: it comes out as None, once, where it ended.
+    """
+
+    __slots__ = ("_limit", "_overflow", "_parts", "_size")
+
+    def __init__(self, limit: int = MAX_LINE) -> None:
+        self._limit = limit
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._overflow = False
+
+    def feed(self, chunk: bytes) -> Iterator[bytes | None]:
+        """Yield the lines that this chunk completes."""
+        start = 0
+        while (end := chunk.find(b"\n", start)) >= 0:
+            yield self._complete(chunk[start:end] if start or end < len(chunk) else chunk)
+            start = end + 1
+        if start < len(chunk):
+            self._keep(chunk[start:] if start else chunk)
+
+    def rest(self) -> Iterator[bytes | None]:
+        """Yield what is left without a final newline, if anything."""
+        if self._size or self._overflow:
+            yield self._complete(b"")
+
+    def resynchronise(self) -> None:
+        """Bytes were lost here: whatever the current line is, it is not whole."""
+        self._parts.clear()
+        self._size = 0
+        self._overflow = True
+
+    def _keep(self, part: bytes) -> None:
+        self._size += len(part)
+        if self._size > self._limit:
+            self._parts.clear()
+            self._overflow = True
+        elif not self._overflow:
+            self._parts.append(part)
+
+    def _complete(self, tail: bytes) -> bytes | None:
+        self._keep(tail)
+        line = None if self._overflow else b"".join(self._parts)
+        self._parts.clear()
+        self._size, self._overflow = 0, False
+        return line

@@ -1,0 +1,272 @@
+"""Activities and findings become spans, span events and log records.
+
+`SessionTracer` needs nothing but the OpenTelemetry API: every start, end and timestamp is
+given, so a live session and a recording of it make the same spans.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from opentelemetry import _logs, trace
+from opentelemetry._logs import SeverityNumber
+from opentelemetry.trace import SpanKind, Status, StatusCode
+
+from . import __version__, semconv
+from .activity import Closed, Opened
+from .capture import Capture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from opentelemetry._logs import LoggerProvider
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span, TracerProvider
+    from opentelemetry.util.types import AttributeValue
+
+    from .activity import Activity, Change
+    from .events import Usage
+    from .outcome import Outcome
+    from .session import SessionState
+
+    Attributes = dict[str, AttributeValue]
+
+_MARKER_LENGTH: Final = 1_000  # ns: a span of no length at all is drawn by no viewer
+
+
+class SessionTracer:
+    """One session's spans, all in one trace.
+
+    `parent` is the ambient context; `provider` who serves the model (`gen_ai.provider.name`).
+    With `chats` off no `chat` spans are made, for CLIs that export their own.
+    """
+
+    def __init__(
+        self,
+        state: SessionState,
+        *,
+        tracer_provider: TracerProvider | None = None,
+        logger_provider: LoggerProvider | None = None,
+        parent: Context | None = None,
+        provider: str | None = None,
+        capture: Capture | None = None,
+        chats: bool = True,
+    ) -> None:
+        self._state = state
+        self._tracer = trace.get_tracer(
+            semconv.SCOPE, __version__, tracer_provider, semconv.SCHEMA_URL
+        )
+        self._logger = _logs.get_logger(
+            semconv.SCOPE, __version__, logger_provider, semconv.SCHEMA_URL
+        )
+        self._parent = parent
+        self._capture = capture or Capture()
+        self._chats = chats
+        self._spans: dict[Activity, Span] = {}
+        self.provider = provider
+        self.root: Span = trace.INVALID_SPAN
+
+    def start(self, identity: Mapping[str, AttributeValue]) -> None:
+        """Begin the root span and mark it: a span is only exported at its end, a marker at once."""
+        state = self._state
+        attributes: Attributes = {
+            semconv.OPERATION_NAME: semconv.SPAN_INVOKE_AGENT,
+            semconv.AGENT_NAME: state.engine,
+            semconv.ENGINE: state.engine,
+            semconv.RUN_ID: state.run_id,
+            **identity,
+        }
+        self.root = self._tracer.start_span(
+            f"{semconv.SPAN_INVOKE_AGENT} {state.engine}",
+            self._parent,
+            kind=SpanKind.INTERNAL,
+            attributes=attributes,
+            start_time=state.root.start,
+        )
+        self._spans[state.root] = self.root
+        marked = {k: v for k, v in attributes.items() if not k.startswith("gen_ai.")}
+        self.mark(semconv.SPAN_STARTED, state.root.start, None, marked)
+
+    def mark(
+        self,
+        name: str,
+        start: int,
+        end: int | None,
+        attributes: Attributes,
+        error: str | None = None,
+    ) -> None:
+        """Make a span that is over already, visible while the session still runs."""
+        span = self._tracer.start_span(
+            name, self._below(self.root), attributes=attributes, start_time=start
+        )
+        if error is not None:
+            span.set_attribute(semconv.ERROR_TYPE, error)
+            span.set_status(Status(StatusCode.ERROR, error))
+        span.end(end or start + _MARKER_LENGTH)
+
+    def rename(self, engine: str, provider: str | None) -> None:
+        """The engine was recognised only by what it printed."""
+        self.provider = provider
+        self.root.update_name(f"{semconv.SPAN_INVOKE_AGENT} {engine}")
+        self.root.set_attributes({semconv.AGENT_NAME: engine, semconv.ENGINE: engine})
+
+    def changed(self, changes: Iterable[Change]) -> None:
+        """Follow what changed."""
+        for change in changes:
+            if isinstance(change, Opened):
+                self._open(change.activity)
+            elif isinstance(change, Closed):
+                self._close(change.activity)
+            else:
+                self.note(change.name, change.at, change.attributes)
+
+    def note(
+        self,
+        name: str,
+        at: int,
+        attributes: Mapping[str, AttributeValue],
+        severity: SeverityNumber = SeverityNumber.INFO,
+    ) -> None:
+        """Record an event: on the root span, where Jaeger shows it, and as a log record.
+
+        Span events are being deprecated in favour of log records (OTEP 4430); until backends
+        have followed, both are the same event.
+        """
+        self.root.add_event(name, dict(attributes), timestamp=at)
+        self._logger.emit(
+            timestamp=at,
+            context=self._below(self.root),
+            severity_number=severity,
+            event_name=name,
+            attributes={**attributes, semconv.RUN_ID: self._state.run_id},
+        )
+
+    def end(self, outcome: Outcome, attributes: Mapping[str, AttributeValue], at: int) -> None:
+        """End the root with how the session went."""
+        self.root.set_attributes({**self._conversation(), **attributes})
+        self.root.set_attribute(semconv.OUTCOME, outcome.word)
+        if outcome.error is not None:
+            self.root.set_attribute(semconv.ERROR_TYPE, outcome.error)
+            self.root.set_status(Status(StatusCode.ERROR, f"{outcome.word}: {outcome.error}"))
+        self.root.end(at)
+
+    def _open(self, activity: Activity) -> None:
+        if activity.kind == "chat" and not self._chats:
+            return
+        describe = _DESCRIBED[activity.kind]
+        name, kind, attributes = describe(activity, self)
+        self._spans[activity] = self._tracer.start_span(
+            name,
+            self._below(self._enclosing(activity)),
+            kind=kind,
+            attributes={**self._conversation(), **attributes},
+            start_time=activity.start,
+        )
+
+    def _close(self, activity: Activity) -> None:
+        span = self._spans.pop(activity, None)
+        if span is None:
+            return
+        span.set_attributes({**activity.attributes, **self._results(activity)})
+        if activity.error is not None:
+            span.set_attribute(semconv.ERROR_TYPE, activity.error)
+            span.set_status(Status(StatusCode.ERROR, activity.reason or activity.error))
+        span.end(activity.end)
+
+    def _results(self, activity: Activity) -> Attributes:
+        results: Attributes = usage_attributes(activity.usage)
+        if activity.kind == "agent" and activity.parent and activity.key != activity.parent.key:
+            results[semconv.AGENT_ID] = activity.key
+        if activity.exit_code is not None:
+            results[semconv.PROCESS_EXIT_CODE] = activity.exit_code
+        if activity.finish_reason is not None:
+            results[semconv.FINISH_REASONS] = (activity.finish_reason,)
+        if activity.reason is not None:
+            results[semconv.REASON] = activity.reason
+        return results | self.content(semconv.TOOL_RESULT, activity.result)
+
+    def content(self, name: str, raw: bytes | None) -> Attributes:
+        """Return an attribute of content, or nothing where nobody asked for content."""
+        captured = self._capture.text(raw)
+        if captured is None:
+            return {}
+        text, cut = captured
+        return {name: text, semconv.CONTENT_TRUNCATED: True} if cut else {name: text}
+
+    def _conversation(self) -> Attributes:
+        session_id = self._state.session_id
+        return {} if session_id is None else {semconv.CONVERSATION_ID: session_id}
+
+    def _enclosing(self, activity: Activity) -> Span:
+        node = activity.parent
+        while node is not None:
+            span = self._spans.get(node)
+            if span is not None:
+                return span
+            node = node.parent
+        return self.root
+
+    def _below(self, span: Span) -> Context:
+        return trace.set_span_in_context(span, self._parent)
+
+
+def usage_attributes(usage: Usage | None) -> Attributes:
+    """Tokens as attributes, those that are known."""
+    if usage is None:
+        return {}
+    known = {
+        semconv.INPUT_TOKENS: usage.input,
+        semconv.OUTPUT_TOKENS: usage.output,
+        semconv.CACHE_READ_TOKENS: usage.cache_read,
+        semconv.CACHE_WRITE_TOKENS: usage.cache_write,
+        semconv.REASONING_TOKENS: usage.reasoning,
+    }
+    return {name: count for name, count in known.items() if count is not None}
+
+
+def _chat(chat: Activity, tracer: SessionTracer) -> tuple[str, SpanKind, Attributes]:
+    attributes: Attributes = {semconv.OPERATION_NAME: semconv.SPAN_CHAT}
+    if tracer.provider is not None:
+        attributes[semconv.PROVIDER_NAME] = tracer.provider
+    if chat.name:
+        attributes[semconv.REQUEST_MODEL] = chat.name
+        attributes[semconv.RESPONSE_MODEL] = chat.name
+    if chat.key:
+        attributes[semconv.RESPONSE_ID] = chat.key
+    return f"{semconv.SPAN_CHAT} {chat.name}".rstrip(), SpanKind.CLIENT, attributes
+
+
+def _tool(tool: Activity, tracer: SessionTracer) -> tuple[str, SpanKind, Attributes]:
+    attributes: Attributes = {
+        semconv.OPERATION_NAME: semconv.SPAN_EXECUTE_TOOL,
+        semconv.TOOL_NAME: tool.name,
+        semconv.TOOL_CALL_ID: tool.key,
+        **tool.attributes,
+        **tracer.content(semconv.TOOL_ARGUMENTS, tool.arguments),
+    }
+    return f"{semconv.SPAN_EXECUTE_TOOL} {tool.name}", SpanKind.INTERNAL, attributes
+
+
+def _agent(agent: Activity, _tracer: SessionTracer) -> tuple[str, SpanKind, Attributes]:
+    attributes: Attributes = {
+        semconv.OPERATION_NAME: semconv.SPAN_INVOKE_AGENT,
+        semconv.AGENT_NAME: agent.name,
+    }
+    return f"{semconv.SPAN_INVOKE_AGENT} {agent.name}", SpanKind.INTERNAL, attributes
+
+
+def _turn(turn: Activity, _tracer: SessionTracer) -> tuple[str, SpanKind, Attributes]:
+    return f"{semconv.SPAN_TURN} {turn.key}", SpanKind.INTERNAL, {}
+
+
+def _wait(wait: Activity, _tracer: SessionTracer) -> tuple[str, SpanKind, Attributes]:
+    return (
+        f"{semconv.SPAN_WAIT} {wait.name}",
+        SpanKind.INTERNAL,
+        {semconv.WAIT_KIND: wait.name},
+    )
+
+
+_DESCRIBED: Final[
+    dict[str, Callable[[Activity, SessionTracer], tuple[str, SpanKind, Attributes]]]
+] = {"chat": _chat, "tool": _tool, "agent": _agent, "turn": _turn, "wait": _wait}
