@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from . import semconv
-from .events import Usage
 from .spans import usage_attributes
 
 if TYPE_CHECKING:
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext
     from opentelemetry.util.types import AttributeValue
 
+    from .events import Usage
     from .outcome import Outcome
     from .session import SessionState
 
@@ -73,18 +73,17 @@ class Summary:
     def text(self) -> str:
         """As one line: outcome, duration, turns, tools, errors, tokens, cost, memory, trace."""
         word, error = self.outcome
+        failed = f" ({self.tool_errors} failed)" if self.tool_errors else ""
+        stalls = self.extra.get(semconv.STALL_COUNT)
         parts = [
             f"{self.engine} {word}" + (f" ({error})" if error else ""),
             f"in {seconds(self.duration)}",
             _count(self.turns, "turn"),
-            _count(self.tools, "tool")
-            + (f" ({self.tool_errors} failed)" if self.tool_errors else ""),
+            _count(self.tools, "tool") + failed,
             _tokens(self.usage),
             None if self.cost_usd is None else f"${self.cost_usd:.4f}",
             _peak(self.extra.get(semconv.PEAK_RSS)),
-            _count(int(str(self.extra[semconv.STALL_COUNT])), "stall warning")
-            if self.extra.get(semconv.STALL_COUNT)
-            else None,
+            _count(stalls, "stall warning") if isinstance(stalls, int) and stalls else None,
             f"trace {self.trace_id}" if self.trace_id else None,
         ]
         return ", ".join(part for part in parts if part)

@@ -1,0 +1,343 @@
+"""What events do to a session's state, told in activities."""
+
+from __future__ import annotations
+
+from otel_untether import events as ev
+from otel_untether import semconv
+from otel_untether.activity import Activity, Change, Closed, Noted, Opened
+from otel_untether.session import SessionState
+
+S = 10**9
+
+
+class Story:
+    """A session told event by event; collects what changed."""
+
+    def __init__(self, *, multi_prompt: bool = False) -> None:
+        self.state = SessionState("run", started=0, engine="claude", multi_prompt=multi_prompt)
+        self.changes: list[Change] = []
+
+    def tell(self, *events: ev.Event) -> Story:
+        for event in events:
+            self.state.line(event.at)
+            self.changes += self.state.apply(event)
+        return self
+
+    def finish(self, at: int, reason: str = "abandoned", *, clean: bool = True) -> Story:
+        self.changes += self.state.finish(at, reason, clean=clean)
+        return self
+
+    def opened(self, kind: str) -> list[Activity]:
+        return [
+            c.activity for c in self.changes if isinstance(c, Opened) and c.activity.kind == kind
+        ]
+
+    def closed(self, kind: str) -> list[Activity]:
+        return [
+            c.activity for c in self.changes if isinstance(c, Closed) and c.activity.kind == kind
+        ]
+
+
+def tool(at: int, key: str = "t1", name: str = "Bash", parent: str | None = None) -> ev.ToolStarted:
+    return ev.ToolStarted(at=at, id=key, name=name, parent=parent)
+
+
+def result(
+    at: int, key: str = "t1", *, error: str | None = None, parent: str | None = None
+) -> ev.ToolFinished:
+    return ev.ToolFinished(at=at, id=key, error=error, parent=parent)
+
+
+def receipt(at: int, key: str, task: str) -> ev.ToolFinished:
+    return ev.ToolFinished(at=at, id=key, detached=True, task_id=task)
+
+
+def message(at: int, key: str, parent: str | None = None, **more: object) -> ev.ModelMessage:
+    return ev.ModelMessage(at=at, id=key, model="m", parent=parent, **more)  # type: ignore[arg-type]
+
+
+class TestTools:
+    def test_a_call_lasts_until_its_result(self) -> None:
+        story = Story().tell(tool(1 * S), result(4 * S))
+        (bash,) = story.closed("tool")
+        assert (bash.start, bash.end, bash.name, bash.error) == (1 * S, 4 * S, "Bash", None)
+
+    def test_the_clis_own_times_win_over_arrival(self) -> None:
+        """A line may sit in a buffer; what the CLI says is when it happened."""
+        started = ev.ToolStarted(at=5 * S, happened=3 * S, id="t", name="Bash")
+        story = Story().tell(started, result(6 * S, "t"))
+        assert story.closed("tool")[0].start == 3 * S
+
+    def test_a_time_in_the_future_is_held_to_the_arrival(self) -> None:
+        started = ev.ToolStarted(at=5 * S, happened=90 * S, id="t", name="Bash")
+        assert Story().tell(started).opened("tool")[0].start == 5 * S
+
+    def test_times_that_run_backwards_never_make_a_negative_duration(self) -> None:
+        late = ev.ToolFinished(at=6 * S, happened=1 * S, id="t1")
+        (bash,) = Story().tell(tool(5 * S), late).closed("tool")
+        assert bash.end == bash.start == 5 * S
+
+    def test_parallel_results_come_in_any_order(self) -> None:
+        story = Story().tell(tool(1, "a"), tool(2, "b"), result(3, "b"), result(9, "a"))
+        assert [t.key for t in story.closed("tool")] == ["b", "a"]
+
+    def test_a_result_without_a_call_is_counted_and_makes_nothing(self) -> None:
+        story = Story().tell(result(1, "ghost"))
+        assert story.changes == []
+        assert story.state.oddities == {"result_without_call": 1}
+
+    def test_an_id_used_again_is_another_call(self) -> None:
+        story = Story().tell(tool(1), result(2), tool(3), result(4))
+        assert [(t.start, t.end) for t in story.closed("tool")] == [(1, 2), (3, 4)]
+        assert story.state.tools == 2
+
+    def test_a_call_announced_only_at_its_end_brings_its_start(self) -> None:
+        """OpenCode prints a tool once it is over, with both times."""
+        done = ev.ToolFinished(at=9 * S, id="t", name="bash", started=2 * S)
+        (bash,) = Story().tell(done).closed("tool")
+        assert (bash.start, bash.end) == (2 * S, 9 * S)
+
+    def test_failures_are_counted(self) -> None:
+        story = Story().tell(tool(1), result(2, error="3"))
+        assert story.closed("tool")[0].error == "3"
+        assert story.state.tool_errors == 1
+
+    def test_a_call_without_a_result_ends_with_the_session_and_says_so(self) -> None:
+        story = Story().tell(tool(1)).finish(9, "terminated", clean=False)
+        (bash,) = story.closed("tool")
+        assert (bash.end, bash.error, bash.reason) == (9, "terminated", "terminated")
+
+
+class TestSubagents:
+    def launch(self) -> Story:
+        return Story().tell(
+            ev.ToolStarted(at=1, id="call", name="Agent", subagent="explorer"),
+            ev.TaskStarted(at=2, id="task", kind="agent", tool_id="call", name="explorer"),
+        )
+
+    def test_a_subagent_lies_under_the_call_that_started_it(self) -> None:
+        (agent,) = self.launch().opened("agent")
+        assert agent.parent is not None
+        assert agent.parent.key == "call"
+        assert agent.name == "explorer"
+
+    def test_its_tools_lie_under_it(self) -> None:
+        story = self.launch().tell(tool(3, "inner", parent="call"))
+        assert story.opened("tool")[1].parent is story.opened("agent")[0]
+
+    def test_a_launch_receipt_ends_nothing(self) -> None:
+        """A background agent's tool_result arrives at once; its work has only begun."""
+        story = self.launch().tell(receipt(3, "call", "task"))
+        assert story.closed("tool") == story.closed("agent") == []
+        assert story.opened("tool")[0].detached
+
+    def test_a_background_agent_ends_at_its_notification_and_so_does_its_call(self) -> None:
+        story = self.launch().tell(
+            receipt(3, "call", "task"), ev.TaskFinished(at=9, id="task", tool_id="call")
+        )
+        assert [a.end for a in story.closed("agent")] == [9]
+        assert [t.end for t in story.closed("tool")] == [9]
+
+    def test_a_foreground_agent_ends_with_its_result(self) -> None:
+        story = self.launch().tell(result(7, "call"))
+        (agent,) = story.closed("agent")
+        assert (agent.end, agent.error, agent.reason) == (7, None, None)
+
+    def test_lines_from_below_a_call_show_a_subagent_nobody_announced(self) -> None:
+        """Older versions print no task_started."""
+        story = Story().tell(
+            ev.ToolStarted(at=1, id="call", name="Task", subagent="explorer"),
+            tool(2, "inner", parent="call"),
+            result(3, "inner", parent="call"),
+            result(4, "call"),
+        )
+        (agent,) = story.closed("agent")
+        assert agent.name == "explorer"
+        assert [t.key for t in story.closed("tool")] == ["inner", "call"]
+
+    def test_a_nested_agent_lies_under_the_agent_that_called_it(self) -> None:
+        story = self.launch().tell(
+            tool(3, "deep", "Agent", parent="call"),
+            ev.TaskStarted(at=4, id="task2", kind="agent", tool_id="deep", depth=2),
+        )
+        deep = story.opened("agent")[1]
+        assert deep.within(story.opened("agent")[0])
+        assert deep.attributes[semconv.DEPTH] == 2
+
+    def test_an_unknown_parent_is_counted_and_the_call_kept(self) -> None:
+        story = Story().tell(tool(1, "t", parent="nobody"), result(2, "t", parent="nobody"))
+        (orphan,) = story.closed("tool")
+        assert orphan.parent is story.state.root
+        assert orphan.attributes[semconv.LATE_PARENT] == "nobody"
+
+    def test_a_shell_task_is_no_subagent(self) -> None:
+        """Claude prints task_started for a plain Bash that runs for some seconds."""
+        story = Story().tell(
+            tool(1, "call"),
+            ev.TaskStarted(at=4, id="sh", kind="shell", tool_id="call"),
+            ev.TaskFinished(at=8, id="sh", tool_id="call", error="stopped"),
+        )
+        assert story.opened("agent") == story.closed("tool") == []
+        assert story.tell(result(9, "call")).closed("tool")[0].end == 9
+
+    def test_a_background_command_ends_at_its_notification(self) -> None:
+        story = Story().tell(
+            tool(1, "call"),
+            ev.TaskStarted(at=2, id="sh", kind="shell", tool_id="call"),
+            receipt(3, "call", "sh"),
+            ev.TaskFinished(at=8, id="sh", tool_id="call", exit_code=0),
+        )
+        (bash,) = story.closed("tool")
+        assert (bash.end, bash.exit_code) == (8, 0)
+
+    def test_what_a_subagent_left_open_ends_inside_it(self) -> None:
+        story = self.launch().tell(tool(3, "inner", parent="call"), result(7, "call"))
+        inner, agent, call = (c.activity for c in story.changes if isinstance(c, Closed))
+        assert (inner.error, inner.reason) == ("abandoned", "parent_ended")
+        assert inner.end == agent.end == call.end == 7
+
+
+class TestModel:
+    def test_a_chat_begins_with_the_models_turn_and_ends_with_its_last_line(self) -> None:
+        story = Story().tell(
+            ev.SessionStarted(at=1, model="m"),
+            message(5, "m1"),
+            message(7, "m1"),
+            tool(8),
+            result(9),
+            message(12, "m2"),
+            ev.TurnFinished(at=13),
+        )
+        assert [(c.key, c.start, c.end) for c in story.closed("chat")] == [
+            ("m1", 0, 7),
+            ("m2", 9, 12),
+        ]
+
+    def test_the_lines_of_one_message_are_one_chat_with_one_usage(self) -> None:
+        usage = ev.Usage(input=10)
+        story = Story().tell(
+            message(1, "m1", usage=usage), message(2, "m1", usage=usage), ev.TurnFinished(at=3)
+        )
+        assert len(story.closed("chat")) == 1
+        assert story.state.message_usage == usage
+
+    def test_a_late_line_of_an_old_message_makes_no_second_chat(self) -> None:
+        story = Story().tell(message(1, "m1"), message(2, "m2"), message(3, "m1"))
+        assert [c.key for c in story.opened("chat")] == ["m1", "m2"]
+
+    def test_parallel_tools_give_the_turn_back_only_after_the_last_result(self) -> None:
+        story = Story().tell(message(1, "m1"), tool(2, "a"), tool(3, "b"), result(4, "b"))
+        assert story.state.model_asked_at is None
+        assert story.tell(result(9, "a")).state.model_asked_at == 9
+
+    def test_a_subagents_messages_are_its_own(self) -> None:
+        story = Story().tell(
+            ev.ToolStarted(at=1, id="call", name="Agent"),
+            ev.TaskStarted(at=2, id="task", kind="agent", tool_id="call"),
+            message(5, "sub", parent="call"),
+        )
+        (chat,) = story.opened("chat")
+        assert (chat.parent, chat.start) == (story.opened("agent")[0], 2)
+
+    def test_an_answer_still_owed_when_the_process_dies_is_an_error(self) -> None:
+        story = Story().tell(message(1, "m1"), tool(2), result(3))
+        owed = story.finish(9, "terminated", clean=False).closed("chat")[-1]
+        assert (owed.start, owed.end, owed.error) == (3, 9, "terminated")
+
+    def test_no_answer_is_owed_after_a_result(self) -> None:
+        story = Story().tell(message(1, "m1"), ev.TurnFinished(at=2)).finish(3)
+        assert len(story.closed("chat")) == 1
+
+    def test_a_failed_request_is_a_failed_chat(self) -> None:
+        story = Story().tell(
+            ev.SessionStarted(at=0, model="m"), message(3, "x", error="invalid_request")
+        )
+        assert story.closed("chat")[0].error == "invalid_request"
+
+
+class TestTurns:
+    def test_totals_replace_and_are_never_added(self) -> None:
+        """Claude prints running totals with every result; their sum would count twice."""
+        story = Story().tell(
+            ev.TurnFinished(at=1, session_cost_usd=0.5, session_usage=ev.Usage(input=5)),
+            ev.TurnFinished(at=2, session_cost_usd=0.7, session_usage=ev.Usage(input=8)),
+        )
+        assert story.state.cost_usd == 0.7
+        assert story.state.usage.input == 8
+
+    def test_a_turns_own_figures_add(self) -> None:
+        turn = ev.TurnFinished(at=1, cost_usd=0.5, usage=ev.Usage(input=5))
+        story = Story().tell(turn, turn)
+        assert (story.state.cost_usd, story.state.usage.input) == (1.0, 10)
+
+    def test_the_first_result_does_not_end_the_session(self) -> None:
+        story = Story().tell(ev.TurnFinished(at=1), ev.TurnStarted(at=2), message(3, "m"))
+        assert story.state.last_result_at is None
+        assert story.state.turn_open
+
+    def test_turns_are_activities_only_where_one_process_serves_several_prompts(self) -> None:
+        events = (ev.TurnStarted(at=1), ev.TurnFinished(at=2, session_cost_usd=0.25))
+        assert Story().tell(*events).opened("turn") == []
+        assert len(Story(multi_prompt=True).tell(*events).closed("turn")) == 1
+
+    def test_a_turns_cost_is_the_difference(self) -> None:
+        story = Story(multi_prompt=True).tell(
+            ev.TurnStarted(at=1),
+            ev.TurnFinished(at=2, session_cost_usd=0.25),
+            ev.TurnStarted(at=3),
+            ev.TurnFinished(at=4, session_cost_usd=1.0),
+        )
+        assert [t.attributes[semconv.COST_USD] for t in story.closed("turn")] == [0.25, 0.75]
+
+    def test_a_turn_encloses_the_background_work_it_began(self) -> None:
+        story = Story(multi_prompt=True).tell(
+            ev.TurnStarted(at=1),
+            tool(2, "call"),
+            receipt(3, "call", "sh"),
+            ev.TurnFinished(at=4),
+            ev.TaskFinished(at=9, id="sh", tool_id="call"),
+        )
+        assert story.closed("turn")[0].end == 9
+
+
+class TestWaits:
+    def test_an_approval_is_a_wait_until_it_is_answered(self) -> None:
+        story = Story().tell(tool(1), ev.WaitBegan(at=2, id="req", kind="approval", tool_id="t1"))
+        assert set(story.state.waits) == {"req"}
+        story.tell(ev.WaitEnded(at=8, id="req", answer="allow"))
+        (wait,) = story.closed("wait")
+        assert (wait.start, wait.end, wait.attributes[semconv.WAIT_ANSWER]) == (2, 8, "allow")
+        assert story.state.waits == {}
+
+    def test_an_allowed_rate_limit_latches_nothing(self) -> None:
+        assert Story().tell(ev.RateLimited(at=1, status="allowed")).state.waits == {}
+
+    def test_a_rejected_one_waits_for_its_reset(self) -> None:
+        story = Story().tell(ev.RateLimited(at=1, status="rejected", resets_at=60))
+        assert story.state.waits["rate_limit"].until == 60 * S
+
+    def test_a_retry_waits_for_its_delay_and_the_next_message_ends_it(self) -> None:
+        story = Story().tell(ev.Retry(at=1 * S, attempt=1, delay=2.0, status=529))
+        assert story.state.waits["retry"].until == 3 * S
+        assert isinstance(story.changes[0], Noted)
+        assert story.tell(message(5 * S, "m")).state.waits == {}
+
+    def test_a_compaction_is_an_excuse_for_two_minutes_after_each_beat(self) -> None:
+        story = Story().tell(
+            ev.Compaction(at=0, phase="began"), ev.Compaction(at=30 * S, phase="beat")
+        )
+        assert story.state.waits["compaction"].until == 150 * S
+        assert story.tell(ev.Compaction(at=40 * S, phase="ended")).state.waits == {}
+
+
+def test_every_line_is_a_sign_of_life() -> None:
+    """Also one that decodes to nothing."""
+    state = SessionState("run", started=0)
+    state.line(7)
+    assert (state.last_sign, state.lines) == (7, 1)
+
+
+def test_the_ring_keeps_the_last_fifty_events_with_their_tools() -> None:
+    story = Story().tell(*(ev.ToolUpdated(at=i, id="t1") for i in range(60)), tool(60))
+    assert len(story.state.recent) == 50
+    assert story.state.recent[-1] == (60, "ToolStarted", "Bash")
