@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+
+from otel_untether import events as ev
+from otel_untether.outcome import Outcome, judge
+from otel_untether.session import SessionState
+
+
+def ended(**turn: object) -> SessionState:
+    state = SessionState("run", started=0)
+    state.apply(ev.TurnStarted(at=1))
+    state.apply(ev.TurnFinished(at=2, **turn))  # type: ignore[arg-type]
+    return state
+
+
+def midway() -> SessionState:
+    state = SessionState("run", started=0)
+    state.apply(ev.TurnStarted(at=1))
+    return state
+
+
+@pytest.mark.parametrize(
+    ("state", "exit_code", "signal", "expected"),
+    [
+        pytest.param(ended(), 0, None, Outcome("completed"), id="result-and-exit-0"),
+        pytest.param(ended(), None, None, Outcome("completed"), id="recording-with-a-result"),
+        pytest.param(
+            ended(error="max_turns"), 1, None, Outcome("failed", "max_turns"), id="result-says-why"
+        ),
+        pytest.param(ended(), 7, None, Outcome("failed", "7"), id="exit-code-alone"),
+        pytest.param(
+            ended(error="aborted_tools", interrupted=True),
+            0,
+            None,
+            Outcome("interrupted", "aborted_tools"),
+            id="claude-exits-0-after-sigint",
+        ),
+        pytest.param(midway(), 143, None, Outcome("terminated", "SIGTERM"), id="caught-sigterm"),
+        pytest.param(midway(), None, 9, Outcome("terminated", "SIGKILL"), id="killed-by-others"),
+        pytest.param(midway(), None, 2, Outcome("interrupted", "SIGINT"), id="died-of-sigint"),
+        pytest.param(midway(), 144, None, Outcome("failed", "144"), id="gemini-bad-request"),
+        pytest.param(midway(), 0, None, Outcome("failed", "no_result"), id="lost-its-thread"),
+        pytest.param(midway(), None, None, Outcome("unknown"), id="recording-cut-off"),
+        pytest.param(SessionState("r", 0), 0, None, Outcome("completed"), id="nothing-known"),
+    ],
+)
+def test_how_a_session_ended(
+    state: SessionState, exit_code: int | None, signal: int | None, expected: Outcome
+) -> None:
+    assert judge(state, exit_code, signal) == expected
+
+
+def test_a_kill_of_ours_is_named_by_its_cause() -> None:
+    assert judge(midway(), None, 15, killed_for="wedged") == Outcome("killed", "wedged")
