@@ -1,0 +1,149 @@
+"""The settings one by one: name, kind of value, meaning; and how a bad one is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Kind: TypeAlias = Literal["seconds", "number", "count", "cores", "flag", "kill", "causes", "path"]
+
+# Causes of silence that an operator may name in `kill_causes`. Left out on purpose: a person is
+# being waited for, an operator stopped the tree, our own reader is slow, the disk hangs (no
+# signal reaches a process in D), or it is already dead.
+KILLABLE: Final = (
+    "wedged",
+    "model_silent",
+    "after_tool_result",
+    "tool_hung",
+    "mcp_hung",
+    "hook_hung",
+    "subagent_hung",
+    "awaiting_stdin",
+    "awaiting_terminal",
+    "spinning",
+    "network_lost",
+    "lock_wait",
+    "exit_limbo",
+    "startup_hang",
+)
+
+_EXPECTED: Final[dict[Kind, str]] = {
+    "seconds": "a positive number of seconds",
+    "number": "a positive number",
+    "count": "a whole number of at least 1",
+    "cores": "a number of cores above 0 and below 0.5",
+    "flag": "true or false",
+    "kill": 'true, false or "dry-run"',
+    "causes": "a list of causes, each one of: " + ", ".join(KILLABLE),
+    "path": "a path",
+}
+_TRUE: Final = ("true", "1", "yes", "on")
+_FALSE: Final = ("false", "0", "no", "off")
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be used; the message names the place, the key, the expectation."""
+
+
+class Key(NamedTuple):
+    """One setting."""
+
+    section: Literal["watchdog", "telemetry", "capture"]
+    name: str
+    kind: Kind
+    brief: str
+
+    @property
+    def path(self) -> str:
+        """Its name in full: "section.key"."""
+        return f"{self.section}.{self.name}"
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        name = f"capture_{self.name}" if self.section == "capture" else self.name
+        return f"OTEL_UNTETHER_{name.upper()}"
+
+    def check(self, value: Any, place: str) -> Any:
+        """Return `value` as the setting's type, or raise `ConfigError` naming `place`."""
+        if not _fits(self.kind, value):
+            raise ConfigError(f"{place}: expected {_EXPECTED[self.kind]}, got {value!r}")
+        if self.kind in ("seconds", "number", "cores"):
+            return float(value)
+        return tuple(value) if self.kind == "causes" else value
+
+    def parse(self, text: str, place: str) -> Any:
+        """Return the value of an environment variable, or raise `ConfigError` naming it."""
+        return self.check(_parsed(self.kind, text.strip()), place)
+
+
+def _parsed(kind: Kind, text: str) -> Any:
+    if kind == "path":
+        return text
+    if kind == "causes":
+        return [cause.strip() for cause in text.split(",") if cause.strip()]
+    if kind in ("flag", "kill"):
+        lowered = text.lower()
+        return True if lowered in _TRUE else False if lowered in _FALSE else text
+    try:
+        return int(text) if kind == "count" else float(text)
+    except ValueError:
+        return text
+
+
+def _fits(kind: Kind, value: Any) -> bool:
+    if kind == "path":
+        return value is None or (isinstance(value, str) and bool(value))
+    if kind in ("flag", "kill"):
+        return isinstance(value, bool) or (kind == "kill" and value == "dry-run")
+    if kind == "causes":
+        return isinstance(value, list | tuple) and all(cause in KILLABLE for cause in value)
+    if isinstance(value, bool) or not isinstance(value, int if kind == "count" else int | float):
+        return False
+    upper = 0.5 if kind == "cores" else float("inf")
+    return 0 < value < upper and (kind != "count" or value >= 1)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return `; did you mean "…"?` for the nearest known name, or an empty string."""
+    import difflib  # noqa: PLC0415  only to word an error
+
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.75)
+    return f'; did you mean "{close[0]}"?' if close else ""
+
+
+KEYS: Final = (
+    Key("watchdog", "stall_timeout", "seconds", "silence before the first warning"),
+    Key("watchdog", "stall_repeat_seconds", "seconds", "between two warnings"),
+    Key("watchdog", "liveness_timeout", "seconds", "silence before the check that may kill"),
+    Key("watchdog", "stall_auto_kill", "kill", "kill what is proven wedged; dry-run only decides"),
+    Key("watchdog", "kill_causes", "causes", "the causes that may be killed"),
+    Key("watchdog", "kill_confirmations", "count", "consecutive samples that must agree"),
+    Key("watchdog", "kill_grace", "seconds", "between SIGTERM and SIGKILL"),
+    Key("watchdog", "startup_timeout", "seconds", "silence before the first line"),
+    Key("watchdog", "resume_startup_timeout", "seconds", "the same, resuming one that stalled"),
+    Key("watchdog", "tool_timeout", "seconds", "silence while a tool runs"),
+    Key("watchdog", "mcp_tool_timeout", "seconds", "silence while an MCP tool runs"),
+    Key("watchdog", "subagent_timeout", "seconds", "silence while a subagent works"),
+    Key("watchdog", "background_timeout", "seconds", "silence while background work goes on"),
+    Key("watchdog", "hook_timeout", "seconds", "silence while a hook runs"),
+    Key("watchdog", "wait_timeout", "seconds", "silence after a retry that names no time"),
+    Key("watchdog", "approval_timeout", "seconds", "before an unanswered approval is reported"),
+    Key("watchdog", "post_result_timeout", "seconds", "between the final result and the exit"),
+    Key("watchdog", "sample_interval", "seconds", "between samples of the process tree"),
+    Key("watchdog", "cpu_idle_bound", "cores", "CPU below which the tree counts as idle"),
+    Key("telemetry", "exit_timeout", "seconds", "exporting may delay the exit by this much"),
+    Key("telemetry", "chat_spans", "flag", "a span for each turn of the model"),
+    Key("telemetry", "state_dir", "path", "where runs are kept"),
+    Key("telemetry", "keep_days", "number", "days a finished run is kept"),
+    Key("telemetry", "keep_runs", "count", "finished runs that are kept"),
+    Key("telemetry", "keep_megabytes", "number", "megabytes that finished runs may take"),
+    Key("capture", "content", "flag", "record prompts, arguments and results, redacted"),
+    Key("capture", "max_length", "count", "characters kept of one piece of content"),
+)  # fmt: skip
+
+WATCHDOG_DURATIONS: Final = tuple(
+    key.name for key in KEYS if key.section == "watchdog" and key.kind == "seconds"
+)
