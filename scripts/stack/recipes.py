@@ -1,0 +1,136 @@
+"""How each backend is built with the ordinary Go client, from the Go module proxy.
+
+Every recipe is pinned: the versions here, in `collector/manifest.yaml` and in
+`jaeger/go.mod` are the ones that build and run together. Releases of the same versions,
+on PATH or named by a variable, do as well (see `obtain`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import jaeger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HERE = Path(__file__).parent
+COLLECTOR_VERSION = "0.158.0"
+PROMETHEUS_VERSION = "0.316.0"  # the module's number for Prometheus 3.16
+COMPOSE_VERSION = "5.0.2"
+
+
+class BuildError(Exception):
+    """A build failed; the message ends with what the Go client said last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One build and what it leaves: variable name to file name, in the directory it is given."""
+
+    title: str
+    minutes: int  # cold, on two cores
+    build: Callable[[Path], None]
+    binaries: dict[str, str]
+    commands: dict[str, tuple[str, ...]]  # the names a user's own copy goes by on PATH
+    sources: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Return a hash of everything the result depends on; it names the cache entry."""
+        seen = hashlib.sha256(self.title.encode())
+        for source in (__file__, *(str(HERE / name) for name in self.sources)):
+            seen.update(Path(source).read_bytes())
+        return seen.hexdigest()[:12]
+
+
+def run(*command: str, cwd: Path, **environment: str) -> None:
+    """Run one build step at low priority; raise `BuildError` with the end of its output."""
+    result = subprocess.run(
+        ("nice", "-n", "15", *command),
+        cwd=cwd,
+        env=os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if result.returncode:
+        raise BuildError(f"{' '.join(command)}:\n{result.stdout[-2000:]}")
+
+
+def install(package: str, into: Path, *flags: str) -> None:
+    """Have `go install` put `package` (with its version) into the directory `into`."""
+    run("go", "install", "-trimpath", *flags, package, cwd=into, GOBIN=str(into))
+
+
+def build_collector(into: Path) -> None:
+    """Build the collector with the collector builder, from our manifest."""
+    install(f"go.opentelemetry.io/collector/cmd/builder@v{COLLECTOR_VERSION}", into)
+    run(str(into / "builder"), "--config", str(HERE / "collector/manifest.yaml"), cwd=into)
+    (into / "otelcol" / "otelcol").rename(into / "otelcol.bin")
+
+
+def build_jaeger(into: Path) -> None:
+    """Build Jaeger from its module, with the few lines overlaid that newer modules ask for."""
+    module = into / "module"
+    module.mkdir()
+    for name in ("go.mod", "go.sum", "tools.go"):
+        (module / name).write_bytes((HERE / "jaeger" / name).read_bytes())
+    run("go", "mod", "download", cwd=module)
+    overlay = jaeger.write_overlay(jaeger.source_directory(module), into / "overlay")
+    target = str(into / "jaeger")
+    flags = ("-trimpath", "-overlay", str(overlay), "-o", target)
+    run("go", "build", *flags, jaeger.PACKAGE, cwd=module)
+
+
+def build_prometheus(into: Path) -> None:
+    """Build Prometheus and promtool, without the service discoveries of the clouds."""
+    for command in ("prometheus", "promtool"):
+        package = f"github.com/prometheus/prometheus/cmd/{command}@v{PROMETHEUS_VERSION}"
+        install(package, into, "-tags", "remove_all_sd")
+
+
+def build_compose(into: Path) -> None:
+    """Build the compose plugin; it reads and checks a compose file without any engine."""
+    install(f"github.com/docker/compose/v5/cmd@v{COMPOSE_VERSION}", into)
+    (into / "cmd").rename(into / "docker-compose")
+
+
+RECIPES = (
+    Recipe(
+        f"compose {COMPOSE_VERSION}",
+        1,
+        build_compose,
+        {"COMPOSE_BIN": "docker-compose"},
+        {"COMPOSE_BIN": ("docker-compose",)},
+    ),
+    Recipe(
+        "prometheus 3.16",
+        3,
+        build_prometheus,
+        {"PROMETHEUS_BIN": "prometheus", "PROMTOOL_BIN": "promtool"},
+        {"PROMETHEUS_BIN": ("prometheus",), "PROMTOOL_BIN": ("promtool",)},
+    ),
+    Recipe(
+        f"collector {COLLECTOR_VERSION}",
+        5,
+        build_collector,
+        {"OTELCOL_BIN": "otelcol.bin"},
+        {"OTELCOL_BIN": ("otelcol-contrib",)},
+        ("collector/manifest.yaml",),
+    ),
+    Recipe(
+        "jaeger 2.13",
+        5,
+        build_jaeger,
+        {"JAEGER_BIN": "jaeger"},
+        {"JAEGER_BIN": ("jaeger",)},
+        ("jaeger.py", "jaeger/go.mod", "jaeger/go.sum", "jaeger/tools.go"),
+    ),
+)
