@@ -234,7 +234,20 @@ COMPACTION_TOKENS_AFTER: Final = _attribute(
     "untether.compaction.tokens_after", "int", "Context size after."
 )
 
+# Ours: silence (on `untether.stall`, its event and its metrics).
+STALL_CAUSE: Final = _attribute("untether.stall.cause", "string", "Why the agent is silent.")
+STALL_IDLE: Final = _attribute("untether.stall.idle_s", "double", "Seconds of silence so far.")
+STALL_NUMBER: Final = _attribute(
+    "untether.stall.number", "int", "Which warning about this silence it is, from 1."
+)
+STALL_EVIDENCE: Final = _attribute(
+    "untether.stall.evidence", "string[]", "What speaks for the cause, in words with numbers."
+)
+
 # Ours: events (each a span event and a log record).
+EVENT_STALL_RECOVERED: Final = _event(
+    "untether.stall.recovered", "The agent gave a sign of life after a warning."
+)
 EVENT_SUMMARY: Final = _event("untether.session.summary", "How the session went, at its end.")
 EVENT_RETRY: Final = _event("untether.agent.retry", "The agent backs off and asks again.")
 EVENT_COMPACTED: Final = _event("untether.agent.compacted", "The agent compacted its context.")
