@@ -1,0 +1,124 @@
+"""Claude Code's ``assistant`` and ``user`` lines, which its transcripts on disk share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from otel_untether.events import Event, ModelMessage, StrayLine, Usage
+
+from . import _claude_tools as tools
+from ._claude_shapes import AssistantLine, Block, Message, Tokens, UserLine
+from ._values import nanoseconds, word
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SYNTHETIC: Final = "<synthetic>"
+"""The model of messages that the CLI wrote itself."""
+
+_NOTHING_ASKED: Final = b'"No response requested."'
+
+
+def assistant(line: AssistantLine, at: int) -> Iterator[Event]:
+    """Yield the message, then one `ToolStarted` for each call in it."""
+    happened = nanoseconds(line.timestamp)
+    parent = line.parent_tool_use_id
+    if line.message is None:
+        yield StrayLine(at=at, reason="bad_shape", detail="assistant")
+        return
+    if not _asks_nothing(line.message):
+        yield _model_message(line, line.message, at, happened)
+    for block in _blocks(line.message):
+        type_ = block.type or ""
+        if type_.endswith("tool_use"):
+            yield from _started(block, parent, at, happened)
+        elif type_.endswith("tool_result"):  # of a tool that the API ran itself
+            yield from _finished(block, UserLine(), parent, at, happened)
+
+
+def user(line: UserLine, at: int) -> Iterator[Event]:
+    """Yield the end of each call whose result the line brings; prompts say nothing."""
+    happened = nanoseconds(line.timestamp)
+    if line.message is None:
+        yield StrayLine(at=at, reason="bad_shape", detail="user")
+        return
+    blocks = [b for b in _blocks(line.message) if (b.type or "").endswith("tool_result")]
+    if len(blocks) > 1:
+        line.tool_use_result = None  # it would be anybody's guess whose this is
+    for block in blocks:
+        yield from _finished(block, line, line.parent_tool_use_id, at, happened)
+
+
+def usage(tokens: Tokens | None, *, final: bool = True) -> Usage | None:
+    """Turn the API's counts into ours; before the end, the output count is a placeholder."""
+    if tokens is None:
+        return None
+    read, written = tokens.cache_read_input_tokens, tokens.cache_creation_input_tokens
+    details = tokens.output_tokens_details
+    return Usage(
+        input=all_input(tokens.input_tokens, read, written),
+        output=tokens.output_tokens if final else None,
+        cache_read=read,
+        cache_write=written,
+        reasoning=details.thinking_tokens if final and details else None,
+    )
+
+
+def all_input(fresh: int | None, read: int | None, written: int | None) -> int | None:
+    """Add cached tokens to the others, as the GenAI conventions count them."""
+    return None if fresh is None else fresh + (read or 0) + (written or 0)
+
+
+def _blocks(message: Message) -> list[Block]:
+    return message.content if isinstance(message.content, list) else []
+
+
+def _asks_nothing(message: Message) -> bool:
+    """Tell whether this stands for an answer that nobody wanted, as after a slash command."""
+    return message.model == SYNTHETIC and any(
+        block.text is not None and bytes(block.text) == _NOTHING_ASKED for block in _blocks(message)
+    )
+
+
+def _model_message(
+    line: AssistantLine, message: Message, at: int, happened: int | None
+) -> ModelMessage:
+    error = _error(line, message)
+    final = message.stop_reason is not None
+    return ModelMessage(
+        at=at,
+        happened=happened,
+        id=message.id,
+        model=None if message.model == SYNTHETIC else message.model,
+        parent=line.parent_tool_use_id,
+        usage=usage(message.usage, final=final),
+        complete=final or error is not None,
+        finish_reason=word(message.stop_reason),
+        error=error,
+    )
+
+
+def _error(line: AssistantLine, message: Message) -> str | None:
+    if line.error is not None or line.api_error_type is not None:
+        return word(line.error) or word(line.api_error_type) or "api_error"
+    if line.is_api_error_message:
+        return "api_error"
+    return "synthetic" if message.model == SYNTHETIC else None
+
+
+def _started(block: Block, parent: str | None, at: int, happened: int | None) -> Iterator[Event]:
+    if block.id and block.name:
+        yield from tools.started(block, parent, at, happened)
+    else:
+        yield StrayLine(at=at, reason="bad_shape", detail=word(block.type))
+
+
+def _finished(
+    block: Block, line: UserLine, parent: str | None, at: int, happened: int | None
+) -> Iterator[Event]:
+    if not block.tool_use_id:
+        yield StrayLine(at=at, reason="bad_shape", detail=word(block.type))
+        return
+    metas = line.tool_result_meta or ()
+    meta = next((meta for meta in metas if meta.id == block.tool_use_id), None)
+    yield from tools.finished(block, line.tool_use_result, meta, parent, at, happened)

@@ -1,0 +1,94 @@
+"""The lines of ``codex exec --json``, as far as we read them.
+
+After ``codex-rs/exec/src/exec_events.rs`` of https://github.com/openai/codex and recordings of
+codex-cli 0.169.0. All members are optional: a missing one must not cost the rest.
+"""
+
+from __future__ import annotations
+
+from msgspec import Raw, Struct
+
+from ._values import Code, Count  # noqa: TC001  msgspec fields
+
+
+class Tokens(Struct):
+    input_tokens: Count | None = None
+    cached_input_tokens: Count | None = None
+    cache_write_input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    reasoning_output_tokens: Count | None = None
+
+
+class Failure(Struct):
+    message: str | None = None
+
+
+class AgentState(Struct):
+    status: str | None = None
+
+
+class Item(Struct):
+    """All item types laid over each other; no member means different things in two of them.
+
+    A ``web_search`` item has two members named ``id``; of such the last counts.
+    """
+
+    id: str | None = None
+    type: str | None = None
+    status: str | None = None
+    # command_execution
+    command: Raw | None = None
+    aggregated_output: Raw | None = None
+    exit_code: Code | None = None
+    # mcp_tool_call, collab_tool_call
+    server: str | None = None
+    tool: str | None = None
+    arguments: Raw | None = None
+    result: Raw | None = None
+    error: Failure | None = None
+    sender_thread_id: str | None = None
+    receiver_thread_ids: list[str] | None = None
+    agents_states: dict[str, AgentState] | None = None
+    # collab_tool_call, file_change, web_search
+    prompt: Raw | None = None
+    changes: Raw | None = None
+    query: Raw | None = None
+
+
+class ThreadStarted(Struct, tag="thread.started"):
+    thread_id: str | None = None
+
+
+class TurnStartedLine(Struct, tag="turn.started"):
+    pass
+
+
+class TurnCompleted(Struct, tag="turn.completed"):
+    usage: Tokens | None = None
+
+
+class TurnFailed(Struct, tag="turn.failed"):
+    error: Failure | None = None
+
+
+class ItemStarted(Struct, tag="item.started"):
+    item: Item | None = None
+
+
+class ItemUpdated(Struct, tag="item.updated"):
+    item: Item | None = None
+
+
+class ItemCompleted(Struct, tag="item.completed"):
+    item: Item | None = None
+
+
+class RequestUserInput(Struct, tag="request_user_input"):
+    """A question to whoever started the turn; `call_id` is the model's call that asks."""
+
+    id: str | None = None
+    call_id: str | None = None
+
+
+class ErrorLine(Struct, tag="error"):
+    message: str | None = None

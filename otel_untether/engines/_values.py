@@ -1,0 +1,43 @@
+"""Values that engines write in their own way, turned into ours or into None."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Final, TypeAlias
+
+from msgspec import Meta
+
+# Beyond these a number is not what its name says, and telemetry could not carry it:
+# OTLP integers and times end at 2**63 - 1, the CLIs' own numbers are JavaScript's.
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
+Code: TypeAlias = Annotated[int, Meta(ge=-(2**53), le=2**53)]
+Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=1e9)]
+EpochSeconds: TypeAlias = Annotated[float, Meta(ge=0, le=9e9)]
+Milliseconds: TypeAlias = Annotated[float, Meta(ge=0, le=1e12)]
+Dollars: TypeAlias = Annotated[float, Meta(ge=0, le=1e12)]
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.:/-]{0,63}")
+
+
+def nanoseconds(stamp: str | None) -> int | None:
+    """Return an ISO 8601 time as ns since the epoch; None if it is no time or has no zone."""
+    if stamp is None:
+        return None
+    try:
+        elapsed = datetime.fromisoformat(stamp) - _EPOCH
+    except (ValueError, TypeError, OverflowError):
+        return None
+    seconds = elapsed.days * 86_400 + elapsed.seconds
+    at = seconds * 1_000_000_000 + elapsed.microseconds * 1_000
+    return at if 0 <= at < 2**63 else None
+
+
+def word(value: object) -> str | None:
+    """Return `value` if it is a name such as ``api_error``, and None if it may be prose.
+
+    What an engine writes where it should write one of a few words could be anything, a path
+    or a secret included; only a word may become an attribute.
+    """
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else None
