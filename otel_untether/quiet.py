@@ -1,0 +1,42 @@
+"""Keeps what OpenTelemetry logs out of the terminal the agent runs in."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LOG: Final = "otel.log"
+# The SDK, and what its exporters stand on; both complain about a dead collector.
+_LOGGERS: Final = ("opentelemetry", "urllib3", "requests", "grpc")
+
+
+class _Quiet(logging.FileHandler):
+    """A log file whose own errors, such as a full disk, are not printed either."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Do nothing, where `logging` prints a traceback to stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record; opening the file, which happens here, may fail too."""
+        try:
+            super().emit(record)
+        except OSError:
+            self.handleError(record)
+
+
+def keep_off_stderr(run_dir: Path | None) -> None:
+    """Send these libraries' log records to the run's folder, or nowhere."""
+    handler: logging.Handler = logging.NullHandler()
+    if run_dir is not None:
+        handler = _Quiet(run_dir / LOG, encoding="utf-8", delay=True)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    for name in _LOGGERS:
+        logger = logging.getLogger(name)
+        logger.propagate = False
+        for old in [old for old in logger.handlers if isinstance(old, _Quiet)]:
+            logger.removeHandler(old)
+            old.close()
+        logger.addHandler(handler)
