@@ -8,13 +8,9 @@ stdout says "complete", so it is closed when something shows that the message is
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
 
 from .activity import Activity, Change, Opened, close
-from .events import Usage
-
-if TYPE_CHECKING:
-    from .events import ModelMessage
+from .events import ModelMessage, Usage
 
 # Message ids are remembered so that a late line never makes a second span of one message.
 _REMEMBERED_MESSAGES = 256
@@ -23,18 +19,32 @@ _REMEMBERED_MESSAGES = 256
 class Lane:
     """One agent's conversation with its model; `owner` is what its activities belong under."""
 
-    __slots__ = ("_done", "asked_at", "chat", "owner")
+    __slots__ = ("_done", "_spoken", "asked_at", "chat", "owner")
 
     def __init__(self, owner: Activity) -> None:
         self.owner = owner
         self.asked_at: int | None = None
         self.chat: Activity | None = None
+        self._spoken = False
         self._done: deque[str] = deque(maxlen=_REMEMBERED_MESSAGES)
 
     def ask(self, at: int) -> None:
-        """The model's turn begins, unless it already has."""
-        if self.asked_at is None:
+        """The model's turn begins, unless it already has.
+
+        Until it first speaks, each sign that the session begins moves that beginning: a CLI
+        loads for a while before it asks.
+        """
+        if self.asked_at is None or not self._spoken:
             self.asked_at = at
+
+    def call(self, at: int, model: str | None) -> list[Change]:
+        """The model called a tool; where no message announced it, the call is the answer."""
+        if self.asked_at is not None:
+            answer = ModelMessage(at=at)
+            return [*self.speak(answer, at, model), *self.settle()]
+        if self.chat is not None and not self.chat.key:
+            return self.settle()
+        return []
 
     def speak(self, message: ModelMessage, at: int, model: str | None) -> list[Change]:
         """Take a message, or one more line of it."""
@@ -42,7 +52,7 @@ class Lane:
         if key and key in self._done:
             return []
         chat = self.chat
-        if chat is not None and chat.key == key:
+        if chat is not None and chat.key == key and (key or self.asked_at is None):
             self.asked_at = None
             _continue(chat, message, at)
             return []
@@ -62,6 +72,7 @@ class Lane:
         )
         self.owner.children.append(chat)
         self.asked_at = None
+        self._spoken = True
         self.chat = chat
         _continue(chat, message, at)
         return chat

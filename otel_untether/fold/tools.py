@@ -24,7 +24,7 @@ def tool_started(state: SessionState, event: ev.ToolStarted, at: int) -> list[Ch
         return []
     changes = show_agent(state, event.parent, at)
     lane = lane_of(state, event.parent)
-    lane.asked_at = None
+    changes += lane.call(at, state.model)
     tool = state.child(lane.owner, "tool", event.id, at, event.name)
     tool.timeout, tool.mcp_server, tool.arguments = event.timeout, event.mcp_server, event.arguments
     tool.attributes |= _facts(event)

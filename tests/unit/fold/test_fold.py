@@ -192,7 +192,7 @@ class TestSubagents:
 
     def test_what_a_subagent_left_open_ends_inside_it(self) -> None:
         story = self.launch().tell(tool(3, "inner", parent="call"), result(7, "call"))
-        inner, agent, call = (c.activity for c in story.changes if isinstance(c, Closed))
+        (agent,), (inner, call) = story.closed("agent"), story.closed("tool")
         assert (inner.error, inner.reason) == ("abandoned", "parent_ended")
         assert inner.end == agent.end == call.end == 7
 
@@ -209,7 +209,7 @@ class TestModel:
             ev.TurnFinished(at=13),
         )
         assert [(c.key, c.start, c.end) for c in story.closed("chat")] == [
-            ("m1", 0, 7),
+            ("m1", 1, 7),
             ("m2", 9, 12),
         ]
 
@@ -236,7 +236,7 @@ class TestModel:
             ev.TaskStarted(at=2, id="task", kind="agent", tool_id="call"),
             message(5, "sub", parent="call"),
         )
-        (chat,) = story.opened("chat")
+        chat = story.opened("chat")[-1]
         assert (chat.parent, chat.start) == (story.opened("agent")[0], 2)
 
     def test_an_answer_still_owed_when_the_process_dies_is_an_error(self) -> None:
@@ -247,6 +247,17 @@ class TestModel:
     def test_no_answer_is_owed_after_a_result(self) -> None:
         story = Story().tell(message(1, "m1"), ev.TurnFinished(at=2)).finish(3)
         assert len(story.closed("chat")) == 1
+
+    def test_a_call_that_no_message_announced_is_the_models_answer(self) -> None:
+        """Codex prints no message where the model answers with a call alone."""
+        story = Story().tell(ev.TurnStarted(at=1), tool(4), result(6), tool(9, "t2"))
+        assert [(c.start, c.end) for c in story.closed("chat")] == [(1, 4), (6, 9)]
+
+    def test_messages_without_an_id_are_parted_by_calls(self) -> None:
+        said = ev.ModelMessage(at=2)
+        story = Story().tell(ev.TurnStarted(at=1), said, tool(3), result(5), ev.ModelMessage(at=8))
+        story.tell(ev.TurnFinished(at=9))
+        assert [(c.start, c.end) for c in story.closed("chat")] == [(1, 2), (5, 8)]
 
     def test_a_failed_request_is_a_failed_chat(self) -> None:
         story = Story().tell(

@@ -1,0 +1,64 @@
+# Everything here sets up what it needs, on a machine that has Python >= 3.11, make and a network.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test lint unit oldest conformance e2e stack bench docs clean
+
+# The main job, with nothing but the package and its dependencies: a scripted agent works,
+# freezes, is found out, and the report says where the time went.
+demo: $(VENV)/.runtime
+	$(BIN)/otel-untether demo $(DEMO)
+
+# Everything. In CI a missing tool is a failure; elsewhere it is said loudly.
+test: lint unit conformance oldest e2e stack
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/unit
+
+conformance: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/conformance
+
+# The same suite on the oldest OpenTelemetry that we support.
+oldest: .venv-oldest/.dev
+	.venv-oldest/bin/python -m pytest tests/unit tests/conformance
+
+# Real agent CLIs against a scripted model endpoint, in a network namespace of their own.
+e2e: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/e2e
+
+# The real collector, Jaeger and Prometheus with the configuration that we ship.
+stack: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/stack
+
+bench: $(VENV)/.dev
+	@for b in benchmarks/*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
+
+docs: $(VENV)/.dev
+	$(BIN)/python -m otel_untether.semconv_docs > docs/telemetry.md
+
+clean:
+	rm -rf $(VENV) .venv-oldest .mypy_cache .pytest_cache .ruff_cache
+
+$(VENV)/.runtime: pyproject.toml constraints/latest.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --upgrade 'pip>=25.1'
+	$(PIP) --constraint constraints/latest.txt --editable .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime
+	$(PIP) --constraint constraints/latest.txt --group dev
+	touch $@
+
+.venv-oldest/.dev: pyproject.toml constraints/latest.txt constraints/oldest.txt
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	.venv-oldest/bin/pip install --quiet --disable-pip-version-check \
+		--constraint constraints/oldest.txt --editable . --group dev
+	touch $@
