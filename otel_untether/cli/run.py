@@ -1,0 +1,188 @@
+"""`otel-untether run`: run an agent and watch it.
+
+What is imported here comes before the agent's first byte. So a command line without options
+is not parsed (`plain`), and settings are read once the agent runs, unless a file was named.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from otel_untether import supervisor
+from otel_untether.notice import notice
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+    from typing import Final, NoReturn
+
+    from otel_untether.cli import Subparsers
+    from otel_untether.config import Config
+    from otel_untether.observer import Child, Observer
+    from otel_untether.propagation import RootContext
+
+USAGE_ERROR: Final = 2
+_DESCRIPTION: Final = """\
+Run a coding agent and watch it. Its output passes through byte for byte, and its exit status
+is returned: 128+N if signal N ended it, 127 if it was not found, 126 if it cannot be executed.
+"""
+_EPILOG: Final = """\
+examples:
+  otel-untether run -- claude -p "fix the tests" --output-format stream-json --verbose
+  otel-untether run -- codex exec --json "fix the tests" | jq .type
+  otel-untether run --engine claude -- ./my-wrapper.sh
+
+Without OTEL_EXPORTER_OTLP_ENDPOINT telemetry stays on this machine, for `otel-untether report`.
+"""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Describe the subcommand's arguments."""
+    from argparse import RawDescriptionHelpFormatter  # noqa: PLC0415  not needed to run
+
+    parser = subparsers.add_parser(
+        "run",
+        help="run an agent and watch it",
+        usage="otel-untether run [OPTION ...] [--] COMMAND [ARG ...]",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--engine", metavar="NAME", help="the agent's format, where the command does not tell"
+    )
+    parser.add_argument("--config", metavar="FILE", help="read this otel-untether.toml")
+    parser.add_argument(
+        "--exit-timeout",
+        type=_seconds,
+        metavar="S",
+        help="seconds telemetry may take once the agent is gone (default 2)",
+    )
+    parser.add_argument(
+        "-q", "--no-summary", action="store_true", help="print no summary line to stderr"
+    )
+    parser.add_argument("argv", nargs="...", metavar="COMMAND", help="the agent and its arguments")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run what the command line says; return only where nothing was run."""
+    argv = args.argv[1:] if args.argv[:1] == ["--"] else args.argv
+    if not argv:
+        return _refuse("a command is missing; expected otel-untether run -- COMMAND [ARG ...]")
+    run = _Run(argv)
+    run.summary = not args.no_summary
+    run.exit_timeout = args.exit_timeout
+    try:
+        if args.engine is not None:
+            run.use_engine(args.engine)
+        if args.config is not None:
+            run.use_config(args.config)
+    except ValueError as error:
+        return _refuse(str(error))
+    run.leave()
+
+
+def plain(arguments: Sequence[str]) -> Sequence[str] | None:
+    """Return the agent's command if `arguments` are nothing else, None if they need parsing."""
+    if arguments[:1] == ["--"]:
+        return arguments[1:] or None
+    return arguments if arguments and not arguments[0].startswith("-") else None
+
+
+def run_plain(argv: Sequence[str]) -> NoReturn:
+    """Run a command without options, and leave with its status."""
+    _Run(argv).leave()
+
+
+class _Run:
+    """One run as the command line describes it."""
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        self.summary = True
+        self.exit_timeout: float | None = None
+        self._argv = argv
+        self._engine: str | None = None
+        self._config: Config | None = None
+        self._options = supervisor.Options(dedicated=True)
+
+    def use_engine(self, name: str) -> None:
+        """Take the agent for this engine; raise ValueError with the known ones."""
+        from otel_untether.engines import registry  # noqa: PLC0415  only where it is asked for
+
+        self._engine = registry.get(name).name
+
+    def use_config(self, path: str) -> None:
+        """Read the settings now; raise ConfigError where they are wrong."""
+        from otel_untether import config  # noqa: PLC0415  only where it is asked for
+
+        self._config = config.load(path)
+
+    def leave(self) -> NoReturn:
+        """Run the agent and exit with its status.
+
+        At once: an exporter's own exit handlers may wait much longer than we promise.
+        """
+        from otel_untether import propagation  # noqa: PLC0415  not needed for --help
+
+        root = propagation.root_context(os.environ)
+        options = self._options
+        options.environ = propagation.child_environ(os.environ, root)
+        options.terminal = self._relays_terminal()
+        options.summary = self.summary
+        status = supervisor.run(self._argv, options, lambda child: self._observer(child, root))
+        sys.stdout.flush()
+        os._exit(status)
+
+    def _observer(self, child: Child, root: RootContext) -> Observer:
+        """Make the observer; called in its own thread, with the agent already running."""
+        from otel_untether import session_observer  # noqa: PLC0415  takes 0.3 s
+
+        config = self._settings()
+        self._options.exit_timeout = config.telemetry.exit_timeout
+        make = session_observer.factory(config, root, engine=self._engine, environ=os.environ)
+        return make(child)
+
+    def _settings(self) -> Config:
+        from otel_untether import config  # noqa: PLC0415  not before the agent runs
+
+        try:
+            settings = self._config or config.load()
+        except config.ConfigError as error:
+            notice(f"{error}; the defaults are used")
+            settings = config.Config()
+        if self.exit_timeout is None:
+            return settings
+        telemetry = settings.telemetry._replace(exit_timeout=self.exit_timeout)
+        return settings._replace(telemetry=telemetry)
+
+    def _relays_terminal(self) -> bool:
+        """Tell whether stdout is relayed even to a terminal: of an agent that prints JSON."""
+        if not supervisor.stdout_is_terminal():
+            return False
+        if self._engine is not None or _is_headless(self._argv):
+            return True
+        notice("stdout is a terminal, left to the agent: only its process is watched")
+        return False
+
+
+def _is_headless(argv: Sequence[str]) -> bool:
+    from otel_untether.engines import registry  # noqa: PLC0415  only in a terminal
+
+    engine = registry.detect_argv(argv)
+    return engine is not None and engine.headless(argv)
+
+
+def _seconds(text: str) -> float:
+    """Read a duration; argparse turns ValueError into a usage error."""
+    seconds = float(text)
+    if not 0 <= seconds < float("inf"):
+        raise ValueError(text)
+    return seconds
+
+
+def _refuse(message: str) -> int:
+    notice(f"{message} (see otel-untether run --help)")
+    return USAGE_ERROR

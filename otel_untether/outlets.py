@@ -1,0 +1,87 @@
+"""Which of our descriptors the agent writes to directly, and which through a pipe of ours.
+
+A terminal is handed over untouched, so that the agent is as interactive as ever; all else is
+relayed. Two descriptors that are one file (`2>&1`) share a pipe, or their order would be lost.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final, Literal
+
+STDOUT: Final = 1
+STDERR: Final = 2
+
+
+class Outlet:
+    """A pipe that stands in for `descriptors`: the agent's end is `sink`, ours is `source`.
+
+    With `last` no one else of this process writes to the target; it is let go of at the end,
+    so that its reader sees the end when the agent's output ends, not when we exit.
+    """
+
+    def __init__(self, descriptors: tuple[int, ...], *, last: bool) -> None:
+        self.descriptors = descriptors
+        self.source, self.sink = os.pipe()
+        self._last = last
+
+    @property
+    def name(self) -> Literal["stdout", "stderr"]:
+        """The stream, as the observer knows it."""
+        return "stdout" if STDOUT in self.descriptors else "stderr"
+
+    @property
+    def target(self) -> int:
+        """Where the bytes belong."""
+        return self.descriptors[0]
+
+    def close(self) -> None:
+        """Close our end, and let go of the target if that is ours to do."""
+        os.close(self.source)
+        if self._last and self.target == STDOUT:
+            _to_null(STDOUT)
+
+
+def outlets(*, terminal: bool, last: bool) -> list[Outlet]:
+    """Open a pipe for each output to relay; a terminal's stdout only if `terminal`."""
+    return [Outlet(fds, last=last) for fds in relayed(terminal=terminal)]
+
+
+def relayed(*, terminal: bool) -> list[tuple[int, ...]]:
+    """Return the descriptors to relay, those that are one file together."""
+    stdout = _is_open(STDOUT) and (terminal or not os.isatty(STDOUT))
+    stderr = _is_open(STDERR) and not os.isatty(STDERR)
+    if stdout and stderr and _same_file(STDOUT, STDERR):
+        return [(STDOUT, STDERR)]
+    return [(fd,) for fd, wanted in ((STDOUT, stdout), (STDERR, stderr)) if wanted]
+
+
+def occupy_closed() -> None:
+    """Keep closed standard descriptors from becoming a pipe or a socket of ours.
+
+    /dev/null takes their place here; it is closed on exec, so the agent finds them closed.
+    """
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+        pass
+    os.close(fd)
+
+
+def _is_open(fd: int) -> bool:
+    """Tell whether a standard descriptor was open when we started."""
+    return os.get_inheritable(fd)
+
+
+def _same_file(one: int, other: int) -> bool:
+    """Tell whether two descriptors are one file, so that the order of writes shows."""
+    a, b = os.fstat(one), os.fstat(other)
+    return os.path.samestat(a, b) and not stat.S_ISCHR(a.st_mode)
+
+
+def _to_null(fd: int) -> None:
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, fd)
+    os.close(null)

@@ -1,0 +1,232 @@
+"""Bytes in, the same bytes out, and a copy for whoever watches.
+
+A `Relay` is a thread that carries one stream of the agent to where it would have gone without
+us: forwarded first, copied afterwards. Where the consumer is slow our write blocks, the pipe
+fills and the agent is slowed, as by any pipe; where the consumer is gone the agent's pipe is
+closed, so that it gets SIGPIPE as it would have. The copy goes through a `Tap`, which is
+bounded and loses chunks rather than make the agent wait.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import select
+import stat
+import sys
+import termios
+import threading
+import time
+
+from .notice import notice
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from queue import SimpleQueue
+    from typing import Final, Literal, TypeAlias
+
+    from .clock import Clock
+    from .observer import Ended
+    from .outlets import Outlet
+
+    StreamName: TypeAlias = Literal["stdout", "stderr"]
+
+# A pipe's own capacity: larger reads only cost larger buffers (measured: 1.5 against 0.7 GB/s).
+CHUNK: Final = 64 * 1024
+# Of one stream's copy, in bytes. The SDK's import alone takes 0.3 s, in which nothing is decoded.
+BACKLOG: Final = 32 * 1024 * 1024
+# How long, in seconds, the agent may once be held up before chunks of the copy are skipped.
+PATIENCE: Final = 0.05
+_ITEM: Final = 128  # bytes that even an empty chunk takes
+_GONE: Final = frozenset({errno.EPIPE, errno.ECONNRESET})
+
+
+class Copied:
+    """A chunk of a stream and when it arrived (ns since the epoch); None where some is missing."""
+
+    __slots__ = ("at", "chunk", "tap")
+
+    def __init__(self, tap: Tap, chunk: bytes | None, at: int) -> None:
+        self.tap = tap
+        self.chunk = chunk
+        self.at = at
+
+
+class Tap:
+    """The copy of one stream, on its way to the observer's thread.
+
+    Each counter has one writer, so none needs a lock: `put` is the relay's, `take` the
+    observer's. Once chunks are skipped, that goes on until half the backlog is worked off; the
+    agent is so held up at most once per half backlog. `lost` counts the bytes skipped.
+    """
+
+    def __init__(
+        self, name: StreamName, queue: SimpleQueue[Copied | Ended], limit: int = BACKLOG
+    ) -> None:
+        self.name = name
+        self.lost = 0
+        self._queue = queue
+        self._limit = limit
+        self._put = 0
+        self._taken = 0
+        self._skipping = False
+        self._closed = False
+
+    def put(self, chunk: bytes, at: int) -> None:
+        """Hand over a copy, or skip it."""
+        size = len(chunk) + _ITEM
+        if self._closed or not self._has_room(size):
+            self.lost += len(chunk)
+            self._skipping = True
+            return
+        if self._skipping:
+            self._skipping = False
+            self._queue.put(Copied(self, None, at))
+        self._put += size
+        self._queue.put(Copied(self, chunk, at))
+
+    def take(self, copied: Copied) -> None:
+        """Note that a chunk was dealt with."""
+        if copied.chunk is not None:
+            self._taken += len(copied.chunk) + _ITEM
+
+    def finish(self, at: int) -> None:
+        """Tell the observer of what is missing at the end."""
+        if self._skipping:
+            self._queue.put(Copied(self, None, at))
+
+    def close(self) -> None:
+        """Take no more: nobody observes."""
+        self._closed = True
+
+    def _has_room(self, size: int) -> bool:
+        if self._skipping:
+            return self._put - self._taken <= self._limit // 2
+        patience = 0.0
+        while self._put - self._taken + size > self._limit:
+            patience = patience or time.monotonic() + PATIENCE
+            if self._closed or time.monotonic() > patience:
+                return False
+            time.sleep(0.001)
+        return True
+
+
+class Relay(threading.Thread):
+    """Carries what comes through `outlet`, and a copy into `tap`, until it ends.
+
+    The outlet is closed then. `leaving` is a pipe's read end that hangs up
+    once the agent is gone: what is in the pipe by then is delivered in full, and after `grace`
+    seconds its descendants' open descriptors are not waited for any longer.
+    """
+
+    def __init__(
+        self, outlet: Outlet, tap: Tap, clock: Clock, *, leaving: int, grace: float
+    ) -> None:
+        super().__init__(name=f"otel-untether-{outlet.name}", daemon=True)
+        self.stream = outlet.name
+        self.writing_since: int | None = None
+        self._outlet = outlet
+        self._source = outlet.source
+        self._target = outlet.target
+        self._tap = tap
+        self._clock = clock
+        self._leaving = leaving
+        self._grace = grace
+        self._left = False
+        self._poller = select.poll()
+        self._poller.register(self._source, select.POLLIN)
+        self._poller.register(leaving, 0)
+        if _never_reopened(self._target, self._source):
+            self._poller.register(self._target, 0)
+
+    @property
+    def lost(self) -> int:
+        """How many bytes were passed on without a copy."""
+        return self._tap.lost
+
+    def run(self) -> None:
+        """Carry the stream; nothing is raised."""
+        try:
+            self._carry()
+        except OSError as error:
+            if error.errno not in _GONE:
+                notice(f"{self._tap.name} cannot be written: {error.strerror}; it is closed")
+        finally:
+            self._outlet.close()
+            self._tap.finish(self._clock.now())
+
+    def _carry(self) -> None:
+        while not self._left:
+            if self._readable(None) and not self._move():
+                return
+        deadline = time.monotonic() + self._grace
+        owed = _unread(self._source)
+        while owed > 0 or time.monotonic() < deadline:
+            if self._readable(deadline):
+                moved = self._move()
+                if not moved:
+                    return
+                owed -= moved
+
+    def _readable(self, deadline: float | None) -> bool:
+        """Wait for bytes or the end of them; False where it was something else."""
+        timeout = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
+        readable = False
+        for fd, _ in self._poller.poll(timeout):
+            if fd == self._source:
+                readable = True
+            elif fd == self._target:
+                raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+            else:
+                self._left = True
+                self._poller.unregister(self._leaving)
+        return readable
+
+    def _move(self) -> int:
+        """Forward a chunk, then copy it; return its length, 0 at the end."""
+        chunk = os.read(self._source, CHUNK)
+        if not chunk:
+            return 0
+        at = self._clock.now()
+        self.writing_since = at
+        try:
+            _write(self._target, chunk)
+        finally:
+            self.writing_since = None
+            self._tap.put(chunk, at)
+        return len(chunk)
+
+
+def _write(fd: int, chunk: bytes) -> None:
+    """Write all of `chunk`, also where the consumer made its end non-blocking."""
+    rest: bytes | memoryview = chunk
+    while rest:
+        try:
+            written = os.write(fd, rest)
+        except BlockingIOError:
+            _wait_until_writable(fd)
+        else:
+            rest = memoryview(rest)[written:]
+
+
+def _wait_until_writable(fd: int) -> None:
+    poller = select.poll()
+    poller.register(fd, select.POLLOUT)
+    poller.poll()
+
+
+def _unread(fd: int) -> int:
+    """Return how many bytes wait in a pipe."""
+    return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+def _never_reopened(target: int, pipe: int) -> bool:
+    """Tell whether a hang-up of `target` is for good: an anonymous pipe's or a socket's.
+
+    Then it can be acted upon at once, and the agent gets SIGPIPE on the very write that would
+    have failed without us. A named pipe may find another reader until then.
+    """
+    status = os.fstat(target)
+    anonymous = stat.S_ISFIFO(status.st_mode) and status.st_dev == os.fstat(pipe).st_dev
+    return anonymous or stat.S_ISSOCK(status.st_mode)
