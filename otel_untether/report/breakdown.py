@@ -1,0 +1,137 @@
+"""Where the time of a session went.
+
+Every moment is counted once, however many spans cover it: a stall explains it before a wait,
+a wait before a tool, a tool before the model. What runs in the background counts only while
+nothing else does. What no span explains is the agent's own.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+
+from otel_untether import semconv
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from .model import SpanNode
+
+Category: TypeAlias = Literal["model", "tools", "waits", "stalls", "other"]
+CATEGORIES: Final[tuple[Category, ...]] = ("model", "tools", "waits", "stalls", "other")
+
+# What a moment counts as when several spans cover it: the first of these that does. A tool
+# that only waits for its subagent, and background work, explain what nothing else explains.
+_STALL, _WAIT, _TOOL, _MODEL, _BELOW = range(5)
+_COUNTS_AS: Final[tuple[Category, ...]] = ("stalls", "waits", "tools", "model", "tools")
+
+
+class Interval(NamedTuple):
+    """From `start` to `end` (ns since the epoch), with what it counts as."""
+
+    start: int
+    end: int
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToolTotal:
+    """All calls of one tool; durations in ns, `total` being their sum, overlaps and all."""
+
+    name: str
+    calls: int
+    errors: int
+    total: int
+    longest: int
+
+
+def wall_time(root: SpanNode, until: int) -> dict[Category, int]:
+    """Return the ns of each category; together they are the session's duration."""
+    start, end = root.start, root.end or until
+    spent = dict.fromkeys(CATEGORIES, 0)
+    covering = [0] * len(_COUNTS_AS)
+    previous = start
+    for at, rank, change in sorted(_edges(intervals(root, until), start, end)):
+        spent[_category(covering)] += at - previous
+        covering[rank] += change
+        previous = at
+    spent["other"] += max(end - previous, 0)
+    return spent
+
+
+def intervals(root: SpanNode, until: int) -> Iterator[Interval]:
+    """Yield what explains the session's time."""
+    nodes = list(root.walk())
+    for node in nodes:
+        rank = _rank(node)
+        if rank is not None:
+            end = silent_until(node, root, nodes, until) if rank == _STALL else node.end or until
+            yield Interval(node.start, end, rank)
+
+
+def silent_until(stall: SpanNode, root: SpanNode, nodes: Iterable[SpanNode], until: int) -> int:
+    """Say when the silence ended that a warning was about.
+
+    The span of a warning ends with the warning; the silence goes on, until a recovery is
+    noted, or another span begins or ends, or the session is over.
+    """
+    warned = stall.end or until
+    signs = [root.end or until]
+    signs += [event.at for event in root.events if event.name == semconv.EVENT_STALL_RECOVERED]
+    for node in nodes:
+        if node.kind not in ("stall", "marker"):
+            signs += [node.start, node.end or until]
+    return min((at for at in signs if at >= warned), default=warned)
+
+
+def tool_totals(root: SpanNode, until: int) -> list[ToolTotal]:
+    """Return what each tool took, the longest first."""
+    calls: dict[str, list[SpanNode]] = defaultdict(list)
+    for node in root.walk():
+        if node.kind == "tool":
+            calls[tool_name(node)].append(node)
+    totals = [_total(name, nodes, until) for name, nodes in calls.items()]
+    return sorted(totals, key=lambda total: (-total.total, total.name))
+
+
+def tool_name(node: SpanNode) -> str:
+    """Return the tool's name, from its attribute or else from the span's name."""
+    name = node.attributes.get(semconv.TOOL_NAME)
+    return str(name) if name else node.name.partition(" ")[2] or node.name
+
+
+def _total(name: str, nodes: list[SpanNode], until: int) -> ToolTotal:
+    durations = [node.duration(until) for node in nodes]
+    errors = sum(node.failed for node in nodes)
+    return ToolTotal(name, len(nodes), errors, sum(durations), max(durations))
+
+
+def _rank(node: SpanNode) -> int | None:
+    match node.kind:
+        case "stall":
+            return _STALL
+        case "wait":
+            return _WAIT
+        case "chat":
+            return _MODEL
+        case "tool" if node.children or node.attributes.get(semconv.BACKGROUND):
+            return _BELOW
+        case "tool":
+            return _TOOL
+    return None
+
+
+def _edges(found: Iterable[Interval], start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    for interval in found:
+        first, last = max(interval.start, start), min(interval.end, end)
+        if first < last:
+            yield first, interval.rank, 1
+            yield last, interval.rank, -1
+
+
+def _category(covering: list[int]) -> Category:
+    for rank, count in enumerate(covering):
+        if count:
+            return _COUNTS_AS[rank]
+    return "other"

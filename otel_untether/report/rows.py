@@ -1,0 +1,202 @@
+"""The lines of a waterfall: which spans get one of their own, and which share one.
+
+A session of hours has hundreds of spans. What says most (stalls, failures, subagents, waits,
+and what took longest) is always shown; runs of the rest are folded into one line each.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Final
+
+from otel_untether import semconv
+
+from . import words
+from .breakdown import tool_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .model import SpanNode
+    from .style import Role
+
+_ROLES: Final[dict[str, Role]] = {
+    "session": "title",
+    "turn": "plain",
+    "agent": "agent",
+    "chat": "model",
+    "tool": "tool",
+    "wait": "wait",
+    "stall": "stall",
+}
+# A word for each kind of span, and the attributes that name one of them.
+_LABELS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "session": ("", (semconv.ENGINE, semconv.AGENT_NAME)),
+    "agent": ("agent", (semconv.AGENT_NAME,)),
+    "chat": ("chat", ()),
+    "wait": ("wait", (semconv.WAIT_KIND,)),
+    "stall": ("stall", ()),
+}
+# What a span is worth beside its share of the session's time, in per cent.
+_WORTH: Final = {"session": 1000.0, "stall": 100.0, "agent": 30.0, "turn": 30.0, "wait": 15.0}
+_FAILED, _OPEN = 20.0, 50.0
+_REPEATED_STALL: Final = 10.0
+_DEEPEST: Final = 32
+
+Stem = tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line: a span, or several folded together.
+
+    `stem` says for each level above whether more follows there. `pieces` are the (start, end)
+    to draw, in ns since the epoch; `start` and `end` enclose them.
+    """
+
+    stem: Stem
+    label: str
+    note: str
+    role: Role
+    start: int
+    end: int
+    pieces: tuple[tuple[int, int], ...]
+    folded: bool = False
+    failed: bool = False
+
+
+def rows(root: SpanNode, until: int, limit: int | None) -> list[Row]:
+    """Lay the session out in about `limit` lines at most; all of it where that is None."""
+    shown = _selection(root, until, limit)
+    return [_row(stem, item, shown, until) for stem, item in _layout(root, shown)]
+
+
+def _selection(root: SpanNode, until: int, limit: int | None) -> set[SpanNode]:
+    nodes = [node for node in root.walk() if node.kind != "marker"]
+    if limit is None or len(nodes) <= limit:
+        return set(nodes)
+    total = max(root.duration(until), 1)
+    ranked = sorted(nodes, key=lambda node: _worth(node, total, until), reverse=True)
+    above = {child: node for node in nodes for child in node.children}
+    low, high = 1, len(ranked)
+    while low < high:
+        middle = (low + high + 1) // 2
+        lines = sum(1 for _ in _layout(root, _with_parents(ranked[:middle], above)))
+        low, high = (middle, high) if lines <= limit else (low, middle - 1)
+    return _with_parents(ranked[:low], above)
+
+
+def _worth(node: SpanNode, total: int, until: int) -> float:
+    worth = 100 * node.duration(until) / total + _WORTH.get(node.kind, 0.0)
+    if node.kind == "stall":
+        first = node.attributes.get(semconv.STALL_NUMBER) in (1, None)
+        return worth if first else _REPEATED_STALL
+    return worth + _FAILED * node.failed + _OPEN * (node.end is None)
+
+
+def _with_parents(nodes: list[SpanNode], above: dict[SpanNode, SpanNode]) -> set[SpanNode]:
+    shown: set[SpanNode] = set()
+    for node in nodes:
+        current: SpanNode | None = node
+        while current is not None and current not in shown:
+            shown.add(current)
+            current = above.get(current)
+    return shown
+
+
+def _layout(root: SpanNode, shown: set[SpanNode]) -> Iterator[tuple[Stem, list[SpanNode]]]:
+    """Yield each line's spans: one, or those that are folded into it."""
+    stack: list[tuple[Stem, list[SpanNode]]] = [((), [root])]
+    while stack:
+        stem, item = stack.pop()
+        yield stem, item
+        if len(item) == 1 and item[0] in shown:
+            below = list(_groups(item[0], shown))
+            levels = [(*stem, index + 1 < len(below)) for index in range(len(below))]
+            parts = zip((level[-_DEEPEST:] for level in levels), below, strict=True)
+            stack.extend(reversed(list(parts)))
+
+
+def _groups(node: SpanNode, shown: set[SpanNode]) -> Iterator[list[SpanNode]]:
+    children = [child for child in node.children if child.kind != "marker"]
+    for alone, group in groupby(children, key=shown.__contains__):
+        if alone:
+            yield from ([child] for child in group)
+        else:
+            yield list(group)
+
+
+def _row(stem: Stem, item: list[SpanNode], shown: set[SpanNode], until: int) -> Row:
+    first = item[0]
+    whole = len(item) == 1 and (first in shown or not first.children)
+    return _span_row(stem, first, until) if whole else _fold_row(stem, item, until)
+
+
+def _span_row(stem: Stem, node: SpanNode, until: int) -> Row:
+    end = node.end or until
+    return Row(
+        stem=stem,
+        label=words.safe(label(node)),
+        note=words.safe(_note(node)),
+        role=_ROLES.get(node.kind, "plain"),
+        start=node.start,
+        end=end,
+        pieces=((node.start, end),),
+        failed=node.failed and node.kind != "stall",
+    )
+
+
+def _fold_row(stem: Stem, item: list[SpanNode], until: int) -> Row:
+    nodes = [node for top in item for node in top.walk() if node.kind != "marker"]
+    pieces = tuple((node.start, node.end or until) for node in nodes)
+    kinds = Counter(label(node) for node in nodes).most_common()
+    listed = ", ".join(f"{number} {name}" for name, number in kinds)
+    failed = sum(node.failed for node in nodes)
+    return Row(
+        stem=stem,
+        label=words.safe(listed),
+        note=f"{failed} failed" if failed else "",
+        role="fold",
+        start=min(start for start, _ in pieces),
+        end=max(end for _, end in pieces),
+        pieces=pieces,
+        folded=True,
+        failed=bool(failed),
+    )
+
+
+def label(node: SpanNode) -> str:
+    """Name a span in a word or two."""
+    if node.kind == "tool":
+        return tool_name(node)
+    word, names = _LABELS.get(node.kind, (node.name, ()))
+    name = next((str(node.attributes[key]) for key in names if node.attributes.get(key)), "")
+    return f"{word} {name}".strip() or node.name
+
+
+def _note(node: SpanNode) -> str:
+    found = node.attributes
+    if node.kind == "stall":
+        return str(found.get(semconv.STALL_CAUSE) or "cause unknown")
+    notes = []
+    if node.failed:
+        notes.append(failure(node))
+    elif node.kind == "wait" and found.get(semconv.WAIT_ANSWER):
+        notes.append(str(found[semconv.WAIT_ANSWER]))
+    if node.end is None:
+        notes.append("open")
+    if found.get(semconv.BACKGROUND):
+        notes.append("background")
+    if node.adrift and node.kind != "session":
+        notes.append("parent missing")
+    return ", ".join(notes)
+
+
+def failure(node: SpanNode) -> str:
+    """Say how a span failed, shortly."""
+    code = node.attributes.get(semconv.PROCESS_EXIT_CODE)
+    if node.kind == "tool" and code:
+        return f"exit {code}"
+    return str(node.attributes.get(semconv.ERROR_TYPE) or node.message or "failed")
