@@ -14,7 +14,7 @@ from otel_untether.notice import notice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
+    from argparse import ArgumentParser
     from collections.abc import Sequence
     from typing import Final, NoReturn
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from otel_untether.observer import Child, Observer
     from otel_untether.propagation import RootContext
 
-USAGE_ERROR: Final = 2
 _DESCRIPTION: Final = """\
 Run a coding agent and watch it. Its output passes through byte for byte, and its exit status
 is returned: 128+N if signal N ended it, 127 if it was not found, 126 if it cannot be executed.
@@ -39,18 +38,50 @@ Without OTEL_EXPORTER_OTLP_ENDPOINT telemetry stays on this machine, for `otel-u
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """Describe the subcommand's arguments."""
-    from argparse import RawDescriptionHelpFormatter  # noqa: PLC0415  not needed to run
+    """Describe the subcommand's arguments, for the help and the completion of all of them."""
+    _describe(subparsers.add_parser("run", help="run an agent and watch it", allow_abbrev=False))
 
-    parser = subparsers.add_parser(
-        "run",
-        help="run an agent and watch it",
-        usage="otel-untether run [OPTION ...] [--] COMMAND [ARG ...]",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command and leave with its status; return only where nothing was run."""
+    argv = plain(arguments)
+    return _main_with_options(arguments) if argv is None else _Run(argv).leave()
+
+
+def plain(arguments: Sequence[str]) -> Sequence[str] | None:
+    """Return the agent's command if `arguments` are nothing else, None if they need parsing."""
+    if arguments[:1] == ["--"]:
+        return arguments[1:] or None
+    return arguments if arguments and not arguments[0].startswith("-") else None
+
+
+def _main_with_options(arguments: Sequence[str]) -> int:
+    from argparse import ArgumentParser  # noqa: PLC0415  6 ms that others need not wait for
+
+    parser = ArgumentParser("otel-untether run", allow_abbrev=False)
+    _describe(parser)
+    args = parser.parse_args(arguments)
+    argv = args.argv[1:] if args.argv[:1] == ["--"] else args.argv
+    if not argv:
+        parser.error("a command is missing; expected otel-untether run -- COMMAND [ARG ...]")
+    run = _Run(argv, summary=not args.no_summary, exit_timeout=args.exit_timeout)
+    try:
+        if args.engine is not None:
+            run.use_engine(args.engine)
+        if args.config is not None:
+            run.use_config(args.config)
+    except ValueError as error:
+        parser.error(str(error))
+    return run.leave()
+
+
+def _describe(parser: ArgumentParser) -> None:
+    from argparse import RawDescriptionHelpFormatter  # noqa: PLC0415  as above
+
+    parser.usage = "otel-untether run [OPTION ...] [--] COMMAND [ARG ...]"
+    parser.description = _DESCRIPTION
+    parser.epilog = _EPILOG
+    parser.formatter_class = RawDescriptionHelpFormatter
     parser.add_argument(
         "--engine", metavar="NAME", help="the agent's format, where the command does not tell"
     )
@@ -67,46 +98,18 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("argv", nargs="...", metavar="COMMAND", help="the agent and its arguments")
 
 
-def main(args: argparse.Namespace) -> int:
-    """Run what the command line says; return only where nothing was run."""
-    argv = args.argv[1:] if args.argv[:1] == ["--"] else args.argv
-    if not argv:
-        return _refuse("a command is missing; expected otel-untether run -- COMMAND [ARG ...]")
-    run = _Run(argv)
-    run.summary = not args.no_summary
-    run.exit_timeout = args.exit_timeout
-    try:
-        if args.engine is not None:
-            run.use_engine(args.engine)
-        if args.config is not None:
-            run.use_config(args.config)
-    except ValueError as error:
-        return _refuse(str(error))
-    run.leave()
-
-
-def plain(arguments: Sequence[str]) -> Sequence[str] | None:
-    """Return the agent's command if `arguments` are nothing else, None if they need parsing."""
-    if arguments[:1] == ["--"]:
-        return arguments[1:] or None
-    return arguments if arguments and not arguments[0].startswith("-") else None
-
-
-def run_plain(argv: Sequence[str]) -> NoReturn:
-    """Run a command without options, and leave with its status."""
-    _Run(argv).leave()
-
-
 class _Run:
     """One run as the command line describes it."""
 
-    def __init__(self, argv: Sequence[str]) -> None:
-        self.summary = True
-        self.exit_timeout: float | None = None
+    def __init__(
+        self, argv: Sequence[str], *, summary: bool = True, exit_timeout: float | None = None
+    ) -> None:
         self._argv = argv
+        self._exit_timeout = exit_timeout
         self._engine: str | None = None
         self._config: Config | None = None
         self._options = supervisor.Options(dedicated=True)
+        self._options.summary = summary
 
     def use_engine(self, name: str) -> None:
         """Take the agent for this engine; raise ValueError with the known ones."""
@@ -131,7 +134,6 @@ class _Run:
         options = self._options
         options.environ = propagation.child_environ(os.environ, root)
         options.terminal = self._relays_terminal()
-        options.summary = self.summary
         status = supervisor.run(self._argv, options, lambda child: self._observer(child, root))
         sys.stdout.flush()
         os._exit(status)
@@ -153,9 +155,9 @@ class _Run:
         except config.ConfigError as error:
             notice(f"{error}; the defaults are used")
             settings = config.Config()
-        if self.exit_timeout is None:
+        if self._exit_timeout is None:
             return settings
-        telemetry = settings.telemetry._replace(exit_timeout=self.exit_timeout)
+        telemetry = settings.telemetry._replace(exit_timeout=self._exit_timeout)
         return settings._replace(telemetry=telemetry)
 
     def _relays_terminal(self) -> bool:
@@ -176,13 +178,12 @@ def _is_headless(argv: Sequence[str]) -> bool:
 
 
 def _seconds(text: str) -> float:
-    """Read a duration; argparse turns ValueError into a usage error."""
-    seconds = float(text)
+    from argparse import ArgumentTypeError  # noqa: PLC0415  as above
+
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
     if not 0 <= seconds < float("inf"):
-        raise ValueError(text)
+        raise ArgumentTypeError(f"expected seconds, 0 or more, not {text!r}")
     return seconds
-
-
-def _refuse(message: str) -> int:
-    notice(f"{message} (see otel-untether run --help)")
-    return USAGE_ERROR
