@@ -1,23 +1,31 @@
 """The `otel-untether` command: one module per subcommand, imported when it is named.
 
-`run` stands between an operator and an agent that should start at once, so nothing is imported
-that the named subcommand does not need.
+`run` stands between an operator and an agent that should start at once: it reads its own few
+options, and not even `argparse` is imported for it.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
-from importlib import import_module
-from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from otel_untether import __version__
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterable, Sequence
+    from typing import Final, Protocol
 
     # argparse has no public name for what add_subparsers returns.
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
+
+    class Command(Protocol):
+        """What a module in this package offers."""
+
+        def add_parser(self, subparsers: Subparsers) -> None:
+            """Describe the subcommand's arguments."""
+
+        def main(self, args: argparse.Namespace) -> int:
+            """Carry it out and return the exit status."""
+
 
 COMMANDS: Final = ("run", "report", "replay", "resend", "config", "doctor", "demo", "completion")
 
@@ -32,23 +40,20 @@ nothing and read it with `otel-untether report`.
 """
 
 
-class Command(Protocol):
-    """What a module in this package offers."""
-
-    def add_parser(self, subparsers: Subparsers) -> None:
-        """Describe the subcommand's arguments."""
-
-    def main(self, args: argparse.Namespace) -> int:
-        """Carry it out and return the exit status."""
-
-
 def load(name: str) -> Command:
     """Import a subcommand's module."""
+    from importlib import import_module  # noqa: PLC0415  `run` does without
+    from typing import cast  # noqa: PLC0415
+
     return cast("Command", import_module(f"{__name__}.{name}"))
 
 
 def build_parser(commands: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
     """Return a parser that knows these subcommands."""
+    import argparse  # noqa: PLC0415  6 ms that an agent need not wait for
+
+    from otel_untether import __version__  # noqa: PLC0415
+
     parser = argparse.ArgumentParser(
         prog="otel-untether",
         description="OpenTelemetry for headless coding agents: traces, gauges, explained silence.",
@@ -65,14 +70,21 @@ def build_parser(commands: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status is the subcommand's, 2 for wrong usage."""
     argv = sys.argv[1:] if argv is None else argv
+    if argv and argv[0] == "run":
+        from . import run  # noqa: PLC0415
+
+        return run.main(argv[1:])
+    return _subcommand(argv)
+
+
+def _subcommand(argv: Sequence[str]) -> int:
     named = argv[0] if argv and argv[0] in COMMANDS else None
-    parser = build_parser(COMMANDS if named is None else (named,))
-    args = parser.parse_args(argv)
+    args = build_parser(COMMANDS if named is None else (named,)).parse_args(argv)
     try:
         return load(args.command).main(args)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read our output has left; there is nobody to tell.
-        sys.stderr.close()
+        # Whoever read our output has left; what is still buffered has nowhere to go.
+        sys.stdout = None
         return 141

@@ -78,8 +78,8 @@ def detect_argv(argv: Sequence[str]) -> Engine | None:
 def detect_line(line: bytes) -> Engine | None:
     """Return the engine that certainly wrote `line`, one of the first of its stdout.
 
-    Several CLIs imitate Claude's lines; what none of them has is its version or, before the
-    version is told, a ``uuid`` on a ``system`` line.
+    Several CLIs imitate Claude's lines; what none of them has is its version in ``init`` or,
+    before that, the lines of its SessionStart hooks.
     """
     try:
         found = _key_decoder.decode(line)
@@ -99,17 +99,16 @@ class _Keys(msgspec.Struct):
     uuid: str | None = None
     thread_id: str | None = None
     claude_code_version: str | None = None
-    qwen_code_version: str | None = None
     apiKeySource: str | None = None  # noqa: N815  Claude's spelling
-    tools: msgspec.Raw | None = None
+    tools: msgspec.Raw = msgspec.Raw()
 
 
 def _is_claude(found: _Keys) -> bool:
     if found.claude_code_version is not None:
         return True
     if found.subtype == "init":  # before 1.0.60 or so it had no version
-        return found.apiKeySource is not None and found.tools is not None
-    return found.uuid is not None and found.qwen_code_version is None
+        return found.apiKeySource is not None and bool(bytes(found.tools))
+    return found.uuid is not None and found.subtype in ("hook_started", "hook_response")
 
 
 def _claude_headless(args: Sequence[str]) -> bool:

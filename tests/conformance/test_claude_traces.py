@@ -1,0 +1,168 @@
+"""Claude's recordings become the traces that their lines describe."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from opentelemetry.trace import StatusCode
+
+from .traces import RECORDINGS, Trace, attribute, play, recordings, timestamp
+
+
+@pytest.fixture(params=recordings("claude"), ids=lambda path: path.stem)
+def trace(request: pytest.FixtureRequest) -> Trace:
+    return play(request.param)
+
+
+def named(name: str) -> Trace:
+    (path,) = (RECORDINGS / "claude").glob(f"**/{name}.jsonl")
+    return play(path)
+
+
+def blocks(trace: Trace, kind: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Yield (line, block) for each content block of a kind."""
+    for line in trace.lines:
+        message = line.get("message")
+        content = message.get("content") if isinstance(message, dict) else None
+        for block in content if isinstance(content, list) else ():
+            if block["type"] == kind:
+                yield line, block
+
+
+def results(trace: Trace) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
+    return {b["tool_use_id"]: (line, b) for line, b in blocks(trace, "tool_result")}
+
+
+def detached(line: dict[str, Any]) -> bool:
+    receipt = line.get("tool_use_result")
+    return isinstance(receipt, dict) and (
+        receipt.get("status") == "async_launched" or bool(receipt.get("backgroundTaskId"))
+    )
+
+
+def test_each_call_is_one_span(trace: Trace) -> None:
+    called = {block["id"]: block["name"] for _, block in blocks(trace, "tool_use")}
+    spans = {str(attribute(s, "gen_ai.tool.call.id")): s for s in trace.where("execute_tool")}
+    assert {key: attribute(s, "gen_ai.tool.name") for key, s in spans.items()} == called
+    assert len(spans) == len(trace.where("execute_tool"))
+
+
+def test_a_call_starts_when_its_line_says(trace: Trace) -> None:
+    for line, block in blocks(trace, "tool_use"):
+        assert trace.tool(block["id"]).start_time == timestamp(line)
+
+
+def test_a_call_ends_when_its_result_says_unless_it_went_on(trace: Trace) -> None:
+    for key, (line, _) in results(trace).items():
+        end = trace.tool(key).end_time
+        if detached(line):
+            assert end is not None
+            assert end > (timestamp(line) or 0)
+        else:
+            assert end == timestamp(line)
+
+
+def test_a_call_failed_if_its_result_says_so(trace: Trace) -> None:
+    for key, (_, block) in results(trace).items():
+        span = trace.tool(key)
+        assert (span.status.status_code is StatusCode.ERROR) == bool(block.get("is_error"))
+        code = re.match(r"Exit code (\d+)", str(block["content"]))
+        if code:
+            assert attribute(span, "process.exit.code") == int(code[1])
+            assert attribute(span, "error.type") == code[1]
+
+
+def test_nested_calls_lie_under_the_agent_that_made_them(trace: Trace) -> None:
+    for line, block in blocks(trace, "tool_use"):
+        parent = trace.parent(trace.tool(block["id"]))
+        if line["parent_tool_use_id"] is None:
+            assert parent is trace.root
+            continue
+        assert parent is not None
+        assert attribute(parent, "gen_ai.operation.name") == "invoke_agent"
+        assert trace.parent(parent) is trace.tool(line["parent_tool_use_id"])
+
+
+def test_each_subagent_is_one_span_under_its_call(trace: Trace) -> None:
+    started = [line for line in trace.lines if line.get("task_type") == "local_agent"]
+    for line in started:
+        (agent,) = trace.where("invoke_agent", gen_ai__agent__id=line["task_id"])
+        assert agent.name == f"invoke_agent {line['subagent_type']}"
+        assert trace.parent(agent) is trace.tool(line["tool_use_id"])
+    assert len(trace.where("invoke_agent")) == 1 + len(started)
+
+
+def test_each_message_is_one_chat(trace: Trace) -> None:
+    said = {
+        line["message"]["id"]: line["message"]["model"]
+        for line in trace.lines
+        if line["type"] == "assistant" and line["message"]["model"] != "<synthetic>"
+    }
+    chats = [s for s in trace.where("chat") if s.status.status_code is not StatusCode.ERROR]
+    assert {attribute(s, "gen_ai.response.id"): s.name for s in chats} == {
+        key: f"chat {model}" for key, model in said.items()
+    }
+    assert len(chats) == len(said)
+
+
+def test_usage_and_cost_are_the_last_totals(trace: Trace) -> None:
+    printed = [line for line in trace.lines if line["type"] == "result"]
+    if not printed:
+        assert attribute(trace.root, "untether.session.cost_usd") is None
+        return
+    models = printed[-1]["modelUsage"].values()
+    read = ("inputTokens", "cacheReadInputTokens", "cacheCreationInputTokens")
+    assert attribute(trace.root, "gen_ai.usage.input_tokens") == sum(
+        model[key] for model in models for key in read
+    )
+    assert attribute(trace.root, "gen_ai.usage.output_tokens") == sum(
+        model["outputTokens"] for model in models
+    )
+    cost = printed[-1]["total_cost_usd"]
+    assert attribute(trace.root, "untether.session.cost_usd") == pytest.approx(cost)
+
+
+def test_the_root_knows_the_session_and_how_it_ended(trace: Trace) -> None:
+    assert attribute(trace.root, "gen_ai.conversation.id") == trace.lines[0]["session_id"]
+    printed = [line for line in trace.lines if line["type"] == "result"]
+    outcome = attribute(trace.root, "untether.session.outcome")
+    if not printed:
+        assert outcome == "unknown"
+    else:
+        assert outcome == ("failed" if printed[-1]["is_error"] else "completed")
+
+
+def test_retries_are_events() -> None:
+    trace = named("claude_429")
+    assert [e.name for e in trace.root.events].count("untether.agent.retry") == 2
+    assert trace.events.count("untether.agent.retry") == 2
+
+
+def test_denied_calls_say_so() -> None:
+    denied = named("claude_deny").where("execute_tool")
+    assert [attribute(s, "untether.tool.denied") for s in denied] == [True, True]
+    assert {attribute(s, "error.type") for s in denied} == {"permission_denied"}
+
+
+def test_hooks_are_waits() -> None:
+    trace = named("claude_hooks")
+    started = [line for line in trace.lines if line.get("subtype") == "hook_started"]
+    waits = [s for s in trace.spans if s.name == "untether.wait hook"]
+    assert len(waits) == len(started) > 0
+
+
+def test_final_tokens_are_known_where_messages_are_streamed() -> None:
+    """Only partial messages carry the real output count; elsewhere it is a placeholder."""
+    (chat,) = named("claude_partial").where("chat")
+    assert attribute(chat, "gen_ai.usage.output_tokens") == 20
+    assert attribute(named("claude_429").where("chat")[0], "gen_ai.usage.output_tokens") is None
+
+
+def test_a_failed_request_is_a_failed_chat() -> None:
+    trace = named("claude_400")
+    (chat,) = trace.where("chat")
+    assert chat.status.status_code is StatusCode.ERROR
+    assert attribute(trace.root, "untether.session.outcome") == "failed"
