@@ -141,9 +141,7 @@ PROCESS_EXIT_CODE: Final = _attribute(
 # Ours: the session.
 RUN_ID: Final = _attribute("untether.run.id", "string", "One id per watched process.")
 ENGINE: Final = _attribute("untether.engine", "string", "claude, codex, … or unknown.")
-ENGINE_VERSION: Final = _attribute(
-    "untether.engine.version", "string", "As the engine reports it."
-)
+ENGINE_VERSION: Final = _attribute("untether.engine.version", "string", "As the engine reports it.")
 OUTCOME: Final = _attribute(
     "untether.session.outcome",
     "string",
@@ -240,11 +238,79 @@ STALL_IDLE: Final = _attribute("untether.stall.idle_s", "double", "Seconds of si
 STALL_NUMBER: Final = _attribute(
     "untether.stall.number", "int", "Which warning about this silence it is, from 1."
 )
+STALL_THRESHOLD: Final = _attribute(
+    "untether.stall.threshold", "string", "Which threshold was reached: tool, silence, …"
+)
+STALL_THRESHOLD_S: Final = _attribute(
+    "untether.stall.threshold_s", "double", "That threshold, seconds."
+)
+STALL_LAST_EVENT: Final = _attribute(
+    "untether.stall.last_event", "string", "The last event's type."
+)
+STALL_LAST_TOOL: Final = _attribute("untether.stall.last_tool", "string", "The tool it was about.")
+STALL_OPEN_CALLS: Final = _attribute(
+    "untether.stall.open_calls", "string[]", "Names of the tools and subagents at work."
+)
+STALL_ALIVE: Final = _attribute(
+    "untether.stall.process.alive", "boolean", "Whether the agent process lives."
+)
+STALL_STATE: Final = _attribute(
+    "untether.stall.process.state", "string", "Its state, as proc(5) has it: S, R, D, T, Z."
+)
+STALL_WCHAN: Final = _attribute(
+    "untether.stall.process.wchan", "string", "The kernel function it waits in."
+)
+STALL_CPU: Final = _attribute(
+    "untether.stall.tree.cpu", "double", "CPU the whole process tree uses, cores."
+)
+STALL_CONNECTIONS: Final = _attribute(
+    "untether.stall.tree.connections", "int", "TCP sockets of its own; absent when unknown."
+)
+STALL_RECEIVE_AGE: Final = _attribute(
+    "untether.stall.tree.receive_age_s", "double", "Seconds since a byte came in on any of them."
+)
+STALL_CHILDREN: Final = _attribute(
+    "untether.stall.tree.children", "int", "Living processes below the agent."
+)
 STALL_EVIDENCE: Final = _attribute(
     "untether.stall.evidence", "string[]", "What speaks for the cause, in words with numbers."
 )
 
+# Ours: kills.
+KILL_ACTION: Final = _attribute("untether.kill.action", "string", "kill, dry-run or veto.")
+KILL_VETOES: Final = _attribute(
+    "untether.kill.vetoes", "string[]", "What spoke against it, as codes."
+)
+KILL_REASONS: Final = _attribute("untether.kill.reasons", "string[]", "The same in words.")
+KILL_CONFIRMATIONS: Final = _attribute(
+    "untether.kill.confirmations", "int", "Samples in a row that agreed."
+)
+KILL_WINDOW: Final = _attribute(
+    "untether.kill.window_s", "double", "For how long they agreed, seconds."
+)
+KILL_SIGNAL: Final = _attribute("untether.kill.signal", "string", "SIGTERM or SIGKILL.")
+KILL_SIGNALLED: Final = _attribute(
+    "untether.kill.signalled", "int", "Processes that were signalled."
+)
+KILL_SURVIVORS: Final = _attribute(
+    "untether.kill.survivors", "string[]", "Who is still there, as pid and name."
+)
+KILL_DURATION: Final = _attribute(
+    "untether.kill.duration_s", "double", "From the first signal until nobody was left, seconds."
+)
+
 # Ours: events (each a span event and a log record).
+EVENT_STALL_WARNING: Final = _event("untether.stall.warning", "The agent is silent for too long.")
+EVENT_STALL_WAITING: Final = _event(
+    "untether.stall.waiting", "The agent is silent for long, for a good reason."
+)
+EVENT_LIVENESS_EXPIRED: Final = _event(
+    "untether.liveness.expired", "Alive, but silent for as long as liveness_timeout."
+)
+EVENT_KILL_DECIDED: Final = _event("untether.kill.decided", "The tree is to be killed, and why.")
+EVENT_KILL_VETOED: Final = _event("untether.kill.vetoed", "The tree is spared, and why.")
+EVENT_KILL_SIGNALLED: Final = _event("untether.kill.signalled", "A signal went to the tree.")
+EVENT_KILL_COMPLETED: Final = _event("untether.kill.completed", "The kill is over; who is left.")
 EVENT_STALL_RECOVERED: Final = _event(
     "untether.stall.recovered", "The agent gave a sign of life after a warning."
 )
