@@ -8,6 +8,7 @@ from otel_untether.events import Event, ModelMessage, StrayLine, Usage
 
 from . import _claude_tools as tools
 from ._claude_shapes import AssistantLine, Block, Message, Tokens, UserLine
+from ._salvage import ABSENT, given
 from ._values import nanoseconds, word
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def user(line: UserLine, at: int) -> Iterator[Event]:
         return
     blocks = [b for b in _blocks(line.message) if (b.type or "").endswith("tool_result")]
     if len(blocks) > 1:
-        line.tool_use_result = None  # it would be anybody's guess whose this is
+        line.tool_use_result = ABSENT  # it would be anybody's guess whose this is
     for block in blocks:
         yield from _finished(block, line, line.parent_tool_use_id, at, happened)
 
@@ -76,7 +77,7 @@ def _blocks(message: Message) -> list[Block]:
 def _asks_nothing(message: Message) -> bool:
     """Tell whether this stands for an answer that nobody wanted, as after a slash command."""
     return message.model == SYNTHETIC and any(
-        block.text is not None and bytes(block.text) == _NOTHING_ASKED for block in _blocks(message)
+        given(block.text) == _NOTHING_ASKED for block in _blocks(message)
     )
 
 
@@ -121,4 +122,4 @@ def _finished(
         return
     metas = line.tool_result_meta or ()
     meta = next((meta for meta in metas if meta.id == block.tool_use_id), None)
-    yield from tools.finished(block, line.tool_use_result, meta, parent, at, happened)
+    yield from tools.finished(block, given(line.tool_use_result), meta, parent, at, happened)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from msgspec import Raw, Struct, field
 
+from ._salvage import ABSENT
 from ._values import Code, Count, Dollars, EpochSeconds, Milliseconds, Seconds  # noqa: TC001  msgspec fields
 
 
@@ -32,10 +33,10 @@ class Block(Struct):
     type: str | None = None
     id: str | None = None
     name: str | None = None
-    input: Raw | None = None
-    text: Raw | None = None
+    input: Raw = ABSENT
+    text: Raw = ABSENT
     tool_use_id: str | None = None
-    content: Raw | None = None
+    content: Raw = ABSENT
     is_error: bool | None = None
 
 
@@ -72,7 +73,7 @@ class UserLine(Struct, tag="user"):
     message: Message | None = None
     parent_tool_use_id: str | None = None
     timestamp: str | None = None
-    tool_use_result: Raw | None = None
+    tool_use_result: Raw = ABSENT
     tool_result_meta: list[ResultMeta] | None = None
 
 
@@ -96,7 +97,7 @@ class ToolOutcome(Struct, rename="camel"):
     background_task_id: str | None = None
     task_id: str | None = None
     timeout_ms: Milliseconds | None = None
-    stdout: Raw | None = None
+    stdout: Raw = ABSENT
     interrupted: bool | None = None
     timed_out_after_ms: Milliseconds | None = None
     return_code_interpretation: str | None = None
@@ -175,7 +176,7 @@ class ControlRequestLine(Struct, tag="control_request"):
 class Response(Struct):
     subtype: str | None = None
     request_id: str | None = None
-    response: Raw | None = None
+    response: Raw = ABSENT
 
 
 class Answer(Struct):

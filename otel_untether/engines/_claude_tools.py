@@ -10,7 +10,7 @@ import msgspec
 from otel_untether.events import Event, TaskFinished, ToolFinished, ToolStarted, WaitBegan
 
 from ._claude_shapes import Block, ResultMeta, ToolInput, ToolOutcome
-from ._salvage import read
+from ._salvage import given, read
 from ._values import word
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _outcome_decoder: Final = msgspec.json.Decoder(ToolOutcome)
 
 def started(block: Block, parent: str | None, at: int, happened: int | None) -> Iterator[Event]:
     """Yield what a ``tool_use`` block says: the call and, for a wake-up or a monitor, the wait."""
-    name, raw, call_id = block.name or "", block.input, block.id or ""
+    name, raw, call_id = block.name or "", given(block.input), block.id or ""
     telling = raw if name in _TELLING_INPUTS else None
     options = read(telling, _input_decoder, ToolInput)
     limit = options.timeout if options.timeout is not None else options.timeout_ms
@@ -54,7 +54,7 @@ def started(block: Block, parent: str | None, at: int, happened: int | None) -> 
         subagent=(options.subagent_type or "general-purpose") if name in SUBAGENT_TOOLS else None,
         background=options.run_in_background,
         timeout=limit / 1000 if limit else None,
-        arguments=None if raw is None else bytes(raw),
+        arguments=raw,
     )
     if name in _WAKING_TOOLS and not options.stop:
         since = at if happened is None else happened
@@ -72,7 +72,7 @@ def started(block: Block, parent: str | None, at: int, happened: int | None) -> 
 
 def finished(
     block: Block,
-    structured: msgspec.Raw | None,
+    structured: bytes | None,
     meta: ResultMeta | None,
     parent: str | None,
     at: int,
@@ -84,7 +84,7 @@ def finished(
     CLI's own decision about this call.
     """
     call_id = block.tool_use_id or ""
-    result = b"" if block.content is None else bytes(block.content)
+    result = given(block.content) or b""
     outcome = read(structured, _outcome_decoder, ToolOutcome)
     task_id = _task_id(outcome, result)
     error, exit_code = _failure(block, result, outcome, meta)
@@ -126,7 +126,7 @@ def _failure(
         return "tool_error", None
     # Bash returns its output only when the command ran; a code that is explained ("no
     # matches found") was not 0, and one in the background is still to come.
-    ran = outcome.stdout is not None and outcome.interrupted is False
+    ran = given(outcome.stdout) is not None and outcome.interrupted is False
     explained = outcome.return_code_interpretation or outcome.background_task_id
     return None, 0 if ran and not explained else None
 

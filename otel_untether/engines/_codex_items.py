@@ -16,6 +16,7 @@ from otel_untether.events import (
     ToolUpdated,
 )
 
+from ._salvage import given
 from ._values import word
 
 if TYPE_CHECKING:
@@ -155,5 +156,5 @@ def _task_started(item: Item, agent: str, tool_id: str, at: int) -> TaskStarted:
     )
 
 
-def _raw(*candidates: Raw | None) -> bytes | None:
-    return next((bytes(raw) for raw in candidates if raw is not None), None)
+def _raw(*candidates: Raw) -> bytes | None:
+    return next(filter(None, map(given, candidates)), None)

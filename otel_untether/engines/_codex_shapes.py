@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from msgspec import Raw, Struct
 
+from ._salvage import ABSENT
 from ._values import Code, Count  # noqa: TC001  msgspec fields
 
 
@@ -37,22 +38,22 @@ class Item(Struct):
     type: str | None = None
     status: str | None = None
     # command_execution
-    command: Raw | None = None
-    aggregated_output: Raw | None = None
+    command: Raw = ABSENT
+    aggregated_output: Raw = ABSENT
     exit_code: Code | None = None
     # mcp_tool_call, collab_tool_call
     server: str | None = None
     tool: str | None = None
-    arguments: Raw | None = None
-    result: Raw | None = None
+    arguments: Raw = ABSENT
+    result: Raw = ABSENT
     error: Failure | None = None
     sender_thread_id: str | None = None
     receiver_thread_ids: list[str] | None = None
     agents_states: dict[str, AgentState] | None = None
     # collab_tool_call, file_change, web_search
-    prompt: Raw | None = None
-    changes: Raw | None = None
-    query: Raw | None = None
+    prompt: Raw = ABSENT
+    changes: Raw = ABSENT
+    query: Raw = ABSENT
 
 
 class ThreadStarted(Struct, tag="thread.started"):

@@ -31,6 +31,9 @@ Shape = TypeVar("Shape", bound=msgspec.Struct)
 BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What a typed msgspec decoder raises; `UnicodeDecodeError` and `RecursionError` pass it by."""
 
+ABSENT = msgspec.Raw()
+"""The default of raw members, which msgspec cannot make optional: it would take only null."""
+
 UNFIT = (msgspec.ValidationError, OverflowError, RecursionError)
 
 
@@ -96,20 +99,31 @@ def salvage(line: bytes, at: int, readers: Readers, quiet: AbstractSet[str]) -> 
     return (*events, StrayLine(at=at, reason="bad_shape", detail=word(type_)))
 
 
-def read(
-    raw: msgspec.Raw | None, decoder: msgspec.json.Decoder[Shape], shape: type[Shape]
-) -> Shape:
-    """Read a member that tools or models wrote, whose mistakes are no fault of the line.
+def given(raw: msgspec.Raw) -> bytes | None:
+    """Return a raw member's JSON, None if it was absent or null."""
+    content = bytes(raw)
+    return None if content in (b"", b"null") else content
 
-    A string or a list where an object could be says nothing.
+
+def read(raw: bytes | None, decoder: msgspec.json.Decoder[Shape], shape: type[Shape]) -> Shape:
+    """Read what tools or models wrote, whose mistakes are no fault of the line.
+
+    What is no JSON object says nothing.
     """
     if raw is None:
         return shape()
     try:
         return decoder.decode(raw)
     except BROKEN:
-        value = loads(bytes(raw))
-        return fit(value, shape)[0] if isinstance(value, dict) else shape()
+        return fit(_object(raw), shape)[0]
+
+
+def _object(raw: bytes) -> dict[str, Any]:
+    try:
+        value = loads(raw)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def fit(value: dict[str, Any], shape: type[Shape]) -> tuple[Shape, int]:
@@ -118,9 +132,14 @@ def fit(value: dict[str, Any], shape: type[Shape]) -> tuple[Shape, int]:
     return _struct(value, shape, faults), len(faults)
 
 
+@functools.cache
+def _fields(shape: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    return msgspec.structs.fields(shape)
+
+
 def _struct(value: dict[str, Any], shape: type[Shape], faults: list[str]) -> Shape:
     members: dict[str, Any] = {}
-    for field in msgspec.structs.fields(shape):
+    for field in _fields(shape):
         if (member := value.get(field.encode_name)) is None:
             continue
         try:

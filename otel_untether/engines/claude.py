@@ -45,7 +45,7 @@ from ._claude_shapes import (
     UserLine,
 )
 from ._claude_system import system
-from ._salvage import BROKEN, Readers, decoder, read, salvage
+from ._salvage import BROKEN, Readers, decoder, given, read, salvage
 from ._values import word
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def _control_response(line: ControlResponseLine, at: int) -> Iterator[Event]:
     if not response.request_id:
         yield StrayLine(at=at, reason="bad_shape", detail="control_response")
         return
-    answer = read(response.response, _answer_decoder, Answer).behavior
+    answer = read(given(response.response), _answer_decoder, Answer).behavior
     failed = "error" if response.subtype == "error" else None
     yield WaitEnded(at=at, id=response.request_id, answer=word(answer) or failed)
 

@@ -99,7 +99,7 @@ class _Keys(msgspec.Struct):
     uuid: str | None = None
     thread_id: str | None = None
     claude_code_version: str | None = None
-    apiKeySource: str | None = None  # noqa: N815  Claude's spelling
+    api_key_source: str | None = msgspec.field(default=None, name="apiKeySource")
     tools: msgspec.Raw = msgspec.Raw()
 
 
@@ -107,7 +107,7 @@ def _is_claude(found: _Keys) -> bool:
     if found.claude_code_version is not None:
         return True
     if found.subtype == "init":  # before 1.0.60 or so it had no version
-        return found.apiKeySource is not None and bool(bytes(found.tools))
+        return found.api_key_source is not None and bool(bytes(found.tools))
     return found.uuid is not None and found.subtype in ("hook_started", "hook_response")
 
 

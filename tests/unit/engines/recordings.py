@@ -1,0 +1,34 @@
+"""The recordings, and a second, plain reading of their lines to hold the decoders against."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RECORDINGS = Path(__file__).parents[2] / "conformance" / "recordings"
+
+
+def streams(engine: str) -> list[Path]:
+    """All recorded streams of an engine, timed ones included."""
+    folder = RECORDINGS / engine
+    return sorted([*folder.glob("*.jsonl"), *(folder / "hang").glob("*.jsonl")])
+
+
+def lines(path: Path) -> Iterator[bytes]:
+    """The lines the CLI printed."""
+    for line in path.read_bytes().split(b"\n"):
+        if path.name.endswith(".timed.jsonl"):
+            record = json.loads(line or b"{}")
+            if "line" in record:
+                yield record["line"].encode()
+        elif line:
+            yield line
+
+
+def objects(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines as plain objects."""
+    yield from map(json.loads, lines(path))
