@@ -11,11 +11,11 @@ import contextlib
 import os
 import sys
 import warnings
+from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from opentelemetry import _logs, metrics, trace
-from opentelemetry.sdk import _configuration as configuration
 
 from . import otlp_config
 from .otlp_config import SIGNALS, Plan, Signal
@@ -86,7 +86,7 @@ def configure(
 def _has_config_file(environ: Mapping[str, str], problems: list[str]) -> bool:
     if not environ.get(_CONFIG_FILE):
         return False
-    if hasattr(configuration, _CONFIG_FILE):
+    if hasattr(_configuration(), _CONFIG_FILE):
         return True
     problems.append(f"{_CONFIG_FILE} is ignored: this OpenTelemetry SDK cannot read it")
     return False
@@ -110,10 +110,16 @@ def _arguments(
 
 
 def _run_configurator(environ: Mapping[str, str], arguments: Mapping[str, Any]) -> None:
-    configurator: Any = configuration._OTelSDKConfigurator  # noqa: SLF001
     with _environment(environ), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        configurator().configure(**arguments)
+        _configuration()._OTelSDKConfigurator().configure(**arguments)  # noqa: SLF001
+
+
+def _configuration() -> Any:
+    """Import the SDK's configurator, which in 1.39 warns about itself."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return import_module("opentelemetry.sdk._configuration")
 
 
 @contextlib.contextmanager
@@ -176,7 +182,8 @@ def is_otlp(exporter: Any) -> bool:
 
 def keep_off_stdout(exporter: Any) -> None:
     """Send a console exporter to stderr: stdout is the agent's, byte for byte."""
-    if getattr(exporter, "out", None) is sys.stdout:
+    # Which stream it holds cannot be compared: it took the stdout of when it was imported.
+    if type(exporter).__module__.startswith("opentelemetry.sdk.") and hasattr(exporter, "out"):
         exporter.out = sys.stderr
 
 

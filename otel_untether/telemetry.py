@@ -30,7 +30,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from . import quiet, sdk
 from .delivery import Delivery
 from .ids import RootIdGenerator, SeededIdGenerator
-from .journal import Journal
+from .journal import Journal, locked
 from .otlp_json import FILES, FileLogExporter, FileSpanExporter
 from .processors import JournalProcessor
 
@@ -63,7 +63,12 @@ class Telemetry:
     journal: Journal | None = None
     delivery: Delivery | None = None
     owned: bool = False
+    _held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _stopped: bool | None = None
+
+    def hold(self, run_dir: Path) -> None:
+        """Keep others from resending the run until the exporters are done, or the process."""
+        self._held.enter_context(locked(run_dir))
 
     def shutdown(self, deadline: float) -> bool:
         """Flush and stop within `deadline` seconds; return whether all of it was handed over.
@@ -83,6 +88,8 @@ class Telemetry:
         for thread in threads:
             thread.join(max(0.0, until - time.monotonic()))
         finished = not any(thread.is_alive() for thread in threads)
+        if finished:
+            self._held.close()
         if self.delivery is None:
             return finished
         self.delivery.keep_in_flight()
@@ -184,6 +191,9 @@ def _watch_exporters(telemetry: Telemetry, run_dir: Path | None, plan: Plan) -> 
         telemetry.delivery = delivery
         with _complaining(telemetry, "what no collector takes is not kept"):
             delivery.expect()
+            if run_dir is not None:
+                # Until the exporters are done nobody else may send the same.
+                telemetry.hold(run_dir)
 
 
 def _write_locally(telemetry: Telemetry, run_dir: Path) -> None:
