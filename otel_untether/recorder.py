@@ -94,6 +94,13 @@ class Recorder:
         self._errors = LineSplitter(limit=1024 * 1024)
         self._undecided: list[tuple[bytes, int]] = []
         self.tracer.start(self._identity())
+        if run.pid is not None:
+            self.spawned(run.pid)
+
+    def spawned(self, pid: int) -> None:
+        """The process lives: from here on the session can be found where traces are kept."""
+        self.state.pid = pid
+        self.tracer.started({**self._identity(), semconv.PROCESS_PID: pid})
 
     def feed(self, chunk: bytes, at: int) -> None:
         """Take bytes of standard output, in chunks of any size, arrived at `at`."""
@@ -181,7 +188,6 @@ class Recorder:
     def _identity(self) -> dict[str, AttributeValue]:
         run = self._run
         known = {
-            semconv.PROCESS_PID: run.pid,
             semconv.PROCESS_EXECUTABLE: run.executable,
             semconv.RESUMED: run.resumed,
         }

@@ -67,7 +67,7 @@ class SessionTracer:
         self.root: Span = trace.INVALID_SPAN
 
     def start(self, identity: Mapping[str, AttributeValue]) -> None:
-        """Begin the root span and mark it: a span is only exported at its end, a marker at once."""
+        """Begin the root span."""
         state = self._state
         attributes: Attributes = {
             semconv.OPERATION_NAME: semconv.SPAN_INVOKE_AGENT,
@@ -84,8 +84,13 @@ class SessionTracer:
             start_time=state.root.start,
         )
         self._spans[state.root] = self.root
-        marked = {k: v for k, v in attributes.items() if not k.startswith("gen_ai.")}
-        self.mark(semconv.SPAN_STARTED, state.root.start, None, marked)
+
+    def started(self, identity: Mapping[str, AttributeValue]) -> None:
+        """Mark the session as running: the root leaves only at its end, a marker at once."""
+        state = self._state
+        self.root.set_attributes(identity)
+        attributes = {semconv.ENGINE: state.engine, semconv.RUN_ID: state.run_id, **identity}
+        self.mark(semconv.SPAN_STARTED, state.root.start, None, attributes)
 
     def mark(
         self,

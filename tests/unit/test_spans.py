@@ -35,7 +35,8 @@ class Traced:
             capture=capture,
             chats=chats,
         )
-        self.tracer.start({semconv.PROCESS_PID: 42})
+        self.tracer.start({})
+        self.tracer.started({semconv.PROCESS_PID: 42})
 
     def tell(self, *events: ev.Event) -> Traced:
         for event in events:

@@ -1,0 +1,198 @@
+"""The library's way in: spawn an agent from your own Python, and have it watched.
+
+    async with otel_untether.watch(["claude", "-p", prompt, ...]) as agent:
+        async for line in agent:
+            ...
+    print(agent.summary.text())
+
+Spans go through the OpenTelemetry providers of the program, or through those it passes.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio import EndOfStream
+
+from .capture import from_environ
+from .clock import Clock
+from .engines import registry
+from .lines import LineSplitter
+from .propagation import TRACEPARENT
+from .recorder import Recorder, RunInfo
+from .store import new_run_id
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+    from signal import Signals
+
+    from anyio.abc import ByteSendStream, Process
+    from opentelemetry._logs import LoggerProvider
+    from opentelemetry.trace import Span, TracerProvider
+
+    from .capture import Capture
+    from .session import SessionState
+    from .summary import Summary
+
+
+class WatchedProcess:
+    """An agent that runs, and what it did so far.
+
+    Iterate it for lines of its standard output, without their newline. What you do not read
+    stays in the pipe and slows the agent, as it would without us. Its standard error is
+    drained; the tail is in `state.stderr_tail`. `summary` is there once the `async with` ends.
+    """
+
+    def __init__(self, process: Process, recorder: Recorder, clock: Clock) -> None:
+        self._process = process
+        self._recorder = recorder
+        self._clock = clock
+        self._lines = LineSplitter()
+        self.summary: Summary | None = None
+
+    @property
+    def pid(self) -> int:
+        """The agent's process id."""
+        return self._process.pid
+
+    @property
+    def state(self) -> SessionState:
+        """What is known of the session: open tools, waits, tokens, the last sign of life."""
+        return self._recorder.state
+
+    @property
+    def stdin(self) -> ByteSendStream | None:
+        """The agent's standard input, where `watch` was told to open one."""
+        return self._process.stdin
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit status, negative for a signal; None while it runs."""
+        return self._process.returncode
+
+    def send_signal(self, signal: Signals) -> None:
+        """Send the agent a signal."""
+        self._process.send_signal(signal)
+
+    async def receive(self) -> bytes:
+        """Return the next bytes of standard output; `anyio.EndOfStream` after the last."""
+        assert self._process.stdout is not None  # noqa: S101  it was opened as a pipe
+        chunk = await self._process.stdout.receive()
+        self._recorder.feed(chunk, self._clock.now())
+        return chunk
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield lines of standard output as they come."""
+        while True:
+            try:
+                chunk = await self.receive()
+            except EndOfStream:
+                break
+            for line in self._lines.feed(chunk):
+                yield line or b""
+        for line in self._lines.rest():
+            yield line or b""
+
+    async def wait(self) -> int:
+        """Read what is left, wait for the agent's end and return its status."""
+        async for _ in self:
+            pass
+        return await self._process.wait()
+
+    async def _drain_stderr(self) -> None:
+        if self._process.stderr is not None:
+            async for chunk in self._process.stderr:
+                self._recorder.feed_stderr(chunk, self._clock.now())
+
+    def _finish(self) -> None:
+        code = self.returncode
+        exit_code, signal = (code, None) if code is None or code >= 0 else (None, -code)
+        self.summary = self._recorder.finish(exit_code, signal, self._clock.now())
+
+
+@asynccontextmanager
+async def watch(
+    command: Sequence[str],
+    *,
+    engine: str | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: int = subprocess.DEVNULL,
+    tracer_provider: TracerProvider | None = None,
+    logger_provider: LoggerProvider | None = None,
+    capture: Capture | None = None,
+) -> AsyncIterator[WatchedProcess]:
+    """Run an agent and make a trace of its session.
+
+    `engine` is found from the command, or from the first lines, where it is not given. The
+    agent gets a `TRACEPARENT` of its session's span, which itself lies under the current one,
+    if there is any. Leaving the block waits for the agent;
+    leaving it by an exception, or by cancellation, ends the agent first. Raises what
+    `anyio.open_process` raises when the command cannot be started, and `ValueError` for an
+    unknown engine.
+    """
+    clock = Clock()
+    named = registry.get(engine) if engine else registry.detect_argv(command)
+    run = RunInfo(
+        run_id=new_run_id(),
+        started=clock.now(),
+        engine=named.name if named else None,
+        executable=Path(command[0]).name,
+        multi_prompt=named is not None and named.multi_prompt(command),
+    )
+    recorder = Recorder(
+        run,
+        tracer_provider=tracer_provider,
+        logger_provider=logger_provider,
+        capture=capture or from_environ(os.environ),
+    )
+    try:
+        process = await anyio.open_process(
+            list(command),
+            stdin=stdin,
+            cwd=cwd,
+            env=_environment(os.environ if env is None else env, recorder.tracer.root),
+        )
+    except OSError:
+        recorder.finish(127, at=clock.now())
+        raise
+    recorder.spawned(process.pid)
+    watched = WatchedProcess(process, recorder, clock)
+    try:
+        async with _attended(process, watched):
+            yield watched
+    finally:
+        watched._finish()  # noqa: SLF001  one class in two halves
+
+
+@asynccontextmanager
+async def _attended(process: Process, watched: WatchedProcess) -> AsyncIterator[None]:
+    """Drain standard error beside the caller, who gets its own exceptions as they are."""
+    error: Exception | None = None
+    async with process, anyio.create_task_group() as tasks:
+        tasks.start_soon(watched._drain_stderr)  # noqa: SLF001
+        try:
+            yield
+            await watched.wait()
+        except Exception as raised:  # noqa: BLE001  raised again below, outside of the group
+            error = raised
+            process.kill()
+        except BaseException:
+            process.kill()
+            raise
+    if error is not None:
+        raise error
+
+
+def _environment(env: Mapping[str, str], root: Span) -> dict[str, str]:
+    """Hand the session's span on, in the form that every CLI accepts (flags 00 or 01)."""
+    context = root.get_span_context()
+    if not context.is_valid:
+        return dict(env)
+    flags = context.trace_flags & 1
+    return {**env, TRACEPARENT: f"00-{context.trace_id:032x}-{context.span_id:016x}-{flags:02x}"}

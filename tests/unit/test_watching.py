@@ -1,0 +1,123 @@
+"""Agents spawned from somebody's own Python."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import anyio
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from otel_untether.watching import watch
+
+pytestmark = pytest.mark.anyio
+AGENT = [sys.executable, "-m", "otel_untether.demo_agent", "--pace", "0.01"]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def spans() -> InMemorySpanExporter:
+    return InMemorySpanExporter()
+
+
+@pytest.fixture
+def provider(spans: InMemorySpanExporter) -> TracerProvider:
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    return provider
+
+
+def root_of(spans: InMemorySpanExporter) -> ReadableSpan:
+    (root,) = (span for span in spans.get_finished_spans() if span.parent is None)
+    return root
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+async def test_lines_come_through_and_a_trace_is_made(
+    provider: TracerProvider, spans: InMemorySpanExporter
+) -> None:
+    async with watch(AGENT, engine="claude", tracer_provider=provider) as agent:
+        lines = [json.loads(line) async for line in agent]
+    assert lines[0]["type"] == "system"
+    assert agent.summary is not None
+    assert agent.summary.outcome.word == "completed"
+    names = [span.name for span in spans.get_finished_spans()]
+    assert "execute_tool Bash" in names
+    assert root_of(spans).name == "invoke_agent claude"
+
+
+async def test_an_agent_nobody_reads_is_read_to_its_end(provider: TracerProvider) -> None:
+    async with watch(AGENT, engine="claude", tracer_provider=provider) as agent:
+        pass
+    assert agent.returncode == 0
+    assert agent.state.tools > 0
+
+
+async def test_the_agent_is_told_its_trace_in_flags_that_all_accept(
+    provider: TracerProvider, spans: InMemorySpanExporter
+) -> None:
+    """Codex rejects the SDK's flags 03."""
+    code = "import os; print(os.environ['TRACEPARENT'])"
+    async with watch(python(code), tracer_provider=provider) as agent:
+        (line,) = [line async for line in agent]
+    context = root_of(spans).context
+    assert context is not None
+    assert line.decode() == f"00-{context.trace_id:032x}-{context.span_id:016x}-01"
+
+
+async def test_a_session_lies_under_the_current_span(
+    provider: TracerProvider, spans: InMemorySpanExporter
+) -> None:
+    with provider.get_tracer("host").start_as_current_span("job"):
+        async with watch(python("print(1)"), tracer_provider=provider):
+            pass
+    assert root_of(spans).name == "job"
+
+
+async def test_an_exception_is_the_callers_own_and_ends_the_agent(
+    provider: TracerProvider, spans: InMemorySpanExporter
+) -> None:
+    with pytest.raises(LookupError, match="mine"):
+        async with watch(python("import time; time.sleep(60)"), tracer_provider=provider):
+            raise LookupError("mine")
+    assert (root_of(spans).attributes or {})["error.type"] == "SIGKILL"
+
+
+async def test_cancellation_ends_the_agent(provider: TracerProvider) -> None:
+    with anyio.move_on_after(0.3) as scope:
+        async with watch(python("import time; time.sleep(60)"), tracer_provider=provider) as agent:
+            await anyio.sleep(60)
+    assert scope.cancelled_caught
+    assert agent.returncode == -9
+
+
+async def test_a_command_that_does_not_exist_raises_and_leaves_a_failed_root(
+    provider: TracerProvider, spans: InMemorySpanExporter
+) -> None:
+    with pytest.raises(FileNotFoundError):
+        async with watch(["no-such-agent"], tracer_provider=provider):
+            pass
+    assert (root_of(spans).attributes or {})["untether.session.outcome"] == "failed"
+
+
+async def test_stderr_is_drained_and_its_tail_kept(provider: TracerProvider) -> None:
+    code = "import sys; sys.stderr.write('x' * 200_000 + '\\nlast words\\n')"
+    async with watch(python(code), tracer_provider=provider) as agent:
+        pass
+    assert agent.state.stderr_tail[-1] == "last words"
+
+
+async def test_an_unknown_engine_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"unknown engine 'clod'.*claude"):
+        async with watch(["x"], engine="clod"):
+            pass
