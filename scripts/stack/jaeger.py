@@ -7,7 +7,7 @@ queue of an exporter became optional. Jaeger's own next release makes the same e
 
 from __future__ import annotations
 
-import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -42,21 +42,17 @@ def source_directory(module: Path) -> Path:
     return Path(listed.stdout.strip())
 
 
-def write_overlay(source: Path, into: Path) -> Path:
-    """Write the edited files into `into` and return the file for `go build -overlay`.
+def copy_edited(source: Path, target: Path) -> None:
+    """Copy the sources to `target`, edited.
 
     Raises `ValueError` where a file does not say what an edit expects.
     """
-    into.mkdir()
-    texts: dict[str, str] = {}
+    shutil.copytree(source, target, copy_function=shutil.copyfile)
+    for directory in (target, *(d for d in target.rglob("*") if d.is_dir())):
+        directory.chmod(0o755)  # the module cache is read-only, its directories too
     for name, old, new in EDITS:
-        text = texts.get(name) or (source / name).read_text()
+        file = target / name
+        text = file.read_text()
         if old not in text:
-            raise ValueError(f"{source / name}: expected to find {old!r}")
-        texts[name] = text.replace(old, new)
-    for name, text in texts.items():
-        (into / name.replace("/", "_")).write_text(text)
-    overlay = into / "overlay.json"
-    replaced = {str(source / name): str(into / name.replace("/", "_")) for name in texts}
-    overlay.write_text(json.dumps({"Replace": replaced}))
-    return overlay
+            raise ValueError(f"{file}: expected to find {old!r}")
+        file.write_text(text.replace(old, new))

@@ -74,6 +74,8 @@ def lock(directory: Path) -> Iterator[None]:
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
+        for leftover in directory.glob("build-*"):  # of a build that was killed
+            shutil.rmtree(leftover)
         yield
 
 

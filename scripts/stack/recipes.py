@@ -8,7 +8,9 @@ on PATH or named by a variable, do as well (see `obtain`).
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,9 +45,9 @@ class Recipe:
     @property
     def digest(self) -> str:
         """Return a hash of everything the result depends on; it names the cache entry."""
-        seen = hashlib.sha256(self.title.encode())
-        for source in (__file__, *(str(HERE / name) for name in self.sources)):
-            seen.update(Path(source).read_bytes())
+        seen = hashlib.sha256(f"{self.title} {inspect.getsource(self.build)}".encode())
+        for source in self.sources:
+            seen.update((HERE / source).read_bytes())
         return seen.hexdigest()[:12]
 
 
@@ -77,16 +79,13 @@ def build_collector(into: Path) -> None:
 
 
 def build_jaeger(into: Path) -> None:
-    """Build Jaeger from its module, with the few lines overlaid that newer modules ask for."""
+    """Build Jaeger from a copy of its module, with the few lines edited that it needs."""
     module = into / "module"
-    module.mkdir()
-    for name in ("go.mod", "go.sum", "tools.go"):
-        (module / name).write_bytes((HERE / "jaeger" / name).read_bytes())
-    run("go", "mod", "download", cwd=module)
-    overlay = jaeger.write_overlay(jaeger.source_directory(module), into / "overlay")
-    target = str(into / "jaeger")
-    flags = ("-trimpath", "-overlay", str(overlay), "-o", target)
-    run("go", "build", *flags, jaeger.PACKAGE, cwd=module)
+    shutil.copytree(HERE / "jaeger", module)
+    run("go", "mod", "download", jaeger.MODULE, cwd=module)
+    jaeger.copy_edited(jaeger.source_directory(module), into / "source")
+    run("go", "mod", "edit", "-replace", f"{jaeger.MODULE}=../source", cwd=module)
+    run("go", "build", "-trimpath", "-o", str(into / "jaeger"), jaeger.PACKAGE, cwd=module)
 
 
 def build_prometheus(into: Path) -> None:
