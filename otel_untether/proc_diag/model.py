@@ -33,7 +33,14 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class ProcessDiag:
-    """One process of the tree."""
+    """One process of the tree.
+
+    `name` is the kernel's (comm), never from the command line. `cpu_waited` is the CPU time of
+    children that have ended and were waited for, so that a burst of short ones is not lost
+    between two samples. The context switches are those of the main thread. `io_read` and
+    `io_written` count what passed through read and write calls, pipes included; receiving from
+    a socket does not count. `wchan` is None also while the process runs.
+    """
 
     identity: Identity
     ppid: int | None = None
@@ -43,6 +50,7 @@ class ProcessDiag:
     state: ProcessState | None = None
     cpu_user: float | None = None
     cpu_system: float | None = None
+    cpu_waited: float | None = None
     rss: int | None = None
     threads: int | None = None
     fds: int | None = None
@@ -56,9 +64,13 @@ class ProcessDiag:
 
 @dataclass(frozen=True, slots=True)
 class SocketDiag:
-    """One TCP socket that a process of the tree holds; ages in seconds, queues in bytes."""
+    """One TCP socket that a process of the tree holds; ages in seconds, queues in bytes.
 
-    inode: int
+    `receive_age` and `send_age` are the time since data last came and went, or since the
+    connection was made. A socket that several processes share is listed once.
+    """
+
+    inode: int | None
     state: TcpState
     remote_port: int
     send_queue: int | None = None
@@ -97,7 +109,9 @@ class ProcDiag:
     `at` is `time.monotonic()`. `alive` is the leader's: True, False, or None when that cannot
     be told; a zombie leader is not alive. Sums are None when the value is unknown for any
     living member. `cpu_rate` is in cores, over the time since the previous sample, and None in
-    the first one. `sockets` is None when the tree's own sockets could not be told.
+    the first one. `cpu_time` never goes back: it keeps what members used that have ended since.
+    `sockets` is None when the tree's own sockets could not be told. `problems` says, in words,
+    why something is unknown.
     """
 
     at: float
@@ -126,4 +140,6 @@ class ProcDiag:
     def children(self) -> tuple[ProcessDiag, ...]:
         """Living members other than the leader."""
         leader = self.leader.identity if self.leader else None
-        return tuple(p for p in self.processes if p.identity != leader and p.state not in ("Z", "X"))
+        return tuple(
+            p for p in self.processes if p.identity != leader and p.state not in ("Z", "X")
+        )

@@ -1,0 +1,66 @@
+"""What a backend of `proc_diag` offers: looks at single processes, within one pass.
+
+The walk over a tree, what is remembered and all arithmetic are common (`tree`); a backend only
+reads. The pass exists so that what concerns many trees (socket tables, the host) is read once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .model import CgroupDiag, HostDiag, Identity, ProcessDiag, SocketDiag
+
+
+class Handle(Protocol):
+    """One process being followed."""
+
+    @property
+    def identity(self) -> Identity:
+        """Which one it is, for good."""
+
+    def look(self, *, afresh: bool = False) -> ProcessDiag | None:
+        """Read it; None when it is gone. `afresh` forbids to reuse an earlier look."""
+
+    def close(self) -> None:
+        """Let go of whatever is kept open for it."""
+
+
+class Pass(Protocol):
+    """One pass over all trees."""
+
+    def host(self) -> HostDiag:
+        """Return the state of the machine."""
+
+    def cgroup(self, pid: int) -> CgroupDiag:
+        """Return the state of the control group a process is in."""
+
+    def children(self, member: Handle) -> Sequence[int]:
+        """Return the pids of a member's children, after it was looked at."""
+
+    def expect(self, members: Sequence[Handle]) -> None:
+        """Note whose sockets will be asked for, so that one dump can serve all trees."""
+
+    def sockets(self, members: Sequence[Handle]) -> tuple[SocketDiag, ...] | str:
+        """Return the TCP sockets they hold, each once, or why that is unknown."""
+
+
+class Backend(Protocol):
+    """A way to look at processes."""
+
+    def identify(self, pid: int) -> Identity | None:
+        """Return who has this pid, None when nobody (or a mere thread) or it cannot be told."""
+
+    def presence(self, pid: int) -> bool | None:
+        """Whether there is such a process: False, True, or None when that cannot be told."""
+
+    def open(self, pid: int) -> Handle | None:
+        """Begin to follow whoever has this pid; None when that is not possible."""
+
+    def begin(self) -> Pass:
+        """Begin a pass."""
+
+    def own_children(self) -> Sequence[int]:
+        """Return the pids of this process's children."""

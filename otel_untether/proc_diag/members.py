@@ -1,0 +1,104 @@
+"""Who belongs to a tree: found by descent, remembered by identity."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from .model import Identity, ProcessDiag
+
+if TYPE_CHECKING:
+    from .backend import Backend, Handle, Pass
+
+
+class Members:
+    """The processes of one tree, by pid, in the order they were met."""
+
+    def __init__(self, backend: Backend, leader: Identity | None, *, subreaper: bool) -> None:
+        self._backend = backend
+        self._handles: dict[int, Handle] = {}
+        self._strangers = frozenset(backend.own_children()) if subreaper else None
+        self._shaken = False
+        self._marked: dict[int, tuple[ProcessDiag, ProcessDiag]] = {}
+        self._home: tuple[int | None, int | None] = (None, None)
+        self._leader = leader
+        if leader and (handle := backend.open(leader.pid)) and handle.identity == leader:
+            self._handles[leader.pid] = handle
+
+    @property
+    def handles(self) -> tuple[Handle, ...]:
+        """Everybody who was there at the last look."""
+        return tuple(self._handles.values())
+
+    def close(self) -> None:
+        """Let go of what is kept open."""
+        for handle in self._handles.values():
+            handle.close()
+
+    def look(self, pass_: Pass) -> dict[int, ProcessDiag]:
+        """Look at every member and at whom they have started; by pid."""
+        found: dict[int, ProcessDiag] = {}
+        hidden: list[int] = []
+        queue = [*self._handles.values(), *self._inherited()]
+        # When somebody has gone, his children may have become another's who was asleep.
+        afresh, self._shaken = self._shaken, False
+        for handle in queue:
+            pid = handle.identity.pid
+            diag = handle.look(afresh=afresh)
+            if diag is None or (pid not in self._handles and not self._descends(diag, found)):
+                self._forget(handle)
+                continue
+            self._handles[pid], found[pid] = handle, diag
+            for child in pass_.children(handle):
+                if child in self._handles:
+                    continue
+                if new := self._backend.open(child):
+                    queue.append(new)
+                elif self._backend.presence(child) is None:  # may not even be identified
+                    hidden.append(child)
+        pass_.expect(self.handles)
+        return self._mark_detached(found) | {pid: _unknown(pid) for pid in hidden}
+
+    def _inherited(self) -> list[Handle]:
+        if self._strangers is None:
+            return []
+        known = self._strangers | self._handles.keys()
+        news = (pid for pid in self._backend.own_children() if pid not in known)
+        return [handle for pid in news if (handle := self._backend.open(pid))]
+
+    def _descends(self, diag: ProcessDiag, found: dict[int, ProcessDiag]) -> bool:
+        """Whether it still is what the list of children said, and not a recycled pid."""
+        inherited = self._strangers is not None and diag.ppid == os.getpid()
+        return diag.ppid is None or diag.ppid in found or inherited
+
+    def _forget(self, handle: Handle) -> None:
+        handle.close()
+        if self._handles.get(handle.identity.pid) is handle:
+            del self._handles[handle.identity.pid]
+            self._shaken = True
+
+    def _mark_detached(self, found: dict[int, ProcessDiag]) -> dict[int, ProcessDiag]:
+        leader = found.get(self._leader.pid) if self._leader else None
+        if leader and leader.sid is not None:
+            self._home = leader.pgid, leader.sid
+        marked = {pid: self._marked_as(diag, found) for pid, diag in found.items()}
+        self._marked = {pid: (diag, marked[pid]) for pid, diag in found.items()}
+        return marked
+
+    def _marked_as(self, diag: ProcessDiag, found: dict[int, ProcessDiag]) -> ProcessDiag:
+        detached = self._is_detached(diag, found)
+        before = self._marked.get(diag.identity.pid)
+        if before and before[0] is diag and before[1].detached == detached:
+            return before[1]
+        return replace(diag, detached=True) if detached else diag
+
+    def _is_detached(self, diag: ProcessDiag, found: dict[int, ProcessDiag]) -> bool:
+        if diag.identity == self._leader or diag.ppid is None:
+            return False
+        pgid, sid = self._home
+        return diag.ppid not in found or (diag.pgid != pgid and diag.sid != sid)
+
+
+def _unknown(pid: int) -> ProcessDiag:
+    return ProcessDiag(Identity(pid, 0.0))

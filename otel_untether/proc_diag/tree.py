@@ -1,0 +1,140 @@
+"""A process tree, followed from look to look."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from .linux import LinuxBackend
+from .members import Members
+from .model import CgroupDiag, HostDiag, Identity, ProcDiag, ProcessDiag
+from .portable import PortableBackend
+from .sums import ENDED, Meters, living, total
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .backend import Backend, Handle, Pass
+
+
+@lru_cache(maxsize=1)
+def default_backend() -> Backend:
+    """Return the backend for this system: procfs on Linux, psutil elsewhere."""
+    return LinuxBackend() if sys.platform == "linux" else PortableBackend()
+
+
+def identify(pid: int) -> Identity | None:
+    """Return who has this pid now; None when nobody, a mere thread, or it cannot be told."""
+    return default_backend().identify(pid) if pid > 0 else None
+
+
+def sample(trees: Sequence[Tree]) -> list[ProcDiag]:
+    """Look at all trees in one pass and return a snapshot of each, in order."""
+    passes = {tree.backend: tree.backend.begin() for tree in trees}
+    walks = [tree.walk(passes[tree.backend]) for tree in trees]
+    hosts = {backend: pass_.host() for backend, pass_ in passes.items()}
+    return [
+        tree.conclude(walk, passes[tree.backend], hosts[tree.backend])
+        for tree, walk in zip(trees, walks, strict=True)
+    ]
+
+
+class Walk(NamedTuple):
+    """Whom one walk over a tree met; times as `time.monotonic()`."""
+
+    at: float
+    handles: tuple[Handle, ...]
+    found: dict[int, ProcessDiag]
+
+
+class Tree:
+    """The process `target`, all that descends from it, and all that was ever seen to.
+
+    A member is found by descent while its parent lives, and remembered by its identity when
+    the parent is gone. With `subreaper` (for a process that set PR_SET_CHILD_SUBREAPER and
+    watches one tree), children that this process inherits from now on are members too.
+
+    A pid that nobody has, or that is only a thread's, gives a tree that is not alive; a process
+    that takes the pid over later is not followed. Raises ValueError for what cannot be a pid.
+    """
+
+    def __init__(
+        self, target: int | Identity, *, subreaper: bool = False, backend: Backend | None = None
+    ) -> None:
+        pid = target.pid if isinstance(target, Identity) else target
+        if not isinstance(pid, int) or isinstance(pid, bool) or pid <= 0:
+            raise ValueError(f"a process tree needs a positive pid, not {pid!r}")
+        self.pid = pid
+        self.backend = backend or default_backend()
+        self.identity = target if isinstance(target, Identity) else self.backend.identify(pid)
+        self._hidden = self.identity is None and self.backend.presence(pid) is None
+        self._members = Members(self.backend, self.identity, subreaper=subreaper)
+        self._meters = Meters()
+        self._lock = threading.RLock()
+
+    @property
+    def remembered(self) -> tuple[Identity, ...]:
+        """Who was a member at the last look."""
+        with self._lock:
+            return tuple(handle.identity for handle in self._members.handles)
+
+    def close(self) -> None:
+        """Let go of what is kept open; a later look opens it again."""
+        with self._lock:
+            self._members.close()
+
+    def walk(self, pass_: Pass) -> Walk:
+        """Look at every member, and at whom they have started."""
+        with self._lock:
+            at = time.monotonic()
+            found = self._members.look(pass_)
+            return Walk(at, self._members.handles, found)
+
+    def conclude(self, walk: Walk, pass_: Pass, host: HostDiag) -> ProcDiag:
+        """Make a snapshot of a walk, once all trees of the pass have been walked."""
+        at, processes = walk.at, tuple(walk.found.values())
+        leader = walk.found.get(self.pid)
+        alive = self._alive(leader)
+        if alive is None and leader is None:
+            return ProcDiag(at, None, host=host, problems=(_hidden(self.pid),))
+        with self._lock:
+            cpu_time, cpu_rate = self._meters.cpu(at, processes)
+            leader_rate = self._meters.leader_cpu(at, leader)
+            io_read, io_written = self._meters.io(at, processes)
+        problems = [_hidden(pid) for pid, process in walk.found.items() if process.state is None]
+        sockets = pass_.sockets(walk.handles)
+        if isinstance(sockets, str):
+            problems.append(sockets)
+        alive_ones = living(processes)
+        return ProcDiag(
+            at,
+            alive,
+            leader=leader,
+            processes=processes,
+            sockets=None if problems or isinstance(sockets, str) else sockets,
+            cpu_time=cpu_time,
+            cpu_rate=cpu_rate,
+            leader_cpu_rate=leader_rate,
+            rss=total(process.rss for process in alive_ones),
+            threads=total(process.threads for process in alive_ones),
+            fds=total(process.fds for process in alive_ones),
+            io_read=io_read,
+            io_written=io_written,
+            host=host,
+            cgroup=pass_.cgroup(self.pid) if leader else CgroupDiag(),
+            problems=tuple(problems),
+        )
+
+    def _alive(self, leader: ProcessDiag | None) -> bool | None:
+        if leader is None:
+            return None if self._hidden and self.backend.presence(self.pid) is None else False
+        if leader.state is None:
+            return None
+        return leader.state not in ENDED
+
+
+def _hidden(pid: int) -> str:
+    return f"process {pid} is hidden"
