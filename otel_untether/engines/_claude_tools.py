@@ -22,7 +22,7 @@ _TELLING_INPUTS: Final = SUBAGENT_TOOLS | _WAKING_TOOLS | {"Bash", "PowerShell"}
 _LAUNCHED: Final = frozenset({"async_launched", "remote_launched", "teammate_spawned"})
 
 # A result is a string or a list of blocks, in either case raw JSON here.
-_START: Final = rb'\A(?:\[\s*\{\s*(?:"type":"text",\s*)?"text":\s*)?"'
+_START: Final = rb'\A(?:\[\s*\{\s*(?:"type":\s*"text",\s*)?"text":\s*)?"'
 _EXIT_CODE: Final = re.compile(_START + rb"Exit code (\d{1,9})(?!\d)(\\nCommand timed out)?")
 _DETACHED: Final = re.compile(
     _START + rb"(?:Async agent launched successfully.*?\\nagentId: ([\w-]+)"

@@ -91,8 +91,9 @@ def test_messages_carry_id_model_parent_and_input(path: Path) -> None:
         assert event.usage is not None
         assert event.usage.input == sum(v for k, v in tokens.items() if "input" in k)
         assert event.usage.cache_read == tokens["cache_read_input_tokens"]
-        assert event.usage.output is None
-        assert not event.complete
+        final = message["stop_reason"] is not None
+        assert event.usage.output == (tokens["output_tokens"] if final else None)
+        assert event.complete == final
 
 
 @pytest.mark.parametrize("path", streams("claude"), ids=lambda p: p.name)
