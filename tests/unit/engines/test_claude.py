@@ -33,7 +33,9 @@ def call(name: str = "Bash", tool_input: Any = None, **block: Any) -> tuple[ev.E
 
 
 def result(content: Any = "ok", structured: Any = None, **extra: Any) -> Any:
-    line_extra = {k: extra.pop(k) for k in ("tool_result_meta", "parent_tool_use_id") & extra.keys()}
+    line_extra = {
+        k: extra.pop(k) for k in ("tool_result_meta", "parent_tool_use_id") & extra.keys()
+    }
     block = {"type": "tool_result", "tool_use_id": "t1", "content": content, **extra}
     message = {"role": "user", "content": [block]}
     found = decode(type="user", message=message, tool_use_result=structured, **line_extra)
@@ -192,7 +194,12 @@ def test_an_mcp_tool_names_its_server(name: str, server: str) -> None:
 
 @pytest.mark.parametrize(
     ("tool_input", "seconds"),
-    [({"timeout": 90_000}, 90.0), ({"timeout": "90000"}, None), ({"timeout": -1}, None), ({}, None)],
+    [
+        ({"timeout": 90_000}, 90.0),
+        ({"timeout": "90000"}, None),
+        ({"timeout": -1}, None),
+        ({}, None),
+    ],
 )
 def test_a_commands_own_limit_is_in_seconds(
     tool_input: dict[str, Any], seconds: float | None
