@@ -111,7 +111,8 @@ class ProcDiag:
     living member. `cpu_rate` is in cores, over the time since the previous sample, and None in
     the first one. `cpu_time` never goes back: it keeps what members used that have ended since.
     `sockets` is None when the tree's own sockets could not be told. `problems` says, in words,
-    why something is unknown.
+    why something is unknown. `continuous` is False in the first sample after a gap, a beat of the
+    sampler skipped or the machine suspended: what was seen before says nothing about this one.
     """
 
     at: float
@@ -130,6 +131,7 @@ class ProcDiag:
     host: HostDiag = field(default_factory=HostDiag)
     cgroup: CgroupDiag = field(default_factory=CgroupDiag)
     problems: tuple[str, ...] = ()
+    continuous: bool = True
 
     @property
     def zombies(self) -> int:

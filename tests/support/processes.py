@@ -88,6 +88,11 @@ def eventually(condition: Callable[[], object], timeout: float = 10.0) -> None:
         time.sleep(0.005)
 
 
+def open_descriptors() -> int:
+    """Return how many descriptors this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir())) - 1
+
+
 def state_of(pid: int) -> str:
     """Return the state letter the kernel shows for a process."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
