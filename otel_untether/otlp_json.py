@@ -88,10 +88,10 @@ def parse(signal: Signal, line: bytes) -> Request:
     Fields unknown to the installed schema are skipped, as OTLP asks of receivers.
     """
     try:
-        message = msgspec.json.decode(line)
+        message = msgspec.json.decode(line, type=dict[str, Any])
         _map_ids(message, lambda value: base64.b64encode(bytes.fromhex(value)).decode())
         return json_format.ParseDict(message, _REQUESTS[signal](), ignore_unknown_fields=True)
-    except (json_format.Error, msgspec.MsgspecError, TypeError, AttributeError) as error:
+    except (json_format.Error, ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"not an OTLP JSON {signal} request: {error}") from error
 
 

@@ -1,0 +1,252 @@
+"""OTLP as JSON lines, checked against the protobuf schema."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from google.protobuf import json_format
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry._logs import LogRecord, SeverityNumber
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricExportResult, MetricsData
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SpanExportResult
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
+
+from otel_untether import otlp_json
+from otel_untether.otlp_json import FileLogExporter, FileMetricExporter, FileSpanExporter
+from tests.support.otlp_receiver import REQUESTS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+OTHER = SpanContext(0x0AF7651916CD43DD8448EB211C80319C, 0xB7AD6B7169203331, is_remote=True)
+
+
+def a_span(**attributes: Any) -> ReadableSpan:
+    """Return an ended span that has one of everything."""
+    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("test", "1.0")
+    span = tracer.start_span("chat", kind=SpanKind.CLIENT, links=[Link(OTHER, {"why": "resumed"})])
+    span.set_attributes(attributes)
+    span.add_event("untether.stall.warning", {"idle": 1.5})
+    span.set_status(Status(StatusCode.ERROR, "because"))
+    span.end()
+    assert isinstance(span, ReadableSpan)
+    return span
+
+
+def some_metrics() -> MetricsData:
+    """Return a collection of a counter and a histogram."""
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    meter = provider.get_meter("test")
+    meter.create_counter("untether.stalls").add(3, {"cause": "wedged"})
+    meter.create_histogram("gen_ai.invoke_agent.duration", unit="s").record(2.5)
+    data = reader.get_metrics_data()
+    provider.shutdown()
+    assert data is not None
+    return data
+
+
+def test_ids_are_lower_case_hex_and_enums_are_integers() -> None:
+    """The two ways in which OTLP JSON is not protobuf's own JSON."""
+    span = a_span()
+    encoded = json.loads(otlp_json.encode("traces", [span]))
+    (found,) = encoded["resourceSpans"][0]["scopeSpans"][0]["spans"]
+    assert span.context is not None
+    assert found["traceId"] == f"{span.context.trace_id:032x}"
+    assert found["spanId"] == f"{span.context.span_id:016x}"
+    assert found["links"][0]["traceId"] == f"{OTHER.trace_id:032x}"
+    assert found["links"][0]["spanId"] == f"{OTHER.span_id:016x}"
+    assert (found["kind"], found["status"]["code"]) == (3, 2)
+    assert isinstance(found["startTimeUnixNano"], str)
+
+
+def test_bytes_in_attributes_stay_base64() -> None:
+    """Only ids are hex."""
+    span = a_span(blob=b"\x00\xff")
+    (found,) = json.loads(otlp_json.encode("traces", [span]))["resourceSpans"][0]["scopeSpans"][0][
+        "spans"
+    ]
+    values = {item["key"]: item["value"] for item in found["attributes"]}
+    assert values["blob"] == {"bytesValue": base64.b64encode(b"\x00\xff").decode()}
+
+
+def strictly(signal: str, line: bytes) -> Any:
+    """Read a line by the schema alone, with ids put back by hand; unknown fields are errors."""
+
+    def restore(node: Any) -> Any:
+        if isinstance(node, list):
+            return [restore(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        return {
+            key: base64.b64encode(bytes.fromhex(value)).decode()
+            if key in ("traceId", "spanId", "parentSpanId")
+            else restore(value)
+            for key, value in node.items()
+        }
+
+    return json_format.ParseDict(restore(json.loads(line)), REQUESTS[signal]())
+
+
+def test_spans_fit_the_schema_and_come_back() -> None:
+    """A line read by the schema alone is what the SDK's encoder made."""
+    spans = [a_span(a="b", n=1 << 62, f=math.inf, flags=(True, False)), a_span()]
+    line = otlp_json.encode("traces", spans)
+    assert b"\n" not in line
+    assert strictly("traces", line) == otlp_json.encode_spans(spans)
+    assert otlp_json.parse("traces", line) == otlp_json.encode_spans(spans)
+
+
+def test_metrics_fit_the_schema_and_come_back() -> None:
+    """Sums and histograms alike."""
+    data = some_metrics()
+    line = otlp_json.encode("metrics", data)
+    assert strictly("metrics", line) == otlp_json.encode_metrics(data)
+    assert otlp_json.parse("metrics", line) == otlp_json.encode_metrics(data)
+
+
+def test_exemplars_have_hex_ids_too() -> None:
+    """The ids hidden deepest."""
+    request = otlp_json.encode_metrics(some_metrics())
+    point = request.resource_metrics[0].scope_metrics[0].metrics[0].sum.data_points[0]
+    point.exemplars.add(trace_id=bytes(range(16)), span_id=bytes(range(8)), as_int=1)
+    line = otlp_json.to_line(request)
+    assert bytes(range(16)).hex().encode() in line
+    assert strictly("metrics", line) == request
+
+
+def test_logs_fit_the_schema_and_come_back(tmp_path: Path) -> None:
+    """Through the SDK, as a session's log records are."""
+    path = tmp_path / "logs.jsonl"
+    provider = LoggerProvider(shutdown_on_exit=False)
+    provider.add_log_record_processor(SimpleLogRecordProcessor(FileLogExporter(path)))
+    provider.get_logger("test").emit(
+        LogRecord(
+            timestamp=1,
+            observed_timestamp=2,
+            event_name="untether.kill.decided",
+            severity_number=SeverityNumber.WARN,
+            attributes={"pid": 1},
+        )
+    )
+    provider.shutdown()
+    (line,) = path.read_bytes().splitlines()
+    (record,) = strictly("logs", line).resource_logs[0].scope_logs[0].log_records
+    assert (record.event_name, record.severity_number) == ("untether.kill.decided", 13)
+    assert (record.time_unix_nano, record.observed_time_unix_nano) == (1, 2)
+
+
+@given(
+    st.dictionaries(
+        st.text(min_size=1, max_size=8),
+        st.one_of(
+            st.text(),
+            st.booleans(),
+            st.integers(-(1 << 63), (1 << 63) - 1),
+            st.floats(allow_nan=False),
+            st.lists(st.text(), max_size=3),
+        ),
+        max_size=5,
+    )
+)
+def test_whatever_the_attributes_one_line_comes_back(attributes: dict[str, Any]) -> None:
+    """Newlines, U+2028, surrogates and infinities do not break a line."""
+    line = otlp_json.encode("traces", [a_span(**{f"k{k}": v for k, v in attributes.items()})])
+    assert b"\n" not in line
+    assert otlp_json.parse("traces", line) == strictly("traces", line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"1",
+        b'{"resourceSpans": 1}',
+        b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"spanId": "zz"}]}]}]}',
+        b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"spanId": 1}]}]}]}',
+        b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"name": 1}]}]}]}',
+        b'{"resourceSpans": [{"scopeSpans": [{"spans": [1]}]}]}',
+        b"\xff\xfe",
+    ],
+)
+def test_what_is_no_request_is_a_value_error(line: bytes) -> None:
+    """Named as what it is not."""
+    with pytest.raises(ValueError, match="traces"):
+        otlp_json.parse("traces", line)
+
+
+def test_unknown_fields_are_skipped() -> None:
+    """As OTLP asks of a receiver: a newer writer may know more."""
+    request = otlp_json.parse("traces", b'{"resourceSpans": [], "later": {"a": 1}}')
+    assert request.ByteSize() == 0
+
+
+def test_files_are_private_and_appended_to(tmp_path: Path) -> None:
+    """One line an export, mode 0600."""
+    path = tmp_path / "new" / "traces.jsonl"
+    for _ in range(2):
+        exporter = FileSpanExporter(path)
+        assert exporter.export([a_span()]) is SpanExportResult.SUCCESS
+        exporter.shutdown()
+    assert len(path.read_bytes().splitlines()) == 2
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_torn_line_spoils_only_itself(tmp_path: Path) -> None:
+    """After a crash in the middle of a line the next export begins on a new one."""
+    path = tmp_path / "traces.jsonl"
+    path.write_bytes(b'{"resourceSpans": [{"scop')
+    exporter = FileSpanExporter(path)
+    exporter.export([a_span()])
+    exporter.shutdown()
+    torn, whole = path.read_bytes().splitlines()
+    assert torn == b'{"resourceSpans": [{"scop'
+    assert otlp_json.parse("traces", whole)
+
+
+def test_nothing_to_report_is_no_line(tmp_path: Path) -> None:
+    """An empty collection leaves no trace."""
+    path = tmp_path / "metrics.jsonl"
+    assert FileMetricExporter(path).export(MetricsData([])) is MetricExportResult.SUCCESS
+    assert not path.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
+def test_a_full_disk_is_a_failed_export() -> None:
+    """Not an exception: the span's end() must not notice."""
+    exporter = FileSpanExporter(Path("/dev/full"))
+    assert exporter.export([a_span()]) is SpanExportResult.FAILURE
+    exporter.shutdown()
+
+
+def test_an_unwritable_place_is_a_failed_export(tmp_path: Path) -> None:
+    """A file where a folder should be: FAILURE, and again."""
+    (tmp_path / "file").write_text("")
+    exporter = FileMetricExporter(tmp_path / "file" / "metrics.jsonl")
+    results: Sequence[MetricExportResult] = [exporter.export(some_metrics()) for _ in range(2)]
+    assert set(results) == {MetricExportResult.FAILURE}
+    exporter.shutdown()
+
+
+def test_by_name_they_write_to_the_state_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As OTEL_TRACES_EXPORTER=untether_file makes them, with no argument."""
+    monkeypatch.setenv("OTEL_UNTETHER_STATE_DIR", str(tmp_path))
+    exporter = FileSpanExporter()
+    exporter.export([a_span()])
+    exporter.shutdown()
+    assert (tmp_path / "export" / "traces.jsonl").exists()

@@ -1,0 +1,304 @@
+"""The runs on this machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from otel_untether.process_identity import ProcessIdentity, identify, is_running
+from otel_untether.store import (
+    Run,
+    RunIdentity,
+    RunRecord,
+    SessionOutcome,
+    Store,
+    StoreError,
+    load_run,
+    new_run_id,
+    state_dir,
+)
+
+SECOND = 10**9
+NOW = 1_795_381_598 * SECOND
+GONE = ProcessIdentity(pid=1, started="never", boot="another", namespace="none")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty state directory that does not exist yet."""
+    return Store(tmp_path / "state")
+
+
+def ended_run(store: Store, started: int = NOW, **changes: object) -> Run:
+    """Make a run that is over."""
+    run = store.create_run(RunIdentity(new_run_id(), "claude"), started=started)
+    assert run.update(**{"ended": started + SECOND, "watcher": GONE, **changes})
+    return run
+
+
+def age(run: Run, when: int) -> None:
+    """Make everything in a run's folder as old as that."""
+    for path in (*run.path.iterdir(), run.path):
+        os.utime(path, (when / 1e9, when / 1e9))
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"OTEL_UNTETHER_STATE_DIR": "/s", "XDG_STATE_HOME": "/x", "HOME": "/h"}, "/s"),
+        ({"XDG_STATE_HOME": "/x", "HOME": "/h"}, "/x/otel-untether"),
+        ({"XDG_STATE_HOME": "relative", "HOME": "/h"}, "/h/.local/state/otel-untether"),
+        ({"XDG_STATE_HOME": "", "HOME": "/h"}, "/h/.local/state/otel-untether"),
+    ],
+)
+def test_the_state_directory_is_where_xdg_says(environ: dict[str, str], expected: str) -> None:
+    """Our own variable first, then XDG's, then its default."""
+    assert state_dir(environ) == Path(expected)
+
+
+def test_a_run_is_kept_and_read_back(store: Store) -> None:
+    """What is known at the start is in run.json, and what is learned later too."""
+    run = store.create_run(
+        RunIdentity("5f0c", "claude"), started=NOW, command="/usr/bin/claude", trace_id=0xABC
+    )
+    assert run.path.name == "20261122T210638.000000Z-5f0c"
+    assert run.update(session_id="s1", exit_code=0)
+    read = load_run(run.path).record
+    assert read == run.record
+    assert (read.command, read.trace_id, read.session_id) == ("claude", f"{0xABC:032x}", "s1")
+
+
+def test_everything_is_for_its_user_only(store: Store) -> None:
+    """Folders 0700, files 0600, whatever the umask."""
+    before = os.umask(0)
+    try:
+        run = store.create_run(RunIdentity("5f0c"), started=NOW)
+    finally:
+        os.umask(before)
+    for folder in (store.root, store.runs_dir, run.path):
+        assert folder.stat().st_mode & 0o777 == 0o700
+    assert (run.path / "run.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_runs_are_listed_newest_first(store: Store) -> None:
+    """By when they started, not by when they were made."""
+    for offset in (1, 3, 2):
+        store.create_run(RunIdentity(f"run{offset}"), started=NOW + offset * SECOND)
+    listed = [run.record.run_id for run in store.list_runs().runs]
+    assert listed == ["run3", "run2", "run1"]
+    newest = store.newest()
+    assert newest is not None
+    assert newest.record.run_id == "run3"
+
+
+def test_an_empty_store_has_no_runs(store: Store) -> None:
+    """No directory is not an error, and is not made by looking."""
+    assert store.list_runs() == store.list_runs()
+    assert (store.list_runs().runs, store.newest()) == ((), None)
+    assert not store.root.exists()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b'{"run_id": 1}', b"\xff\x00"])
+def test_a_bad_folder_is_skipped_and_named(store: Store, content: bytes | None) -> None:
+    """One unreadable run hides no other."""
+    good = store.create_run(RunIdentity("good"), started=NOW)
+    bad = store.runs_dir / "20991231T000000.000000Z-bad"
+    bad.mkdir()
+    if content is not None:
+        (bad / "run.json").write_bytes(content)
+    listing = store.list_runs()
+    assert [run.path for run in listing.runs] == [good.path]
+    assert len(listing.problems) == 1
+    assert str(bad) in listing.problems[0]
+    newest = store.newest()
+    assert newest is not None
+    assert newest.path == good.path
+
+
+def test_what_is_no_run_folder_is_not_looked_at(store: Store) -> None:
+    """Files, links and other people's folders."""
+    store.create_run(RunIdentity("good"), started=NOW)
+    (store.runs_dir / "notes.txt").write_text("")
+    (store.runs_dir / "other").mkdir()
+    (store.runs_dir / "20991231T000000.000000Z-link").symlink_to(store.root)
+    assert store.list_runs().problems == ()
+    assert len(store.list_runs().runs) == 1
+
+
+def test_a_run_is_found_by_the_start_of_an_id(store: Store) -> None:
+    """Run id, trace id or folder name."""
+    run = store.create_run(RunIdentity("5f0c11"), started=NOW, trace_id=0xABC << 116)
+    for prefix in ("5f0", "5f0c11", "abc", "20261122T21"):
+        assert store.find(prefix).path == run.path
+
+
+def test_none_and_several_are_told_apart(store: Store) -> None:
+    """The message names the prefix and, where there are several, some of them."""
+    for name in ("5f0c11", "5f0c22"):
+        store.create_run(RunIdentity(name), started=NOW)
+    with pytest.raises(StoreError, match=r"5f0c11, 5f0c22|5f0c22, 5f0c11"):
+        store.find("5f0c")
+    with pytest.raises(StoreError, match=r"no run .* 'zz'"):
+        store.find("zz")
+
+
+@pytest.mark.parametrize("place", ["{tmp}/file", "{tmp}/file/below", "/dev/null/x", "/proc/x"])
+def test_an_unwritable_place_is_a_clear_error(tmp_path: Path, place: str) -> None:
+    """It names the folder; these four are closed to root, too."""
+    (tmp_path / "file").write_text("")
+    root = Path(place.format(tmp=tmp_path))
+    with pytest.raises(StoreError, match=str(root)):
+        Store(root).create_run(RunIdentity("5f0c"), started=NOW)
+
+
+def test_a_record_that_cannot_be_written_is_still_known(store: Store) -> None:
+    """The folder is gone, the watch goes on."""
+    run = store.create_run(RunIdentity("5f0c"), started=NOW)
+    (run.path / "run.json").unlink()
+    run.path.rmdir()
+    assert not run.update(session_id="s1")
+    assert run.record.session_id == "s1"
+
+
+def test_readers_see_the_old_record_or_the_new_one(store: Store) -> None:
+    """A replacement leaves no other file behind."""
+    run = store.create_run(RunIdentity("5f0c"), started=NOW)
+    for code in range(20):
+        run.update(exit_code=code)
+    assert [path.name for path in run.path.iterdir()] == ["run.json"]
+
+
+def test_old_runs_are_deleted(store: Store) -> None:
+    """By the last change of anything in them."""
+    old, new = ended_run(store), ended_run(store, NOW + SECOND)
+    age(old, NOW - 100 * SECOND)
+    age(new, NOW)
+    assert store.prune(NOW, max_age=50) == [old.path]
+    assert new.path.exists()
+
+
+def test_too_many_runs_lose_the_oldest(store: Store) -> None:
+    """The newest `max_count` stay."""
+    runs = [ended_run(store, NOW + number * SECOND) for number in range(5)]
+    deleted = store.prune(time.time_ns(), max_count=2)
+    assert sorted(deleted) == [run.path for run in runs[:3]]
+
+
+def test_too_many_bytes_lose_the_oldest(store: Store) -> None:
+    """Sizes are summed from the newest on."""
+    runs = [ended_run(store, NOW + number * SECOND) for number in range(3)]
+    for run in runs:
+        (run.path / "traces.jsonl").write_bytes(b"x" * 10_000)
+    assert store.prune(time.time_ns(), max_bytes=25_000) == [runs[0].path]
+
+
+def test_a_running_run_is_never_deleted(store: Store) -> None:
+    """However old, however many."""
+    run = store.create_run(RunIdentity("5f0c"), started=NOW)
+    age(run, NOW - 10**6 * SECOND)
+    assert store.prune(NOW, max_age=0, max_count=0, max_bytes=0) == []
+    assert run.running
+
+
+def test_a_run_that_is_just_being_made_is_not_deleted(store: Store) -> None:
+    """A fresh folder without a record may be about to get one."""
+    store.create_run(RunIdentity("5f0c"), started=NOW)
+    fresh = store.runs_dir / "20200101T000000.000000Z-fresh"
+    fresh.mkdir()
+    assert store.prune(time.time_ns(), max_count=0) == []
+    assert fresh.exists()
+
+
+def test_old_session_outcomes_are_forgotten(store: Store) -> None:
+    """With the runs they belong to."""
+    store.remember_outcome(
+        SessionOutcome(engine="claude", session_id="s", outcome="killed", at=NOW)
+    )
+    store.prune(time.time_ns() + 100 * SECOND, max_age=50)
+    assert store.last_outcome("claude", "s") is None
+
+
+def test_how_a_session_last_ended_is_remembered(store: Store) -> None:
+    """The last one counts; another engine's session of that id is another."""
+    for outcome in ("killed", "completed"):
+        assert store.remember_outcome(
+            SessionOutcome(
+                engine="claude", session_id="s/../1", outcome=outcome, at=NOW, cost_usd=0.5
+            )
+        )
+    found = store.last_outcome("claude", "s/../1")
+    assert found is not None
+    assert (found.outcome, found.cost_usd) == ("completed", 0.5)
+    assert store.last_outcome("codex", "s/../1") is None
+
+
+@given(st.text(max_size=300))
+def test_any_session_id_is_a_key(session_id: str) -> None:
+    """An id comes out of the agent's stream and never becomes a path."""
+    path = Store(Path("/s"))._outcome_path("claude", session_id)
+    assert path.parent == Path("/s/sessions")
+    assert len(path.name) == 37
+
+
+def test_a_spoiled_outcome_is_unknown(store: Store) -> None:
+    """Not an error: the run goes on as if nothing were known."""
+    store.remember_outcome(SessionOutcome(engine="c", session_id="s", outcome="killed", at=NOW))
+    next((store.root / "sessions").iterdir()).write_bytes(b"{")
+    assert store.last_outcome("c", "s") is None
+
+
+def test_unknown_fields_of_a_newer_version_are_skipped(store: Store) -> None:
+    """Two versions may share a state directory."""
+    run = store.create_run(RunIdentity("5f0c"), started=NOW)
+    record = msgspec.json.decode((run.path / "run.json").read_bytes())
+    (run.path / "run.json").write_bytes(msgspec.json.encode(record | {"later": [1]}))
+    assert load_run(run.path).record == run.record
+
+
+def test_this_process_is_recognised() -> None:
+    """By pid and start time; a changed start time is another process."""
+    me = identify(os.getpid())
+    assert me is not None
+    assert is_running(me)
+    assert not is_running(msgspec.structs.replace(me, started="0"))
+
+
+def test_a_process_of_an_earlier_boot_is_gone() -> None:
+    """Whatever has its pid now."""
+    me = identify(os.getpid())
+    assert me is not None
+    assert is_running(msgspec.structs.replace(me, boot="another")) is False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pid namespaces are Linux's")
+def test_a_process_of_another_pid_namespace_is_unknown() -> None:
+    """Its pid says nothing here, so its run counts as watched."""
+    me = identify(os.getpid())
+    assert me is not None
+    other = msgspec.structs.replace(me, namespace="pid:[1]")
+    assert is_running(other) is None
+    assert Run(Path("/r"), RunRecord(run_id="r", started=NOW, watcher=other)).running
+
+
+def test_a_process_that_ended_is_gone_before_it_is_waited_for() -> None:
+    """A zombie watches nothing."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    identity = identify(process.pid)
+    assert identity is not None
+    assert is_running(identity)
+    process.kill()
+    until = time.monotonic() + 5
+    while is_running(identity) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert is_running(identity) is False
+    process.communicate()
+    assert is_running(identity) is False
+    assert identify(process.pid) is None
