@@ -1,0 +1,201 @@
+"""Real agent CLIs, installed by npm into a cache outside the tree, run without a network."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+VERSIONS = {"@anthropic-ai/claude-code": "2.1.330", "@openai/codex": "0.169.0"}
+BINARIES = {
+    "claude": ("@anthropic-ai/claude-code", "@anthropic-ai/claude-code-linux-x64/claude"),
+    "codex": ("@openai/codex", "@openai/codex/bin/codex.js"),
+}
+ISOLATED = Path(__file__).with_name("isolated.py")
+
+
+def unavailable(why: str) -> None:
+    """A missing tool is a failure where everything must run, and said loudly elsewhere."""
+    if os.environ.get("CI"):
+        pytest.fail(why)
+    pytest.skip(why)
+
+
+@pytest.fixture(scope="session")
+def clis() -> Callable[[str], Path]:
+    """Return what finds a CLI: named by CLAUDE_BIN or CODEX_BIN, else installed once."""
+
+    def find(name: str) -> Path:
+        named = os.environ.get(f"{name.upper()}_BIN")
+        if named:
+            return Path(named)
+        package, inside = BINARIES[name]
+        version = VERSIONS[package]
+        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+        prefix = cache / "otel-untether" / "clis" / f"{name}-{version}"
+        binary = prefix / "node_modules" / inside
+        if not binary.exists():
+            install(f"{package}@{version}", prefix)
+        return binary
+
+    return find
+
+
+def install(package: str, prefix: Path) -> None:
+    if shutil.which("npm") is None:
+        unavailable(f"npm is missing, needed to install {package}: install Node.js 20 or newer")
+    print(f"\ninstalling {package} (some hundred megabytes, once) …", flush=True)
+    ran = subprocess.run(
+        ["npm", "install", "--no-audit", "--no-fund", "--prefix", prefix, package],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ran.returncode:
+        unavailable(f"npm could not install {package}: {ran.stderr[-500:]}")
+
+
+@dataclass
+class Session:
+    """What a run left behind."""
+
+    returncode: int
+    stdout: bytes
+    stderr: str
+    state_dir: Path
+    spans: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.stdout.splitlines()]
+
+    @cached_property
+    def by_id(self) -> dict[str, dict[str, Any]]:
+        return {span["spanId"]: span for span in self.spans}
+
+    def parent(self, span: dict[str, Any]) -> dict[str, Any] | None:
+        return self.by_id.get(span.get("parentSpanId", ""))
+
+    @property
+    def root(self) -> dict[str, Any]:
+        (root,) = (span for span in self.spans if not span.get("parentSpanId"))
+        return root
+
+    def named(self, name: str) -> list[dict[str, Any]]:
+        return [span for span in self.spans if span["name"] == name]
+
+
+def attribute(span: dict[str, Any], name: str) -> Any:
+    for item in span.get("attributes", ()):
+        if item["key"] == name:
+            ((kind, value),) = item["value"].items()
+            return int(value) if kind == "intValue" else value
+    return None
+
+
+class Agents:
+    """Runs a real CLI through `otel-untether run`, asking a scripted model."""
+
+    def __init__(self, home: Path, clis: Callable[[str], Path]) -> None:
+        self.home = home
+        self.project = home / "project"
+        self.project.mkdir(parents=True)
+        (self.project / "hello.py").write_text('print("hello")\n')
+        self._clis = clis
+        self._script = home / "script.json"
+
+    def script(self, **turns: list[dict[str, Any]]) -> None:
+        self._script.write_text(json.dumps(turns))
+
+    def claude(self, prompt: str, **options: Any) -> Session:
+        words = [str(self._clis("claude")), "-p", prompt, "--output-format", "stream-json"]
+        words += ["--verbose", "--permission-mode", "bypassPermissions"]
+        settings = {
+            "IS_SANDBOX": "1",
+            "ANTHROPIC_BASE_URL": "{url}",
+            "ANTHROPIC_API_KEY": "sk-fake-0",
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            "DISABLE_TELEMETRY": "1",
+            "DISABLE_AUTOUPDATER": "1",
+        }
+        return self._run(words, settings, **options)
+
+    def codex(self, prompt: str, **options: Any) -> Session:
+        provider = '{name="fake",base_url="{url}/v1",env_key="FAKE_KEY",wire_api="responses"}'
+        words = [str(self._clis("codex")), "exec", "--json", "--skip-git-repo-check"]
+        words += ["-m", "fake-model", "-c", "model_provider=fake"]
+        words += ["-c", f"model_providers.fake={provider}"]
+        words += ["--dangerously-bypass-approvals-and-sandbox", prompt]
+        return self._run(words, {"FAKE_KEY": "x"}, **options)
+
+    def _run(
+        self,
+        agent: list[str],
+        settings: dict[str, str],
+        *,
+        signal_after: tuple[signal.Signals, float] | None = None,
+    ) -> Session:
+        state = self.home / "state"
+        environment = {
+            "HOME": str(self.home),
+            "PATH": os.environ["PATH"],
+            "OTEL_UNTETHER_STATE_DIR": str(state),
+            **settings,
+        }
+        command = ["env", "-i", *(f"{k}={v}" for k, v in environment.items())]
+        command += [sys.executable, "-m", "otel_untether", "run", "--", *agent]
+        process = subprocess.Popen(
+            [*namespace(), sys.executable, str(ISOLATED), str(self._script), *command],
+            cwd=self.project,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        if signal_after is not None:
+            signal_wrapper(state, *signal_after)
+        stdout, stderr = process.communicate(timeout=110)
+        return Session(process.returncode, stdout, stderr.decode(), state, read_spans(state))
+
+
+def namespace() -> list[str]:
+    """Enter a network namespace in which nothing but loopback exists."""
+    if shutil.which("unshare") is None:
+        unavailable("unshare (util-linux) is missing: real CLIs run without a network only")
+    return ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--user", "--net", "-r"]
+
+
+def signal_wrapper(state: Path, number: signal.Signals, after: float) -> None:
+    """Signal the wrapper, which `run.json` names, some seconds after the agent has begun."""
+    deadline = time.monotonic() + 60
+    while not (found := list(state.glob("runs/*/run.json"))) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(after)
+    watcher = json.loads(found[0].read_text())["watcher"]["pid"]
+    os.kill(watcher, number)
+
+
+def read_spans(state: Path) -> list[dict[str, Any]]:
+    (path,) = state.glob("runs/*/traces.jsonl")
+    return [
+        span
+        for line in path.read_text().splitlines()
+        for resource in json.loads(line)["resourceSpans"]
+        for scope in resource["scopeSpans"]
+        for span in scope["spans"]
+    ]
+
+
+@pytest.fixture
+def agents(tmp_path: Path, clis: Callable[[str], Path]) -> Agents:
+    return Agents(tmp_path / "home", clis)

@@ -1,0 +1,102 @@
+"""The real Claude Code, through `otel-untether run`, against a scripted model."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import pytest
+
+from .conftest import Agents, Session, attribute
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def bash(command: str) -> list[Any]:
+    return ["Bash", {"command": command, "description": "a command"}]
+
+
+def agent(prompt: str, *, background: bool) -> list[Any]:
+    arguments = {"description": "delegate", "prompt": prompt, "subagent_type": "general-purpose"}
+    return ["Agent", {**arguments, "run_in_background": background}]
+
+
+@pytest.fixture
+def worked(agents: Agents) -> Session:
+    agents.script(
+        MAINWORK=[
+            {"text": "First a failure.", "tools": [bash("echo oops >&2; exit 3")]},
+            {"tools": [agent("SUBONE go", background=False), agent("SUBTWO go", background=False)]},
+            {"tools": [agent("SUBLATE go", background=True)]},
+            {"text": "All done."},
+        ],
+        SUBONE=[{"text": "Counting.", "tools": [bash("sleep 1; wc -l hello.py")]}, {"text": "1"}],
+        SUBTWO=[{"tools": [bash("echo two; sleep 1")]}, {"text": "2"}],
+        SUBLATE=[{"tools": [bash("sleep 2; echo late")]}, {"text": "3"}],
+    )
+    return agents.claude("MAINWORK please")
+
+
+def test_a_session_with_subagents_becomes_the_trace_its_stream_describes(worked: Session) -> None:
+    assert worked.returncode == 0
+    calls = {
+        block["id"]: (block["name"], line["parent_tool_use_id"])
+        for line in worked.lines
+        if line["type"] == "assistant"
+        for block in line["message"]["content"]
+        if block["type"] == "tool_use"
+    }
+    tools = {attribute(s, "gen_ai.tool.call.id"): s for s in worked.spans if is_tool(s)}
+    assert len(calls) == 7
+    assert {key: attribute(span, "gen_ai.tool.name") for key, span in tools.items()} == {
+        key: name for key, (name, _) in calls.items()
+    }
+    for key, (_, caller) in calls.items():
+        above = worked.parent(tools[key])
+        assert above is not None
+        assert above is worked.root if caller is None else worked.parent(above) is tools[caller]
+
+
+def test_parallel_subagents_overlap_and_a_background_one_lasts(worked: Session) -> None:
+    first, second, late = sorted(
+        worked.named("invoke_agent general-purpose"), key=lambda s: int(s["startTimeUnixNano"])
+    )
+    assert int(second["startTimeUnixNano"]) < int(first["endTimeUnixNano"])
+    assert seconds(late) > 2.0
+    call = worked.parent(late)
+    assert call is not None
+    assert attribute(call, "untether.tool.background") is True
+    assert int(call["endTimeUnixNano"]) >= int(late["endTimeUnixNano"])
+
+
+def test_a_failing_command_is_an_error_with_its_exit_code(worked: Session) -> None:
+    (failed,) = (s for s in worked.spans if is_tool(s) and s["status"].get("code") == 2)
+    assert attribute(failed, "process.exit.code") == 3
+    assert attribute(failed, "error.type") == "3"
+
+
+@pytest.mark.parametrize(
+    ("number", "outcome", "status"),
+    [(signal.SIGINT, "interrupted", 0), (signal.SIGTERM, "terminated", 143)],
+)
+def test_a_signal_reaches_the_agent_and_the_trace_says_how_it_ended(
+    agents: Agents, number: signal.Signals, outcome: str, status: int
+) -> None:
+    """Claude exits 0 after SIGINT, with a result that says it was aborted."""
+    command = "python3 -c 'import time; time.sleep(60)'"
+    agents.script(MAINSLEEP=[{"text": "Sleeping.", "tools": [bash(command)]}, {"text": "done"}])
+    session = agents.claude("MAINSLEEP please", signal_after=(number, 6.0))
+    assert session.returncode == status
+    assert attribute(session.root, "untether.session.outcome") == outcome
+    assert session.root["status"]["code"] == 2
+    (tool,) = filter(is_tool, session.spans)
+    assert seconds(tool) > 1.0
+    assert attribute(tool, "error.type") is not None
+
+
+def is_tool(span: dict[str, Any]) -> bool:
+    return bool(attribute(span, "gen_ai.operation.name") == "execute_tool")
+
+
+def seconds(span: dict[str, Any]) -> float:
+    return (int(span["endTimeUnixNano"]) - int(span["startTimeUnixNano"])) / 1e9
