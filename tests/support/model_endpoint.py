@@ -151,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
 def _anthropic(server: ModelEndpoint, turn: Turn, model: str) -> Iterator[dict[str, Any]]:
     """https://docs.anthropic.com/en/docs/build-with-claude/streaming."""
     usage = {"input_tokens": 1000, "cache_read_input_tokens": 200, "output_tokens": 1}
-    message = {
+    message: dict[str, Any] = {
         "id": server.new_id("msg"),
         "type": "message",
         "role": "assistant",
