@@ -159,5 +159,6 @@ def _plain(value: Value) -> str:
 
 def _idle(stall: SpanNode) -> int:
     idle = stall.attributes.get(semconv.STALL_IDLE)
-    known = isinstance(idle, int | float)
-    return int(idle * 1e9) if known else stall.duration(stall.start)
+    if isinstance(idle, int | float):
+        return int(idle * 1e9)
+    return stall.duration(stall.start)

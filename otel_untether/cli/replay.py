@@ -1,0 +1,176 @@
+"""`otel-untether replay`: recorded sessions become traces."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from otel_untether.cli.report import open_store
+from otel_untether.recordings import RecordingError, find, inspect
+from otel_untether.store import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from multiprocessing.context import ForkServerContext, SpawnContext
+
+    from otel_untether.cli import Subparsers
+
+_DESCRIPTION: Final = """\
+Make traces of recorded sessions, with their original times: what an agent printed (JSON lines,
+or lines with arrival times), Claude Code's own transcripts with their subagents, folders of
+these. The same recording always gives the same ids.
+"""
+_EPILOG: Final = """\
+examples:
+  otel-untether replay session.jsonl && otel-untether report
+  otel-untether replay --engine codex run.jsonl
+  otel-untether replay ~/.claude/projects
+
+Traces go where `otel-untether run` would send them.
+Exit status: 0, 1 if something could not be replayed, 2 if nothing could or the usage is wrong.
+"""
+_BAR: Final = 24
+_INTERRUPTED: Final = 130
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Describe the arguments."""
+    parser = subparsers.add_parser(
+        "replay",
+        help="make traces of recorded sessions",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("path", nargs="+", type=Path, metavar="PATH", help="a file or a folder")
+    parser.add_argument(
+        "--engine", metavar="NAME", help="the agent's format, where the lines do not tell"
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="print no summary lines")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Replay what can be replayed, and say what could not."""
+    if args.engine is not None and not _is_engine(args.engine):
+        return 2
+    files, failures = _files(args.path)
+    statuses = [
+        _isolated(file, args, f"{number}/{len(files)} ") if len(files) > 1 else _one(file, args)
+        for number, file in enumerate(files, 1)
+    ]
+    if _INTERRUPTED in statuses:
+        return _INTERRUPTED
+    failures += sum(status != 0 for status in statuses)
+    return 0 if not failures else 1 if 0 in statuses else 2
+
+
+def _is_engine(name: str) -> bool:
+    from otel_untether.engines import registry  # noqa: PLC0415  only where it is asked for
+
+    try:
+        registry.get(name)
+    except ValueError as error:
+        _complain(error)
+        return False
+    return True
+
+
+def _files(paths: Sequence[Path]) -> tuple[list[Path], int]:
+    """Return the files to replay, and how many paths had none."""
+    files: list[Path] = []
+    failures = 0
+    for path in paths:
+        try:
+            files += find(path)
+        except RecordingError as error:
+            _complain(error)
+            failures += 1
+    return files, failures
+
+
+def _isolated(file: Path, args: argparse.Namespace, prefix: str) -> int:
+    """Replay in a process of its own: OpenTelemetry is set up once in each."""
+    child = _processes().Process(target=_leave, args=(file, args, prefix))
+    child.start()
+    try:
+        child.join()
+    except KeyboardInterrupt:
+        child.join()
+        return _INTERRUPTED
+    return child.exitcode or 0
+
+
+def _processes() -> SpawnContext | ForkServerContext:
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    # It imports the SDK once; each child is a fork of it.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["otel_untether.replay"])
+    return context
+
+
+def _leave(file: Path, args: argparse.Namespace, prefix: str) -> None:
+    try:
+        status = _one(file, args, prefix)
+    except KeyboardInterrupt:
+        status = _INTERRUPTED
+    sys.stdout.flush()
+    # At once: an exporter's own exit handlers may wait for a dead collector.
+    os._exit(status)
+
+
+def _one(file: Path, args: argparse.Namespace, prefix: str = "") -> int:
+    from otel_untether.replay import replay  # noqa: PLC0415  imports the SDK
+
+    progress = _Progress(f"{prefix}{file.name}")
+    try:
+        done = replay(
+            inspect(file),
+            store=open_store(),
+            environ=os.environ,
+            engine=args.engine,
+            progress=progress.show,
+        )
+    except (RecordingError, StoreError, OSError) as error:
+        progress.clear()
+        _complain(error)
+        return 1
+    progress.clear()
+    _print(done.problems)
+    if not args.quiet:
+        print(f"{file}: {done.summary.text()}, run {done.run_id}")
+    return 0
+
+
+class _Progress:
+    """A bar on standard error, where that is a terminal."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._drawn = sys.stderr.isatty()
+        self.show(0.0)
+
+    def show(self, done: float) -> None:
+        """Draw the share that is done."""
+        if self._drawn:
+            full = round(done * _BAR)
+            bar = "#" * full + "." * (_BAR - full)
+            print(f"\r\x1b[K[{bar}] {done:4.0%} {self._name}", end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Leave the line as it was."""
+        if self._drawn:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _print(problems: Iterable[str]) -> None:
+    for problem in problems:
+        _complain(problem)
+
+
+def _complain(problem: object) -> None:
+    print(f"otel-untether replay: {problem}", file=sys.stderr)

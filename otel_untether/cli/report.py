@@ -1,0 +1,141 @@
+"""`otel-untether report`: what happened in a run."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from otel_untether import config, journal
+from otel_untether.report import folder, machine, terminal, words
+from otel_untether.report.style import style_of
+from otel_untether.store import Store, StoreError, state_dir
+
+if TYPE_CHECKING:
+    from otel_untether.cli import Subparsers
+    from otel_untether.report.folder import Recorded
+    from otel_untether.store import Run
+
+_EPILOG: Final = """\
+examples:
+  otel-untether report                   the newest run
+  otel-untether report 5f0c              the run whose id or trace id starts with this
+  otel-untether report ./runs/2026…      a run's folder, from another machine perhaps
+  otel-untether report --list            the runs on this machine
+  otel-untether report --json | jq .time
+
+Exit status: 0, or 2 if there is no such run.
+"""
+_LISTED: Final = 20
+_NO_RUNS: Final = "there are no runs yet; try: otel-untether demo"
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Describe the arguments."""
+    parser = subparsers.add_parser(
+        "report",
+        help="show what happened in a run",
+        description="Show a run: its waterfall, where the time went, its errors and stalls.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", nargs="?", metavar="RUN", help="id, trace id or folder of a run")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--all", action="store_true", help="give every span a line of its own")
+    parser.add_argument("--list", action="store_true", help="list the runs, newest first")
+    parser.add_argument(
+        "--color", choices=("auto", "always", "never"), default="auto", help="colours (auto)"
+    )
+    parser.add_argument("--width", type=int, metavar="N", help="columns (the terminal's)")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print the report."""
+    try:
+        store = open_store()
+        if args.list:
+            return _list(store)
+        recorded = read(_chosen(store, args.run))
+    except StoreError as error:
+        print(f"otel-untether report: {error}", file=sys.stderr)
+        return 2
+    if args.json:
+        print(json.dumps(machine.document(recorded), indent=2))
+        return 0
+    show(recorded, args)
+    return 0
+
+
+def open_store() -> Store:
+    """Return the runs on this machine, where the settings keep them."""
+    try:
+        configured = config.load().telemetry.state_dir
+    except config.ConfigError as error:
+        print(f"otel-untether: {error}; the defaults are used", file=sys.stderr)
+        configured = None
+    return Store(Path(configured or state_dir(os.environ)))
+
+
+def read(path: Path) -> Recorded:
+    """Read a run, first ending what its watcher left open if that is dead.
+
+    Raises StoreError for a folder that cannot be read or is no run's.
+    """
+    with contextlib.suppress(StoreError, OSError):
+        journal.recover(path)
+    try:
+        recorded = folder.read(path, time.time_ns())
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from error
+    if recorded.record is None and recorded.root is None:
+        raise StoreError(f"{path}: not the folder of a run ({'; '.join(recorded.problems)})")
+    return recorded
+
+
+def show(recorded: Recorded, args: argparse.Namespace) -> None:
+    """Print a run to stdout; `args` has color, width and all."""
+    style = style_of(sys.stdout, os.environ, args.color, args.width)
+    limit = None if args.all else terminal.LINES
+    for line in terminal.render(recorded, style, limit):
+        print(line)
+
+
+def _chosen(store: Store, name: str | None) -> Path:
+    if name is None:
+        newest = store.newest()
+        if newest is None:
+            raise StoreError(f"{store.runs_dir}: {_NO_RUNS}")
+        return newest.path
+    if os.sep in name or Path(name).is_dir():
+        return Path(name)
+    return store.find(name).path
+
+
+def _list(store: Store) -> int:
+    listing = store.list_runs()
+    for run in listing.runs[:_LISTED]:
+        print(_line(run))
+    hidden = len(listing.runs) - _LISTED
+    if hidden > 0:
+        print(f"and {words.count(hidden, 'older run')} in {store.runs_dir}")
+    if not listing.runs:
+        print(f"{store.runs_dir}: {_NO_RUNS}", file=sys.stderr)
+    for problem in listing.problems:
+        print(f"not read: {problem}", file=sys.stderr)
+    return 0
+
+
+def _line(run: Run) -> str:
+    record = run.record
+    started = datetime.fromtimestamp(record.started / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    outcome = "running" if run.running else record.outcome or "unknown"
+    took = words.duration(record.ended - record.started) if record.ended else ""
+    cost = "" if record.cost_usd is None else words.money(record.cost_usd)
+    told = f"{started}  {record.run_id:16}  {record.engine:10} {outcome:12} {took:>8} {cost:>9}"
+    return words.safe(told).rstrip()

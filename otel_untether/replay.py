@@ -1,0 +1,129 @@
+"""Turning a recorded session into the trace it would have made live.
+
+Its spans keep their original times, and their ids come from the recording's content: replayed
+again it gives the same trace, which a backend merges with the first.
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from . import sdk, telemetry
+from .engines import registry
+from .ids import SeededIdGenerator
+from .recorder import Recorder, RunInfo
+from .recordings import RecordingError
+from .store import RunIdentity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from .capture import Capture
+    from .recordings import Recording
+    from .store import Run, Store
+    from .summary import Summary
+
+# A batch processor drops what does not fit its queue (2,048 spans by default), and a recording
+# is replayed faster than any session runs.
+_FLUSH_EVERY: Final = 256
+_FLUSH_MS: Final = 5_000
+
+
+class Replayed(NamedTuple):
+    """A trace made of a recording; `problems` says what telemetry complained about."""
+
+    run_id: str
+    summary: Summary
+    problems: tuple[str, ...]
+
+
+def replay(
+    recording: Recording,
+    *,
+    store: Store,
+    environ: Mapping[str, str],
+    engine: str | None = None,
+    capture: Capture | None = None,
+    deadline: float = 30.0,
+    progress: Callable[[float], None] = lambda _done: None,
+) -> Replayed:
+    """Make the trace of a recording; `progress` is told the share that is done.
+
+    Exporters get `deadline` seconds at the end. To be called once in a process, as
+    OpenTelemetry is set up for one run. Raises RecordingError, StoreError, OSError.
+    """
+    name = engine or recording.scan.engine
+    if name is None:
+        known = ", ".join(registry.ENGINES)
+        raise RecordingError(
+            f"{recording.path}: no agent is recognised in its lines; name it: --engine {known}"
+        )
+    identity = RunIdentity(recording.scan.digest.hex()[:16], name)
+    run = _create_run(store, identity, recording)
+    providers = telemetry.start(identity, run_dir=run.path, environ=environ)
+    sdk.set_id_generator(providers.tracer_provider, SeededIdGenerator(recording.scan.digest))
+    recorder = Recorder(
+        RunInfo(identity.run_id, recording.started, engine=name),
+        tracer_provider=providers.tracer_provider,
+        logger_provider=providers.logger_provider,
+        capture=capture,
+    )
+    for number, done in enumerate(_feed(recorder, recording), 1):
+        if number % _FLUSH_EVERY == 0:
+            _flush(providers.tracer_provider)
+            progress(done)
+    summary = _finish(recorder, recording, run)
+    providers.shutdown(deadline)
+    progress(1.0)
+    return Replayed(identity.run_id, summary, tuple(providers.problems))
+
+
+def _create_run(store: Store, identity: RunIdentity, recording: Recording) -> Run:
+    """Make the run's folder anew: what an earlier replay put there is the same again."""
+    shutil.rmtree(store.create_run(identity, started=recording.started).path)
+    return store.create_run(identity, started=recording.started)
+
+
+def _feed(recorder: Recorder, recording: Recording) -> Iterator[float]:
+    """Feed a recording line by line, yielding the share that is done after each."""
+    if recording.scan.kind == "transcript":
+        events = list(recording.events())
+        for number, event in enumerate(events, 1):
+            recorder.state.line(event.at)
+            recorder.event(event)
+            yield number / len(events)
+    else:
+        yield from _feed_lines(recorder, recording)
+
+
+def _feed_lines(recorder: Recorder, recording: Recording) -> Iterator[float]:
+    for number, (at, line) in enumerate(recording.arrivals(), 1):
+        recorder.line(line, at)
+        yield number / recording.scan.lines
+
+
+def _finish(recorder: Recorder, recording: Recording, run: Run) -> Summary:
+    end = recording.ended
+    status = end.status if end else None
+    summary = recorder.finish(
+        exit_code=status if status is not None and status >= 0 else None,
+        signal=-status if status is not None and status < 0 else None,
+        at=end.at if end else None,
+    )
+    run.update(
+        trace_id=summary.trace_id,
+        session_id=summary.session_id,
+        model=summary.model,
+        ended=recording.started + round(summary.duration * 1e9),
+        outcome=summary.outcome.word,
+        exit_code=summary.exit_code,
+        cost_usd=summary.cost_usd,
+    )
+    return summary
+
+
+def _flush(provider: Any) -> None:
+    flush = getattr(provider, "force_flush", None)
+    if flush is not None:
+        flush(_FLUSH_MS)

@@ -1,0 +1,45 @@
+"""The time that a line of a CLI's output gives itself, whichever CLI it is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+SECOND: Final = 1_000_000_000
+_SECONDS, _MILLISECONDS = 1e9, 1e11  # the year 2001 in seconds, 1973 in milliseconds
+
+
+class _Stamped(msgspec.Struct):
+    timestamp: msgspec.Raw = msgspec.Raw()
+    message: msgspec.Raw = msgspec.Raw()
+
+
+_decoder: Final = msgspec.json.Decoder(_Stamped)
+
+
+def own_time(line: bytes) -> int | None:
+    """Return the time a line gives itself, or its message does, in ns since the epoch."""
+    try:
+        stamped = _decoder.decode(line)
+        time = _nanoseconds(stamped.timestamp)
+        if time is None and bytes(stamped.message).startswith(b"{"):
+            time = _nanoseconds(_decoder.decode(stamped.message).timestamp)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+    return time
+
+
+def _nanoseconds(raw: msgspec.Raw) -> int | None:
+    value: Any = msgspec.json.decode(raw) if bytes(raw) else None
+    try:
+        if isinstance(value, str):
+            moment = datetime.fromisoformat(value)
+            aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            return round(aware.timestamp() * 1_000_000) * 1000
+        if isinstance(value, int | float) and value > _SECONDS:
+            return round(value * (1_000_000 if value > _MILLISECONDS else SECOND))
+    except (ValueError, OverflowError):
+        pass
+    return None
