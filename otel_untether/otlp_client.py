@@ -6,13 +6,15 @@ them: one request, one answer, no retries (what fails stays on disk).
 
 from __future__ import annotations
 
+import base64
 import gzip
 import os
 import ssl
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.error import HTTPError
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import Request as HttpRequest
 from urllib.request import urlopen
 
@@ -65,8 +67,9 @@ def send(signal: Signal, request: Request, environ: Mapping[str, str] = os.envir
 
 
 def _send_http(signal: Signal, data: bytes, kind: str, environ: Mapping[str, str]) -> None:
-    url = http_url(environ, signal)
-    headers = {"Content-Type": kind, "User-Agent": "otel-untether", **_headers(environ, signal)}
+    url, credentials = _split_credentials(http_url(environ, signal))
+    headers = {"Content-Type": kind, "User-Agent": "otel-untether", **credentials}
+    headers |= _headers(environ, signal)
     if _setting(environ, signal, "COMPRESSION") == "gzip":
         data, headers["Content-Encoding"] = gzip.compress(data), "gzip"
     request = HttpRequest(url, data, headers, method="POST")  # noqa: S310  checked by http_url
@@ -80,8 +83,8 @@ def _send_http(signal: Signal, data: bytes, kind: str, environ: Mapping[str, str
         raise SendError(
             f"{_place(url)} answered {error.code} to {signal}", refused=refused
         ) from None
-    # Also what http.client makes of a peer that does not speak HTTP.
-    except (OSError, ValueError, EOFError) as error:
+    # HTTPException is what http.client makes of a peer that does not speak HTTP.
+    except (OSError, HTTPException, ValueError) as error:
         raise SendError(f"{_place(url)}: {error}") from error
 
 
@@ -92,6 +95,16 @@ def http_url(environ: Mapping[str, str], signal: Signal) -> str:
     if not url.startswith(("http://", "https://")):
         raise ConfigError("OTEL_EXPORTER_OTLP_ENDPOINT: expected a URL like http://localhost:4318")
     return url
+
+
+def _split_credentials(url: str) -> tuple[str, dict[str, str]]:
+    """Turn user and password of a URL into a header, which urllib does not do."""
+    parts = urlsplit(url)
+    userinfo, found, place = parts.netloc.rpartition("@")
+    if not found:
+        return url, {}
+    encoded = base64.b64encode(unquote(userinfo).encode()).decode()
+    return parts._replace(netloc=place).geturl(), {"Authorization": f"Basic {encoded}"}
 
 
 def _place(url: str) -> str:
