@@ -83,6 +83,7 @@ class ToolInput(Struct):
     timeout: Milliseconds | None = None
     timeout_ms: Milliseconds | None = None
     delay_seconds: Seconds | None = field(default=None, name="delaySeconds")
+    persistent: bool | None = None
     stop: bool | None = None
     run_in_background: bool | None = None
     subagent_type: str | None = None

@@ -58,7 +58,7 @@ def started(block: Block, parent: str | None, at: int, happened: int | None) -> 
     )
     if name in _WAKING_TOOLS and not options.stop:
         since = at if happened is None else happened
-        delay = options.delay_seconds if name == "ScheduleWakeup" else limit and limit / 1000
+        delay = _delay(name, options)
         yield WaitBegan(
             at=at,
             happened=happened,
@@ -68,6 +68,14 @@ def started(block: Block, parent: str | None, at: int, happened: int | None) -> 
             until=since + int(delay * 1e9) if delay else None,
             detail=name,
         )
+
+
+def _delay(name: str, options: ToolInput) -> float | None:
+    """Return how long the wait may be, in seconds; a wake-up is brought within 1 to 60 min."""
+    if name == "ScheduleWakeup":
+        return min(max(options.delay_seconds, 60), 3600) if options.delay_seconds else None
+    limited = options.timeout_ms is not None and not options.persistent
+    return options.timeout_ms / 1000 if limited and options.timeout_ms else None
 
 
 def finished(

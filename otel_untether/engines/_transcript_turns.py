@@ -75,8 +75,9 @@ class _Turn:
 
 
 def with_turns(events: Iterable[Event], cost: float | None) -> list[Event]:
-    """Return `events` in order of time, and a `TurnFinished` where the next prompt comes or the answer is final.
+    """Return `events` in order of time, with a `TurnFinished` at the end of each turn.
 
+    A turn ends where the next prompt comes or the answer is final.
     `cost` is the session's, in US dollars, and goes with the last turn. A session whose last
     word is a tool's was cut off: its turn stays open.
     """

@@ -131,9 +131,12 @@ def _session_usage(models: dict[str, ModelTotals] | None) -> Usage | None:
 
 
 def _tool_progress(line: ToolProgressLine, at: int) -> Iterator[Event]:
-    """A running tool's sign of life, which in a heartbeat names the tool as its own parent."""
-    tool_id = line.parent_tool_use_id if line.heartbeat else line.tool_use_id
-    if tool_id:
+    """A running tool's sign of life.
+
+    A heartbeat has an id of its own, ``<tool>-heartbeat-<n>``, and calls the tool its parent.
+    """
+    beats_for = line.parent_tool_use_id if line.heartbeat else None
+    if tool_id := beats_for or (line.tool_use_id or "").partition("-heartbeat-")[0]:
         yield ToolUpdated(at=at, id=tool_id, elapsed=line.elapsed_time_seconds)
     else:
         yield StrayLine(at=at, reason="bad_shape", detail="tool_progress")

@@ -11,6 +11,7 @@ import msgspec
 from otel_untether.events import StrayLine
 
 from . import _argv, claude, codex
+from ._salvage import ABSENT, given
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,8 +79,9 @@ def detect_argv(argv: Sequence[str]) -> Engine | None:
 def detect_line(line: bytes) -> Engine | None:
     """Return the engine that certainly wrote `line`, one of the first of its stdout.
 
-    Several CLIs imitate Claude's lines; what none of them has is its version in ``init`` or,
-    before that, the lines of its SessionStart hooks.
+    Several CLIs speak in Claude's words; what only Claude says is its version in ``init`` (in
+    older ones its tools and how they are allowed), before that its SessionStart hooks,
+    and in a ``result`` the cost.
     """
     try:
         found = _key_decoder.decode(line)
@@ -87,7 +89,7 @@ def detect_line(line: bytes) -> Engine | None:
         return None
     if found.type in _CODEX_TYPES and (found.thread_id or found.type != "thread.started"):
         return ENGINES["codex"]
-    if found.type == "system" and found.session_id and _is_claude(found):
+    if found.session_id and _is_claude(found):
         return ENGINES["claude"]
     return None
 
@@ -100,14 +102,19 @@ class _Keys(msgspec.Struct):
     thread_id: str | None = None
     claude_code_version: str | None = None
     api_key_source: str | None = msgspec.field(default=None, name="apiKeySource")
-    tools: msgspec.Raw = msgspec.Raw()
+    permission_mode: str | None = msgspec.field(default=None, name="permissionMode")
+    total_cost_usd: float | None = None
+    tools: msgspec.Raw = ABSENT
 
 
 def _is_claude(found: _Keys) -> bool:
-    if found.claude_code_version is not None:
-        return True
-    if found.subtype == "init":  # before 1.0.60 or so it had no version
-        return found.api_key_source is not None and bool(bytes(found.tools))
+    if found.type == "result":
+        return found.total_cost_usd is not None
+    if found.type != "system":
+        return False
+    if found.subtype == "init":
+        older = given(found.tools) and (found.api_key_source or found.permission_mode)
+        return bool(older) or found.claude_code_version is not None
     return found.uuid is not None and found.subtype in ("hook_started", "hook_response")
 
 
@@ -125,17 +132,15 @@ def _claude_multi_prompt(args: Sequence[str]) -> bool:
 
 
 def _codex_headless(args: Sequence[str]) -> bool:
-    given = set(_argv.own(args))
-    return not given.isdisjoint({"exec", "e"}) and not given.isdisjoint(
-        {"--json", "--experimental-json"}
-    )
+    words = set(_argv.own(args))
+    return bool(words & {"exec", "e"} and words & {"--json", "--experimental-json"})
 
 
 def _codex_resumes(args: Sequence[str]) -> str | bool:
-    given = _argv.own(args)
-    if "resume" not in given:
+    words = _argv.own(args)
+    if "resume" not in words:
         return False
-    after = given[given.index("resume") + 1 :]
+    after = words[words.index("resume") + 1 :]
     return next((arg for arg in after if _THREAD.fullmatch(arg)), True)
 
 

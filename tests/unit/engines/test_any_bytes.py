@@ -16,7 +16,7 @@ from otel_untether.events import Event
 from .recordings import lines, objects, streams
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     Decode = Callable[[bytes, int], tuple[Event, ...]]
 
@@ -60,8 +60,9 @@ def test_real_lines_with_bytes_changed(line: bytes, data: st.DataObject) -> None
 
 def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Where in `value` something could be put in place of what is there."""
-    members = value.items() if isinstance(value, dict) else ()
-    members = enumerate(value) if isinstance(value, list) else members
+    members: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, dict | list):
+        members = value.items() if isinstance(value, dict) else enumerate(value)
     return [path, *(deeper for key, member in members for deeper in paths(member, (*path, key)))]
 
 

@@ -221,9 +221,10 @@ def test_the_apis_own_tools_start_and_end_in_assistant_lines() -> None:
 
 
 def test_a_wakeup_is_a_wait_until_its_time() -> None:
-    _, wait = call("ScheduleWakeup", {"delaySeconds": 60})
-    assert isinstance(wait, ev.WaitBegan)
-    assert (wait.kind, wait.tool_id, wait.until) == ("scheduled", "t1", AT + 60 * 10**9)
+    for asked, given in ((90, 90), (5, 60), (7200, 3600)):
+        _, wait = call("ScheduleWakeup", {"delaySeconds": asked})
+        assert isinstance(wait, ev.WaitBegan)
+        assert (wait.kind, wait.tool_id, wait.until) == ("scheduled", "t1", AT + given * 10**9)
     _, unknown = call("ScheduleWakeup", {"delaySeconds": 0})
     assert isinstance(unknown, ev.WaitBegan)
     assert unknown.until is None
@@ -234,6 +235,9 @@ def test_a_monitor_is_a_wait_until_its_timeout() -> None:
     _, wait = call("Monitor", {"timeout_ms": 5_000})
     assert isinstance(wait, ev.WaitBegan)
     assert wait.until == AT + 5 * 10**9
+    _, wait = call("Monitor", {"timeout_ms": 5_000, "persistent": True})
+    assert isinstance(wait, ev.WaitBegan)
+    assert wait.until is None
 
 
 def test_an_absent_is_error_means_success() -> None:
@@ -352,6 +356,8 @@ def test_a_heartbeat_belongs_to_the_tool_it_calls_parent() -> None:
         heartbeat=True,
     )
     assert event == ev.ToolUpdated(at=AT, id="t1", elapsed=30.0)
+    bare = one(type="tool_progress", tool_use_id="t1-heartbeat-3")
+    assert bare.id == "t1"
     plain = one(type="tool_progress", tool_use_id="t2", parent_tool_use_id="agent")
     assert plain.id == "t2"
 

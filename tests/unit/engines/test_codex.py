@@ -81,7 +81,7 @@ def test_a_to_do_list_is_no_tool() -> None:
     ],
 )
 def test_a_command_ends_well_or_with_its_reason(
-    members: dict[str, Any], error: str | None, code: int | None, denied: bool
+    members: dict[str, Any], error: str | None, code: int | None, *, denied: bool
 ) -> None:
     (event,) = item("completed", type="command_execution", command="ls", **members)
     assert isinstance(event, ev.ToolFinished)

@@ -73,7 +73,7 @@ def test_the_empty_program_is_no_engine() -> None:
         ("codex exec -- --json", False),
     ],
 )
-def test_headless_means_asking_for_json_lines(argv: str, headless: bool) -> None:
+def test_headless_means_asking_for_json_lines(argv: str, *, headless: bool) -> None:
     engine = registry.detect_argv(argv.split())
     assert engine is not None
     assert engine.headless(argv.split()) is headless
@@ -96,7 +96,7 @@ def test_headless_means_asking_for_json_lines(argv: str, headless: bool) -> None
         ("codex exec -- resume", False),
     ],
 )  # fmt: skip
-def test_what_a_command_line_continues(argv: str, resumes: str | bool) -> None:
+def test_what_a_command_line_continues(argv: str, *, resumes: str | bool) -> None:
     engine = registry.detect_argv(argv.split())
     assert engine is not None
     assert engine.resumes(argv.split()) == resumes
@@ -119,6 +119,20 @@ def test_each_recording_is_recognised_by_its_first_line(name: str) -> None:
         found = registry.detect_line(next(lines(path)))
         assert found is not None, path
         assert found.name == name
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"type":"system","subtype":"init","session_id":"s","tools":[],"apiKeySource":"none"}',
+        b'{"type":"system","subtype":"init","session_id":"s","tools":[],"permissionMode":"plan"}',
+        b'{"type":"system","subtype":"init","session_id":"s","claude_code_version":"1.0.108"}',
+        b'{"type":"system","subtype":"hook_started","session_id":"s","uuid":"u","hook_id":"h"}',
+        b'{"subtype":"success","session_id":"s","total_cost_usd":0.1,"type":"result"}',
+    ],
+)
+def test_claude_is_known_by_what_only_it_says(line: bytes) -> None:
+    assert registry.detect_line(line) is CLAUDE
 
 
 def test_key_order_does_not_matter() -> None:
