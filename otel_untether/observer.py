@@ -7,6 +7,7 @@ the relay does not notice, and the operator reads one line about it.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, NamedTuple, ParamSpec, Protocol, TypeAlias, TypeVar
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from .relay import Copied
 
 TICK: Final = 1_000_000_000  # ns
+# Seconds between looks at a busy stream: every chunk for itself would cost the relay a switch.
+_NAP: Final = 0.005
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -108,6 +111,8 @@ class ObserverThread(threading.Thread):
                 return item
             if item is not None:
                 self._show(observer, item)
+                if self._queue.empty():
+                    time.sleep(_NAP)
             if now() >= next_tick:
                 self._guarded(observer.tick, now())
                 next_tick = now() + TICK

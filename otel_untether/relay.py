@@ -32,12 +32,17 @@ if TYPE_CHECKING:
 
     StreamName: TypeAlias = Literal["stdout", "stderr"]
 
-# A pipe's own capacity: larger reads only cost larger buffers (measured: 1.5 against 0.7 GB/s).
-CHUNK: Final = 64 * 1024
+# A new pipe's capacity, and the one it gets when it is found full. All of a user's pipes share
+# an allowance (pipe(7), pipe-user-pages-soft), so those that need no more are left alone.
+SMALL: Final = 64 * 1024
+LARGE: Final = 1024 * 1024
+_READ: Final = 256 * 1024
 # Of one stream's copy, in bytes. The SDK's import alone takes 0.3 s, in which nothing is decoded.
-BACKLOG: Final = 32 * 1024 * 1024
-# How long, in seconds, the agent may once be held up before chunks of the copy are skipped.
+BACKLOG: Final = 64 * 1024 * 1024
+# A full backlog is waited for, in seconds: for this long at a time, and in the long run so that
+# on our account nobody writes slower than this many bytes a second. Then chunks are skipped.
 PATIENCE: Final = 0.05
+FLOOR: Final = 500e6
 _ITEM: Final = 128  # bytes that even an empty chunk takes
 _GONE: Final = frozenset({errno.EPIPE, errno.ECONNRESET})
 
@@ -57,8 +62,8 @@ class Tap:
     """The copy of one stream, on its way to the observer's thread.
 
     Each counter has one writer, so none needs a lock: `put` is the relay's, `take` the
-    observer's. Once chunks are skipped, that goes on until half the backlog is worked off; the
-    agent is so held up at most once per half backlog. `lost` counts the bytes skipped.
+    observer's. Once chunks are skipped, that goes on until half the backlog is worked off.
+    `lost` counts the bytes skipped.
     """
 
     def __init__(
@@ -70,6 +75,7 @@ class Tap:
         self._limit = limit
         self._put = 0
         self._taken = 0
+        self._patience = PATIENCE
         self._skipping = False
         self._closed = False
 
@@ -103,12 +109,13 @@ class Tap:
     def _has_room(self, size: int) -> bool:
         if self._skipping:
             return self._put - self._taken <= self._limit // 2
-        patience = 0.0
+        self._patience = min(PATIENCE, self._patience + size / FLOOR)
         while self._put - self._taken + size > self._limit:
-            patience = patience or time.monotonic() + PATIENCE
-            if self._closed or time.monotonic() > patience:
+            if self._closed or self._patience <= 0:
                 return False
+            began = time.monotonic()
             time.sleep(0.001)
+            self._patience -= time.monotonic() - began
         return True
 
 
@@ -133,6 +140,7 @@ class Relay(threading.Thread):
         self._clock = clock
         self._leaving = leaving
         self._grace = grace
+        self._size = SMALL
         self._left = False
         self._poller = select.poll()
         self._poller.register(self._source, select.POLLIN)
@@ -185,10 +193,12 @@ class Relay(threading.Thread):
 
     def _move(self) -> int:
         """Forward a chunk, then copy it; return its length, 0 at the end."""
-        chunk = os.read(self._source, CHUNK)
+        chunk = os.read(self._source, self._size)
         if not chunk:
             return 0
         at = self._clock.now()
+        if len(chunk) == SMALL and self._size == SMALL and _enlarge(self._source):
+            self._size = _READ
         self.writing_since = at
         try:
             _write(self._target, chunk)
@@ -214,6 +224,14 @@ def _wait_until_writable(fd: int) -> None:
     poller = select.poll()
     poller.register(fd, select.POLLOUT)
     poller.poll()
+
+
+def _enlarge(pipe: int) -> bool:
+    """Let the writer run ahead of us, with fewer switches between us; tell if it worked."""
+    try:
+        return fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, LARGE) >= LARGE
+    except (AttributeError, OSError):
+        return False  # not Linux, or the user's allowance is used up
 
 
 def _unread(fd: int) -> int:

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 # How soon, in seconds, the agent's end is noticed where its SIGCHLD went to another thread.
 _POLL: Final = 0.5
 _JOIN: Final = 0.05
-# A thread that forwards must not wait 5 ms for one that imports or decodes.
-_SWITCH_INTERVAL: Final = 0.0005
+# In seconds; the thread that forwards must not wait 5 ms for one that imports or decodes.
+_SWITCH_INTERVAL: Final = 0.0001
 _PR_SET_CHILD_SUBREAPER: Final = 36  # linux/prctl.h
 _UNKNOWN_STATUS: Final = 1
 
