@@ -63,14 +63,17 @@ def read(path: Path) -> Iterator[Event]:
     links = Links(main, agents)
     events = [event for log in (main, *agents) for event in _log_events(log, links)]
     events.sort(key=lambda event: event.at)
-    yield from _session_started(main, session_id)
+    yield from _session_started(main, session_id, events[:1])
     yield from with_turns(with_tasks(events, links.filed), _cost(main))
 
 
-def _session_started(main: Log, session_id: str | None) -> Iterator[Event]:
+def _session_started(
+    main: Log, session_id: str | None, first: list[Event]
+) -> Iterator[SessionStarted]:
     if not main.entries:
         return
-    at, entries = main.entries[0][0], [entry for _, entry in main.entries]
+    entries = [entry for _, entry in main.entries]
+    at = min([main.entries[0][0], *(event.at for event in first)])
     models = (e.message.model for e in entries if e.type == "assistant" and e.message)
     yield SessionStarted(
         at=at,

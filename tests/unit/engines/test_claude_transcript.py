@@ -133,6 +133,13 @@ def test_events_come_in_order_of_time() -> None:
     assert times == sorted(times)
 
 
+def test_the_session_starts_first_even_where_the_clock_stepped_back(tmp_path: Path) -> None:
+    path = write(tmp_path / "s.jsonl", prompt(9, "go"), says(1, "m1", text("done")))
+    events = read(path)
+    assert isinstance(events[0], ev.SessionStarted)
+    assert [event.at for event in events] == sorted(event.at for event in events)
+
+
 def test_a_message_is_complete_once_on_its_last_line() -> None:
     complete = [e.id for e in of(read(DISK), ev.ModelMessage) if e.complete]
     assert len(complete) == len(set(complete)) == 9
