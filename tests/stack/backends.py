@@ -154,6 +154,7 @@ class Stack:
                 "OTELCOL_METRICS_PORT": str(self.ports["collector_metrics"]),
                 "JAEGER_OTLP_ENDPOINT": self._at("jaeger_otlp"),
                 "PROMETHEUS_OTLP_ENDPOINT": self._url("prometheus", "/api/v1/otlp"),
+                "PROMETHEUS_WRITE_ENDPOINT": self._url("prometheus", "/api/v1/write"),
             },
         )
 

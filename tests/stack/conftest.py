@@ -3,22 +3,34 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from backends import ROOT, Stack
+
+from tests.stack.backends import ROOT, Stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+WANTED = {"OTELCOL_BIN", "JAEGER_BIN", "PROMETHEUS_BIN", "PROMTOOL_BIN", "COMPOSE_BIN"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the first test wait for the builds."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(2400))
+
 
 @pytest.fixture(scope="session")
-def binaries(request: pytest.FixtureRequest) -> dict[str, str]:
+def binaries(pytestconfig: pytest.Config) -> dict[str, str]:
     """The real binaries by variable name, built or found by `scripts.stack.obtain`.
 
     The first build takes minutes, so its progress goes straight to the terminal.
     """
-    capture = request.config.pluginmanager.getplugin("capturemanager")
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+    assert capture is not None
     with capture.global_and_fixture_disabled():
         obtained = subprocess.run(
             [sys.executable, "-m", "scripts.stack.obtain"],
@@ -28,8 +40,7 @@ def binaries(request: pytest.FixtureRequest) -> dict[str, str]:
             check=True,
         )
     found = dict(line.split("=", 1) for line in obtained.stdout.splitlines())
-    wanted = {"OTELCOL_BIN", "JAEGER_BIN", "PROMETHEUS_BIN", "PROMTOOL_BIN", "COMPOSE_BIN"}
-    if missing := sorted(wanted - found.keys()):
+    if missing := sorted(WANTED - found.keys()):
         reason = f"no {', '.join(missing)}: see what scripts.stack.obtain says above"
         assert not os.environ.get("CI"), reason
         pytest.skip(reason)

@@ -1,0 +1,134 @@
+"""The files we ship, judged by the programs that will read them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from scripts.stack import recipes
+from tests.stack.backends import CONFIG, ROOT, compose_services
+
+# Files that are given to one collector together, later ones over earlier ones.
+COLLECTOR_CONFIGS = [
+    ("otel-collector.yaml",),
+    ("scale/agent.yaml",),
+    ("scale/agent.yaml", "scale/agent-kubernetes.yaml"),
+    ("scale/agent.yaml", "scale/kafka-producer.yaml"),
+    ("scale/gateway.yaml",),
+    ("scale/gateway.yaml", "scale/kafka-consumer.yaml"),
+]
+JAEGER_CONFIGS = ["jaeger/config.yaml", "scale/jaeger-opensearch.yaml"]
+RULES = sorted((CONFIG / "prometheus/rules").glob("*.yaml"))
+RULE_TESTS = sorted((CONFIG / "prometheus/tests").glob("*.yaml"))
+MANIFESTS = sorted((CONFIG / "scale/kubernetes").glob("*.yaml"))
+
+
+def check(*command: str) -> None:
+    """Run a checker; its words are the failure's."""
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def load(path: Path) -> Any:
+    return yaml.safe_load(path.read_text())
+
+
+def alerts() -> list[str]:
+    groups = load(CONFIG / "prometheus/rules/alerts.yaml")["groups"]
+    return [rule["alert"] for group in groups for rule in group["rules"]]
+
+
+@pytest.mark.parametrize("names", COLLECTOR_CONFIGS, ids="+".join)
+def test_the_collector_accepts_its_configuration(
+    binaries: dict[str, str], names: tuple[str, ...]
+) -> None:
+    check(binaries["OTELCOL_BIN"], "validate", *(f"--config={CONFIG / name}" for name in names))
+
+
+@pytest.mark.parametrize("name", JAEGER_CONFIGS)
+def test_jaeger_accepts_its_configuration(binaries: dict[str, str], name: str) -> None:
+    check(binaries["JAEGER_BIN"], "validate", "--config", str(CONFIG / name))
+
+
+def test_a_misspelt_key_is_not_accepted(binaries: dict[str, str], tmp_path: Path) -> None:
+    """The validators these tests rely on do look."""
+    broken = tmp_path / "broken.yaml"
+    text = (CONFIG / "otel-collector.yaml").read_text()
+    broken.write_text(text.replace("limit_percentage", "limit_percent"))
+    command = [binaries["OTELCOL_BIN"], "validate", "--config", str(broken)]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 1
+
+
+def test_promtool_accepts_configuration_and_rules(binaries: dict[str, str]) -> None:
+    promtool = binaries["PROMTOOL_BIN"]
+    check(promtool, "check", "config", str(CONFIG / "prometheus/prometheus.yaml"))
+    check(promtool, "check", "config", "--syntax-only", str(CONFIG / "scale/prometheus.yaml"))
+    check(promtool, "check", "rules", "--lint=all", "--lint-fatal", *map(str, RULES))
+
+
+@pytest.mark.parametrize("path", [pytest.param(p, id=p.stem) for p in RULE_TESTS])
+def test_alerts_fire_when_they_should(binaries: dict[str, str], path: Path) -> None:
+    check(binaries["PROMTOOL_BIN"], "test", "rules", str(path))
+
+
+@pytest.mark.parametrize("alert", alerts())
+def test_every_alert_is_tested_firing_and_silent_and_has_a_runbook(alert: str) -> None:
+    cases = [
+        case
+        for path in RULE_TESTS
+        for test in load(path)["tests"]
+        for case in test.get("alert_rule_test", ())
+        if case["alertname"] == alert
+    ]
+    assert {bool(case.get("exp_alerts")) for case in cases} == {True, False}
+    assert f"\n## {alert}\n" in (ROOT / "docs/runbooks.md").read_text()
+
+
+def test_compose_publishes_on_loopback_only_and_bounds_memory(binaries: dict[str, str]) -> None:
+    services = compose_services(binaries["COMPOSE_BIN"])
+    assert set(services) == {"otel-collector", "jaeger", "prometheus", "alertmanager", "grafana"}
+    for name, service in services.items():
+        assert {port["host_ip"] for port in service["ports"]} == {"127.0.0.1"}, name
+        assert int(service["mem_limit"]) > 0, name
+        assert re.search(r":v?\d+\.\d+\.\d+$", service["image"]), name
+        assert not any("PASSWORD" in variable for variable in service.get("environment", ()))
+
+
+def test_compose_mounts_files_that_are_there(binaries: dict[str, str]) -> None:
+    for service in compose_services(binaries["COMPOSE_BIN"]).values():
+        for volume in service["volumes"]:
+            assert volume["type"] == "volume" or Path(volume["source"]).exists(), volume
+
+
+def test_compose_runs_the_versions_that_are_tested(binaries: dict[str, str]) -> None:
+    services = compose_services(binaries["COMPOSE_BIN"])
+    assert services["otel-collector"]["image"].endswith(f":{recipes.COLLECTOR_VERSION}")
+    minor = recipes.PROMETHEUS_VERSION.removeprefix("0.3")
+    assert services["prometheus"]["image"].endswith(f":v3.{minor}")
+
+
+@pytest.mark.parametrize("path", [pytest.param(p, id=p.name) for p in MANIFESTS])
+def test_kubernetes_manifests_fit_their_schemas(path: Path) -> None:
+    check(str(Path(sys.executable).with_name("kubernetes-validate")), "--strict", str(path))
+
+
+def test_kubernetes_runs_the_configuration_that_is_validated() -> None:
+    """The ConfigMaps are made of the files above, and containers are told to read those."""
+    kustomization = load(CONFIG / "scale/kustomization.yaml")
+    carried = {n for config in kustomization["configMapGenerator"] for n in config["files"]}
+    validated = {Path(name).name for names in COLLECTOR_CONFIGS for name in names}
+    assert carried <= validated
+    read = re.findall(
+        r"--config=/etc/otelcol/([\w.-]+)", "".join(path.read_text() for path in MANIFESTS)
+    )
+    assert set(read) == carried
+
+
+def test_dashboards_are_what_their_source_makes() -> None:
+    check(sys.executable, "-m", "scripts.dashboards", "--check")
