@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.trace import Link, SpanContext, TraceFlags
 
 from . import capture, semconv, telemetry
+from .desk import RunDesk
 from .engines import registry
+from .monitor import Monitor
 from .notice import notice
 from .process_identity import identify
 from .recorder import Recorder, RunInfo
+from .sampler import Sampler
 from .store import RunIdentity, SessionOutcome, Store, StoreError, new_run_id, state_dir
 
 if TYPE_CHECKING:
@@ -74,6 +77,19 @@ class SessionObserver:
             capture=_capture(config, environ),
             chats=config.telemetry.chat_spans,
         )
+        self._desk = RunDesk(
+            self._run.path if self._run else None, self._telemetry, self.recorder.state
+        )
+        self._sampler = Sampler(config.watchdog.sample_interval)
+        self._monitor = Monitor(
+            self.recorder,
+            child.pid,
+            config.watchdog,
+            self._sampler,
+            self._desk,
+            child.clock,
+            subreaper=True,
+        )
         self._known: str | None = None
         for problem in self._telemetry.problems:
             notice(problem)
@@ -98,10 +114,17 @@ class SessionObserver:
 
     def tick(self, now: int) -> None:
         """Look at the session, in silence too."""
+        self._monitor.tick(now)
+
+    @property
+    def overtime(self) -> float:
+        """Seconds that a kill under way may take beyond the exit timeout."""
+        return self._monitor.overtime
 
     def finish(self, exit_code: int | None, signal: int | None, at: int) -> str | None:
         """End the trace, hand it over within the deadline, and sum up."""
-        summary = self.recorder.finish(exit_code, signal, at)
+        self._monitor.close()
+        summary = self.recorder.finish(exit_code, signal, at, self._monitor.killed_for)
         self._remember(summary, at)
         known = len(self._telemetry.problems)
         self._telemetry.shutdown(self._config.telemetry.exit_timeout)
@@ -147,6 +170,8 @@ class SessionObserver:
         tainted = before.outcome in _TAINTING
         root = self.recorder.tracer.root
         root.set_attributes({semconv.RESUMED: True, semconv.TAINTED: tainted})
+        if tainted:
+            self._monitor.taint()
         link = _link(before)
         if link is not None:
             root.add_link(link.context, link.attributes)
@@ -170,7 +195,7 @@ class SessionObserver:
             SessionOutcome(
                 engine=summary.engine,
                 session_id=summary.session_id,
-                outcome=summary.outcome.word,
+                outcome=_lasting(summary),
                 at=at,
                 trace_id=summary.trace_id,
                 span_id=f"{context.span_id:016x}" if context.is_valid else None,
@@ -192,6 +217,12 @@ class SessionObserver:
             max_count=kept.keep_runs,
             max_bytes=int(kept.keep_megabytes * 2**20),
         )
+
+
+def _lasting(summary: Summary) -> str:
+    """What the next run of this session should know: a stall matters more than its end."""
+    word = summary.outcome.word
+    return "stalled" if summary.extra.get(semconv.STALLED) and word != "killed" else word
 
 
 def _capture(config: Config, environ: Mapping[str, str]) -> capture.Capture:

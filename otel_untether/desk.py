@@ -1,0 +1,117 @@
+"""The run's folder as the monitor's desk: journal, samples, dumps; and the way out."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from . import proc_diag
+from .capture import redact
+from .notice import notice
+from .stall import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from .activity import AttributeValue
+    from .kill import KillReport
+    from .proc_diag import ProcDiag, Tree
+    from .session import SessionState
+    from .stall import Finding
+    from .telemetry import Telemetry
+
+_FLUSH_MS = 1_000
+
+
+class RunDesk:
+    """Writes what a finding is about into the folder of a run, `path`, None without one.
+
+    Nothing here raises but `record`: a kill that could not be recorded must not happen.
+    """
+
+    def __init__(self, path: Path | None, telemetry: Telemetry, state: SessionState) -> None:
+        self._path = path
+        self._telemetry = telemetry
+        self._state = state
+        self._samples = _open(path / "samples.jsonl") if path is not None else None
+
+    def record(self, event: str, facts: Mapping[str, AttributeValue]) -> None:
+        """Write an event to the journal and onto the disk; raise OSError where that fails."""
+        journal = self._telemetry.journal
+        if journal is not None and not journal.record(event, **facts):
+            raise OSError(f"{self._path}: the journal cannot be written")
+
+    def sampled(self, diag: ProcDiag, now: int) -> None:
+        """Append one line to the run's samples, which `report` draws."""
+        if self._samples is None:
+            return
+        line = {
+            "t": now,
+            "cpu": diag.cpu_rate,
+            "rss": diag.rss,
+            "tcp": None if diag.sockets is None else len(diag.sockets),
+            "lines": self._state.lines,
+        }
+        with contextlib.suppress(OSError):
+            os.write(self._samples, msgspec.json.encode(line) + b"\n")
+
+    def keep(self, finding: Finding, tree: Tree) -> None:
+        """Dump what there is to see: last events, the tail of stderr, the tree, its sockets."""
+        if self._path is None:
+            return
+        with contextlib.suppress(OSError, msgspec.MsgspecError):
+            path = self._path / f"stall-{finding.at}.json"
+            path.write_bytes(msgspec.json.format(_dump(finding, tree, self._state)))
+            path.chmod(0o600)
+
+    def found(self, finding: Finding) -> None:
+        """Count a finding."""
+
+    def killed(self, report: KillReport) -> None:
+        """Count what became of a kill."""
+
+    def flush(self) -> None:
+        """Have spans and log records leave now; exporters of a dead collector are not awaited."""
+        for provider in (self._telemetry.tracer_provider, self._telemetry.logger_provider):
+            flush: Any = getattr(provider, "force_flush", None)
+            if flush is not None:
+                with contextlib.suppress(Exception):
+                    flush(_FLUSH_MS)
+
+    def say(self, line: str) -> None:
+        """Tell the operator, in one line on stderr."""
+        notice(line)
+
+    def close(self) -> None:
+        """Close the run's samples."""
+        if self._samples is not None:
+            os.close(self._samples)
+            self._samples = None
+
+
+def _open(path: Path) -> int | None:
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return None
+
+
+def _dump(finding: Finding, tree: Tree, state: SessionState) -> bytes:
+    return msgspec.json.encode(
+        {
+            "finding": describe(finding),
+            "cause": finding.cause,
+            "evidence": finding.evidence,
+            "attributes": finding.attributes,
+            "open_tools": [tool.name for tool in state.open.values()],
+            "subagents": [agent.name for agent in state.subagents],
+            "waits": [wait.kind for wait in state.waits.values()],
+            "last_events": list(state.recent),
+            "stderr_tail": [redact(line) for line in state.stderr_tail],
+            "tree": proc_diag.dump(tree),
+        }
+    )

@@ -1,0 +1,216 @@
+"""Watches a running session: samples of its tree, findings about its silence, and what follows.
+
+A finding becomes a span that is over at once (a frozen session must be visible while it is
+frozen), an event, a line for the operator and a dump in the run's folder; a decision to kill
+is recorded before it is carried out, in a thread of its own, since a kill may take seconds.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Final, Protocol
+
+from opentelemetry._logs import SeverityNumber
+
+from . import semconv
+from .kill import Killer
+from .peaks import Peaks
+from .proc_diag import Tree
+from .stall import Detector, describe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .activity import AttributeValue
+    from .clock import Clock
+    from .config import WatchdogConfig
+    from .kill import KillReport
+    from .proc_diag import ProcDiag
+    from .recorder import Recorder
+    from .sampler import Sampler
+    from .stall import Finding
+
+_SEVERITY: Final = {
+    "recovered": SeverityNumber.INFO,
+    "waiting": SeverityNumber.INFO,
+    "kill": SeverityNumber.ERROR,
+}
+_EVENTS: Final = {
+    "stall": semconv.EVENT_STALL_WARNING,
+    "recovered": semconv.EVENT_STALL_RECOVERED,
+    "waiting": semconv.EVENT_STALL_WAITING,
+    "liveness": semconv.EVENT_LIVENESS_EXPIRED,
+    "veto": semconv.EVENT_KILL_VETOED,
+    "kill": semconv.EVENT_KILL_DECIDED,
+}
+# Beyond grace and SIGKILL: what it takes to look who is left.
+_AFTER_KILL: Final = 2.0
+
+
+class Desk(Protocol):
+    """Where findings go, besides the trace."""
+
+    def record(self, event: str, facts: Mapping[str, AttributeValue]) -> None:
+        """Put an event where a crash cannot take it."""
+
+    def keep(self, finding: Finding, tree: Tree) -> None:
+        """Keep what the session and its tree look like now."""
+
+    def sampled(self, diag: ProcDiag, now: int) -> None:
+        """Take a sample of the tree."""
+
+    def found(self, finding: Finding) -> None:
+        """Count a finding."""
+
+    def killed(self, report: KillReport) -> None:
+        """Count what became of a kill."""
+
+    def flush(self) -> None:
+        """Have what was recorded leave now; may take a moment, must not take long."""
+
+    def say(self, line: str) -> None:
+        """Tell the operator."""
+
+
+class Monitor:
+    """Watches one session from the spawn of its process to its end.
+
+    `tick` is called about every second from the thread that feeds the recorder. `subreaper`
+    says that this process inherits the tree's orphans.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        pid: int,
+        config: WatchdogConfig,
+        sampler: Sampler,
+        desk: Desk,
+        clock: Clock,
+        *,
+        subreaper: bool = False,
+    ) -> None:
+        self._recorder = recorder
+        self._config = config
+        self._sampler = sampler
+        self._desk = desk
+        self._clock = clock
+        self._subreaper = subreaper
+        self._detector = Detector(config)
+        self._tree = Tree(pid, subreaper=subreaper)
+        self._window = sampler.add(recorder.state.run_id, self._tree)
+        self._seen = 0.0
+        self._peaks = Peaks()
+        self._stalls = 0
+        self._killing: threading.Thread | None = None
+        self._deadline = 0.0
+        self.killed_for: str | None = None
+
+    def taint(self) -> None:
+        """The session continues one that froze: it is given less time to begin."""
+        self._detector.tainted = True
+
+    def tick(self, now: int) -> None:
+        """Look once; `now` is ns since the epoch, on the recorder's clock."""
+        for diag in self._window.since(self._seen):
+            if diag.at > self._seen:
+                self._seen = diag.at
+                self._peaks.add(diag)
+                self._desk.sampled(diag, now)
+        finding = self._detector.tick(self._recorder.state, self._window, now)
+        if finding is not None:
+            self._report(finding)
+
+    @property
+    def overtime(self) -> float:
+        """Seconds that a kill under way may still take."""
+        if self._killing is None or not self._killing.is_alive():
+            return 0.0
+        return max(0.0, self._deadline - time.monotonic())
+
+    def close(self) -> None:
+        """Stop watching, but see a kill through: a dead leader may leave descendants."""
+        if self._killing is not None:
+            self._killing.join(self.overtime)
+        self._sampler.remove(self._recorder.state.run_id)
+        for diag in self._window.since(self._seen):
+            self._peaks.add(diag)
+        extra = self._recorder.extra
+        extra.update(self._peaks.attributes())
+        extra[semconv.STALLED], extra[semconv.STALL_COUNT] = self._stalls > 0, self._stalls
+
+    def _report(self, finding: Finding) -> None:
+        desk, tracer = self._desk, self._recorder.tracer
+        facts = _facts(finding)
+        event = _EVENTS[finding.kind]
+        if finding.kind == "stall":
+            self._stalls += 1
+            tracer.mark(semconv.SPAN_STALL, finding.since, finding.at, facts, finding.cause)
+            desk.keep(finding, self._tree)
+        desk.found(finding)
+        desk.say(describe(finding))
+        if finding.kind == "kill" and finding.decision and finding.decision.action == "kill":
+            self._kill(finding, facts)  # which records the decision itself, before it acts
+            return
+        desk.record(event, facts)
+        tracer.note(event, finding.at, facts, _severity(finding))
+        _aside(desk.flush)
+
+    def _kill(self, finding: Finding, facts: dict[str, AttributeValue]) -> None:
+        grace = self._config.kill_grace
+        self._deadline = time.monotonic() + grace + _AFTER_KILL
+        self.killed_for = finding.cause
+        killer = Killer(self._tree, grace=grace, record=self._record, reap=self._subreaper)
+
+        def carry_out() -> None:
+            report = killer.kill(facts)
+            if report.refused is not None:
+                self.killed_for = None
+                self._desk.say(f"not killed: {report.refused}")
+            for survivor in report.survivors:
+                self._desk.say(f"survived the kill: process {survivor.pid} ({survivor.name})")
+            self._desk.killed(report)
+
+        # Not a daemon: an interpreter that ends must not leave half a tree behind.
+        self._killing = threading.Thread(target=carry_out, name="otel-untether-kill")
+        self._killing.start()
+
+    def _record(self, event: str, facts: Mapping[str, AttributeValue]) -> None:
+        """Journal, then trace, then the collector: in this order a crash loses least."""
+        self._desk.record(event, facts)
+        self._recorder.tracer.note(event, self._clock.now(), facts, SeverityNumber.ERROR)
+        if event == semconv.EVENT_KILL_DECIDED:
+            self._desk.flush()
+
+
+def _facts(finding: Finding) -> dict[str, AttributeValue]:
+    """Everything about a finding that telemetry may say."""
+    facts: dict[str, AttributeValue] = {
+        **finding.attributes,
+        semconv.STALL_IDLE: round(finding.idle_s, 3),
+        semconv.STALL_NUMBER: finding.number,
+    }
+    if finding.cause:
+        facts[semconv.STALL_CAUSE] = finding.cause
+        facts[semconv.STALL_EVIDENCE] = tuple(finding.evidence)
+    if finding.expected is not None:
+        facts[semconv.WAIT_KIND] = finding.expected
+    decision = finding.decision
+    if decision is not None:
+        facts |= {
+            semconv.KILL_ACTION: decision.action,
+            semconv.KILL_VETOES: decision.vetoes,
+            semconv.KILL_REASONS: decision.reasons,
+            semconv.KILL_CONFIRMATIONS: decision.confirmations,
+            semconv.KILL_WINDOW: decision.window,
+        }
+    return facts
+
+
+def _severity(finding: Finding) -> SeverityNumber:
+    return _SEVERITY.get(finding.kind, SeverityNumber.WARN)
+
+
+def _aside(work: Callable[[], None]) -> None:
+    threading.Thread(target=work, name="otel-untether-flush", daemon=True).start()
