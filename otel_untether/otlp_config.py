@@ -63,8 +63,10 @@ def plan(
 def _asked_for(environ: Mapping[str, str], signal: Signal, *, files: bool) -> list[str]:
     asked = environ.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip()
     if asked:
+        # Spans and log records are in the run's files whatever is asked for.
+        done = ("", "none") if signal == "metrics" or not files else ("", "none", FILE)
         names = [name.strip() for name in asked.split(",")]
-        return [name for name in names if name and name.lower() != "none"]
+        return [name for name in names if name.lower() not in done]
     if endpoint(environ, signal):
         return ["otlp"]
     return [FILE] if files and signal == "metrics" else []

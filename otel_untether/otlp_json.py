@@ -120,9 +120,9 @@ def _descend(node: Any, path: Sequence[str]) -> Iterator[dict[str, Any]]:
 class _Lines:
     """A file of export requests, opened at the first one."""
 
-    def __init__(self, signal: Signal, path: Path | None) -> None:
+    def __init__(self, signal: Signal, path: Path) -> None:
         self._signal = signal
-        self._path = path or state_dir(os.environ) / "export" / FILES[signal]
+        self._path = path
         self._file: LineFile | None = None
         self.failures = 0
 
@@ -152,9 +152,9 @@ class _Lines:
 
 
 class FileSpanExporter(SpanExporter):
-    """Appends spans to a file; by default `export/traces.jsonl` in the state directory."""
+    """Appends spans to a file."""
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         self._lines = _Lines("traces", path)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
@@ -168,9 +168,9 @@ class FileSpanExporter(SpanExporter):
 
 
 class FileLogExporter(LogRecordExporter):
-    """Appends log records to a file; by default `export/logs.jsonl` in the state directory."""
+    """Appends log records to a file."""
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         self._lines = _Lines("logs", path)
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
@@ -188,11 +188,16 @@ class FileLogExporter(LogRecordExporter):
 
 
 class FileMetricExporter(MetricExporter):
-    """Appends metrics to a file; by default `export/metrics.jsonl` in the state directory."""
+    """Appends metrics to a file; by default `export/metrics.jsonl` in the state directory.
+
+    Known to `OTEL_METRICS_EXPORTER` as `untether_file`: the SDK takes metric exporters only
+    when it makes the provider. Spans and log records get theirs added to the provider.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
         super().__init__()
-        self._lines = _Lines("metrics", path)
+        default = state_dir(os.environ) / "export" / FILES["metrics"]
+        self._lines = _Lines("metrics", path or default)
 
     def export(
         self,

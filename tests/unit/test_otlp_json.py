@@ -6,6 +6,7 @@ import base64
 import json
 import math
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -241,12 +242,13 @@ def test_an_unwritable_place_is_a_failed_export(tmp_path: Path) -> None:
     exporter.shutdown()
 
 
-def test_by_name_they_write_to_the_state_directory(
+def test_by_name_metrics_go_to_the_state_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As OTEL_TRACES_EXPORTER=untether_file makes them, with no argument."""
+    """As OTEL_METRICS_EXPORTER=untether_file makes it in any process, with no argument."""
     monkeypatch.setenv("OTEL_UNTETHER_STATE_DIR", str(tmp_path))
-    exporter = FileSpanExporter()
-    exporter.export([a_span()])
+    (point,) = entry_points(group="opentelemetry_metrics_exporter", name="untether_file")
+    exporter = point.load()()
+    exporter.export(some_metrics())
     exporter.shutdown()
-    assert (tmp_path / "export" / "traces.jsonl").exists()
+    assert (tmp_path / "export" / "metrics.jsonl").exists()

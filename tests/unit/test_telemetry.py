@@ -393,6 +393,31 @@ def test_the_console_exporter_does_not_write_to_stdout(
     assert "invoke_agent claude" in err
 
 
+def test_our_own_files_can_be_asked_for_by_name(tmp_path: Path) -> None:
+    """Beside nothing else, for all three signals, and each once."""
+    names = dict.fromkeys(
+        ("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER"), "untether_file"
+    )
+    started = start(tmp_path, **names)
+    session(started)
+    assert started.shutdown(5)
+    assert len(spans(tmp_path / "traces.jsonl")) == 2
+    assert len(lines(tmp_path / "metrics.jsonl")) == 1
+    assert started.problems == []
+
+
+def test_none_leaves_the_folder_its_spans(tmp_path: Path) -> None:
+    """`none` is about exporting; the run's own record of itself is not that."""
+    names = dict.fromkeys(
+        ("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER"), "none"
+    )
+    started = start(tmp_path, **{OTLP: "http://127.0.0.1:9", **names})
+    session(started)
+    assert started.shutdown(5)
+    assert len(spans(tmp_path / "traces.jsonl")) == 2
+    assert lines(tmp_path / "metrics.jsonl") == []
+
+
 def test_exporters_of_metrics_can_be_shared(tmp_path: Path) -> None:
     """What else collects metrics can send them the same way."""
     started = start(tmp_path)
