@@ -35,12 +35,13 @@ class Option(NamedTuple):
 
 
 class Subcommand(NamedTuple):
-    """A subcommand: its options and the choices of its first argument."""
+    """A subcommand: its options, its first argument's choices, whether a command follows."""
 
     name: str
     help: str
     options: tuple[Option, ...]
     arguments: tuple[str, ...]
+    runs: bool
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -78,6 +79,7 @@ def _subcommand(name: str, help_: str, parser: argparse.ArgumentParser) -> Subco
         help_,
         tuple(_option(action) for action in actions if action.option_strings),
         tuple(str(choice) for action in positional[:1] for choice in action.choices or ()),
+        any(action.nargs == argparse.REMAINDER for action in positional),
     )
 
 
@@ -94,7 +96,7 @@ def bash(commands: Iterable[Subcommand]) -> Iterator[str]:
     yield "    local words="
     yield '    if [ "$COMP_CWORD" -eq 1 ]; then'
     yield f'        words="{" ".join(command.name for command in commands)} --help --version"'
-    yield "    else"
+    yield '    elif [[ " ${COMP_WORDS[*]} " != *" -- "* ]]; then'
     yield '        case "${COMP_WORDS[1]} $previous" in'
     for command in commands:
         for option in command.options:
@@ -133,12 +135,7 @@ def zsh(commands: Iterable[Subcommand]) -> Iterator[str]:
     yield "    case $subcommand in"
     for command in commands:
         specs = [_zsh_option(name, option) for option in command.options for name in option.names]
-        rest = (
-            f"'*:argument:({' '.join(command.arguments)})'"
-            if command.arguments
-            else "'*:file:_files'"
-        )
-        yield f"    {command.name}) _arguments {' '.join([*specs, rest])} ;;"
+        yield f"    {command.name}) _arguments {' '.join([*specs, _zsh_rest(command)])} ;;"
     yield "    esac"
     yield "}"
     yield "compdef _otel_untether otel-untether"
@@ -160,6 +157,14 @@ def _zsh_option(name: str, option: Option) -> str:
     described = re.sub(r"([\[\]:])", r"\\\1", option.help)
     value = f":value:({' '.join(option.choices)})" if option.choices else ":value:_files"
     return _quoted(f"{name}[{described}]{value if option.takes_value else ''}")
+
+
+def _zsh_rest(command: Subcommand) -> str:
+    if command.runs:
+        return "'*::command:_normal'"
+    if command.arguments:
+        return f"'*:argument:({' '.join(command.arguments)})'"
+    return "'*:file:_files'"
 
 
 def _fish_option(option: Option) -> str:

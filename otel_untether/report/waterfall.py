@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _TIME_COLUMNS = 8
 _GAPS = 3
+_FEWEST = 8  # columns of bars
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,9 @@ def axis(rows: Sequence[Row], style: Style) -> Axis:
     """Share the width out between names, times and bars."""
     first, last = min(row.start for row in rows), max(row.end for row in rows)
     wanted = max(words.width(_name(row, style)) for row in rows)
-    labels = min(max(wanted, 12), max(style.width * 2 // 5, 16))
-    columns = style.width - labels - 2 * _TIME_COLUMNS - _GAPS
-    return Axis(first, last, max(columns, 8), labels)
+    room = style.width - 2 * _TIME_COLUMNS - _GAPS
+    labels = min(max(wanted, 12), style.width * 2 // 5, room - _FEWEST)
+    return Axis(first, last, room - labels, labels)
 
 
 def lines(rows: Sequence[Row], on: Axis, style: Style) -> Iterator[str]:

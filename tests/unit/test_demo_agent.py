@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,10 +49,13 @@ def blocks(lines: list[Line], kind: str) -> list[tuple[Line, Line]]:
 def frozen(*options: str) -> Iterator[tuple[psutil.Process, list[Line]]]:
     """Start a run that freezes; give its process, once it is silent, and its lines."""
     with subprocess.Popen([*COMMAND, *options], stdout=subprocess.PIPE) as agent:
+        process = psutil.Process(agent.pid)
         try:
-            assert agent.stdout is not None
-            yield psutil.Process(agent.pid), read_until_silent(agent)
+            yield process, read_until_silent(agent)
         finally:
+            with suppress(psutil.NoSuchProcess):
+                for child in process.children():
+                    child.kill()
             agent.kill()
 
 

@@ -54,11 +54,11 @@ class Session:
         parent: str | None = "root",
         *,
         error: str | None = None,
-        id: str | None = None,
+        span_id: str | None = None,
         **attributes: Any,
     ) -> str:
         """Add a span and return its id."""
-        span_id = id or f"{next(self._ids):016x}"
+        span_id = span_id or f"{next(self._ids):016x}"
         given = {key.replace("__", "."): value for key, value in attributes.items()}
         if error:
             given["error.type"] = error
@@ -81,7 +81,7 @@ class Session:
         """Add the session's own span."""
         given = {"untether__engine": "claude", "untether__run__id": "5f0c1d2e3a4b5c6d"}
         span_id = self.span(
-            "invoke_agent claude", 0, end, None, error=error, id="root", **(given | attributes)
+            "invoke_agent claude", 0, end, None, error=error, span_id="root", **(given | attributes)
         )
         self.spans[-1]["events"] = self.events
         return span_id

@@ -1,0 +1,145 @@
+"""The tree of a run's spans."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from report_sessions import START, Session, at, healthy
+
+from otel_untether.report import model
+
+
+def tree_of(session: Session) -> model.SpanNode:
+    """Read a session made by hand."""
+    spans = [node for line in session.lines() for node in model.spans(json.loads(line))]
+    root = model.tree(spans)
+    assert root is not None
+    return root
+
+
+def names(node: model.SpanNode) -> list[str]:
+    """Return the names of a span's children."""
+    return [child.name for child in node.children]
+
+
+def test_children_are_below_their_parents_in_order_of_time() -> None:
+    """The order of the lines does not matter."""
+    session = Session()
+    session.tool("Read", 2, 3)
+    session.tool("Bash", 0, 1)
+    session.root(4)
+    assert names(tree_of(session)) == ["execute_tool Bash", "execute_tool Read"]
+
+
+def test_a_subagents_tools_are_below_it() -> None:
+    """Session, call, subagent, its tools."""
+    agents = [node for node in tree_of(healthy()).walk() if node.kind == "agent"]
+    assert [len(agent.children) for agent in agents] == [4, 4]
+
+
+def test_a_span_without_its_parent_is_shown_below_the_session() -> None:
+    """Nothing that was recorded is hidden, and it is said."""
+    session = Session()
+    session.root(4)
+    session.tool("Bash", 1, 2, parent="lost")
+    (child,) = tree_of(session).children
+    assert child.adrift
+
+
+def test_parents_that_form_a_circle_do_not_hang_it() -> None:
+    """Ids may be nonsense; every span is still there once."""
+    session = Session()
+    session.root(4)
+    session.tool("A", 1, 2, parent="b", span_id="a")
+    session.tool("B", 1, 2, parent="a", span_id="b")
+    session.tool("C", 1, 2, parent="a", span_id="c")
+    assert len(list(tree_of(session).walk())) == 4
+
+
+def test_all_spans_in_a_circle_still_make_a_tree() -> None:
+    """Even the root may be nonsense."""
+    session = Session()
+    session.tool("A", 1, 2, parent="b", span_id="a")
+    session.tool("B", 1, 2, parent="a", span_id="b")
+    assert {node.name for node in tree_of(session).walk()} >= {"execute_tool A", "execute_tool B"}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_ended_span_replaces_its_open_copy(order: int) -> None:
+    """Whichever is read first."""
+    session = Session()
+    session.root(4)
+    session.tool("Bash", 1, None, span_id="x")
+    session.tool("Bash", 1, 2, span_id="x")
+    session.spans[1:] = session.spans[1:][::order]
+    (child,) = tree_of(session).children
+    assert child.end == at(2)
+
+
+def test_without_the_sessions_own_span_one_is_made_up() -> None:
+    """It encloses what there is."""
+    session = Session()
+    session.tool("Bash", 1, 2)
+    session.tool("Bash", 3, 5)
+    root = tree_of(session)
+    assert (root.kind, root.start, root.end, len(root.children)) == ("session", at(1), at(5), 2)
+
+
+def test_an_ambient_parent_does_not_unseat_the_session() -> None:
+    """The session may itself be below a span of whoever called us."""
+    session = healthy()
+    session.spans[0]["parentSpanId"] = "00f067aa0ba902b7"
+    assert tree_of(session).name == "invoke_agent claude"
+
+
+def test_values_keep_their_types() -> None:
+    """64-bit integers travel as strings, arrays as lists."""
+    session = Session()
+    session.root(1, i=2**53, f=0.5, b=True, s="text", a=("x", 1))
+    found = tree_of(session).attributes
+    assert [found[key] for key in "ifbsa"] == [2**53, 0.5, True, "text", ("x", 1)]
+
+
+def test_no_spans_make_no_tree() -> None:
+    """An empty run is not an error."""
+    assert model.tree([]) is None
+
+
+def test_an_open_span_lasts_until_now() -> None:
+    """And never less than nothing."""
+    node = model.SpanNode("t", "s", None, "x", START)
+    assert (node.duration(at(3)), node.duration(at(-3))) == (at(3) - START, 0)
+
+
+OTLP = ("resourceSpans", "scopeSpans", "spans", "spanId", "startTimeUnixNano", "attributes")
+REST = ("events", "status", "code", "key", "value", "intValue", "arrayValue", "values")
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(OTLP + REST), inner, max_size=5)
+    ),
+    max_leaves=30,
+)
+
+
+@given(JSON)
+def test_no_json_breaks_it(export: Any) -> None:
+    """What is not OTLP has no spans; what is half of it has those that can be told."""
+    model.tree(model.spans(export))
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from("abcdefz")), max_size=9))
+def test_every_span_is_in_the_tree_exactly_once(links: list[tuple[str, str]]) -> None:
+    """Whatever the parents are."""
+    nodes = [
+        model.SpanNode("t", span_id, parent, "x", START + index, START + 9)
+        for index, (span_id, parent) in enumerate(links)
+    ]
+    root = model.tree(nodes)
+    found = [node.span_id for node in root.walk() if node.span_id] if root else []
+    assert sorted(found) == sorted({span_id for span_id, _ in links})

@@ -1,0 +1,108 @@
+"""Which spans get a line of their own."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from report_sessions import Session, healthy, long, stalled
+
+from otel_untether.report import model
+from otel_untether.report.rows import Row, rows
+
+
+def lay_out(session: Session, limit: int | None = None) -> list[Row]:
+    """Lay a session out."""
+    spans = [node for line in session.lines() for node in model.spans(json.loads(line))]
+    root = model.tree(spans)
+    assert root is not None
+    return rows(root, root.end or root.last(), limit)
+
+
+def labels(laid_out: list[Row]) -> list[str]:
+    """Return what the lines are called."""
+    return [row.label for row in laid_out]
+
+
+def test_a_short_session_shows_every_span_but_the_marker() -> None:
+    """The marker only makes a running session visible elsewhere."""
+    session = healthy()
+    session.span("untether.session.started", 0, 0)
+    assert len(lay_out(session, 45)) == len(session.spans) - 1
+
+
+@pytest.mark.parametrize("limit", [10, 45, 100])
+def test_a_long_session_keeps_to_the_limit(limit: int) -> None:
+    """Some runs of spans share a line."""
+    laid_out = lay_out(long(), limit)
+    assert limit * 0.7 <= len(laid_out) <= limit
+
+
+def test_what_says_most_is_shown_however_long_the_session() -> None:
+    """The stall's first warning, the wait, both subagents."""
+    shown = labels([row for row in lay_out(long(), 45) if not row.folded])
+    assert {"stall", "wait approval", "agent Explore"} <= set(shown)
+    assert shown.count("agent Explore") == 2
+
+
+def test_no_span_is_lost_by_folding() -> None:
+    """Shown and folded ones add up."""
+    session = long()
+    laid_out = lay_out(session, 45)
+    assert sum(len(row.pieces) for row in laid_out) == len(session.spans)
+
+
+def test_a_fold_says_what_is_in_it() -> None:
+    """By kind and number, with its failures."""
+    session = Session()
+    session.root(1000)
+    for second in range(60):
+        session.tool("Read", second, second + 1)
+        session.tool("Bash", second, second + 1)
+    session.tool("Edit", 100, 900)
+    fold = next(row for row in lay_out(session, 3) if row.folded)
+    assert fold.label == "60 Read, 60 Bash"
+
+
+def test_without_a_limit_nothing_is_folded() -> None:
+    """`--all`."""
+    session = long()
+    assert len(lay_out(session)) == len(session.spans)
+
+
+def test_a_tools_failure_is_told_by_its_exit_code() -> None:
+    """Else by its error.type."""
+    failed = [row for row in lay_out(healthy()) if row.failed]
+    assert [(row.label, row.note) for row in failed] == [("Read", "tool_error"), ("Bash", "exit 3")]
+
+
+def test_a_stall_is_told_by_its_cause() -> None:
+    """And is not counted as a failure of something."""
+    stalls = [row for row in lay_out(stalled()) if row.role == "stall"]
+    assert {(row.note, row.failed) for row in stalls} == {("wedged", False)}
+
+
+def test_an_open_span_says_so() -> None:
+    """And lasts until the last thing known."""
+    session = Session()
+    session.root(None)
+    session.tool("Bash", 1, None)
+    session.chat(2, 5)
+    assert [row.note for row in lay_out(session)] == ["open", "open", ""]
+
+
+def test_deep_nesting_does_not_break_it() -> None:
+    """A thousand levels are laid out like two."""
+    session = Session()
+    parent = session.root(9)
+    for _ in range(1000):
+        parent = session.tool("Task", 0, 9, parent)
+    assert len(lay_out(session)) == 1001
+
+
+def test_names_cannot_steer_the_terminal() -> None:
+    """A tool may be called anything."""
+    session = Session()
+    session.root(2)
+    session.tool("evil\x1b[2J", 0, 1)
+    assert labels(lay_out(session)) == ["claude", "evil\ufffd[2J"]
