@@ -60,13 +60,22 @@ class Meter:
 
     def __init__(self) -> None:
         self._accounts: Mapping[Identity, Account] | None = None
+        self._known = False
         self._at = 0.0
         self._total = 0.0
+
+    def same(self, at: float) -> tuple[float | None, float | None]:
+        """Return what `read` would for the very same accounts as last time, cheaply."""
+        if self._accounts is None or not self._known:
+            return None, None
+        elapsed, self._at = at - self._at, at
+        return self._total, 0.0 if elapsed > 0 else None
 
     def read(
         self, at: float, accounts: Mapping[Identity, Account] | None
     ) -> tuple[float | None, float | None]:
         """Return the total and the rate since the last known reading, None where unknown."""
+        self._known = accounts is not None
         if accounts is None:
             return None, None
         before, elapsed = self._accounts, at - self._at

@@ -34,8 +34,8 @@ class Pass(Protocol):
     def host(self) -> HostDiag:
         """Return the state of the machine."""
 
-    def cgroup(self, pid: int) -> CgroupDiag:
-        """Return the state of the control group a process is in."""
+    def cgroup(self, member: Handle) -> CgroupDiag:
+        """Return the state of the control group a member is in."""
 
     def children(self, member: Handle) -> Sequence[int]:
         """Return the pids of a member's children, after it was looked at."""

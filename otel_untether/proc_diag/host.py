@@ -35,10 +35,6 @@ class Host:
             pressure_io_some=procfs.parse_pressure(io, b"some"),
         )
 
-    def membership(self, pid: int) -> str | None:
-        """Return the path of a process's control group, None without cgroup v2."""
-        return parse_membership(files.read(f"{self._root}/{pid}/cgroup") or b"")
-
     def cgroup(self, path: str | None) -> CgroupDiag:
         """Return the state of a control group; nothing is known without cgroup v2."""
         if self._mount is None or path is None:

@@ -83,9 +83,9 @@ class LinuxPass:
         """Return the state of the machine."""
         return self._backend.host.read()
 
-    def cgroup(self, pid: int) -> CgroupDiag:
-        """Return the state of the control group a process is in."""
-        path = self._backend.host.membership(pid)
+    def cgroup(self, member: Handle) -> CgroupDiag:
+        """Return the state of the control group a member is in."""
+        path = member.cgroup() if isinstance(member, LinuxHandle) else None
         if path not in self._cgroups:
             self._cgroups[path] = self._backend.host.cgroup(path)
         return self._cgroups[path]

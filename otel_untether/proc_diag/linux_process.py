@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from . import files, procfs
+from .host import parse_membership
 from .model import Identity, ProcessDiag
 
 if TYPE_CHECKING:
@@ -38,9 +39,10 @@ class LinuxHandle:
         self._open_files = f"{self._base}/fd"
         self._stat = files.KeptFile(f"{self._base}/stat", budget)
         self._threads: dict[str, files.KeptFile] = {}
-        self._raw = b""
+        self._stat_line: tuple[bytes, procfs.Stat] | None = None
         self._slices: tuple[bytes, ...] | None = None
         self._diag: ProcessDiag | None = None
+        self._cgroup: str | None = None
 
     def look(self, *, afresh: bool = False) -> ProcessDiag | None:
         """Read it; None when it is gone."""
@@ -50,7 +52,8 @@ class LinuxHandle:
             return None
         except OSError:
             return self._unreadable()
-        stat = procfs.parse_stat(raw)
+        known = self._stat_line
+        parsed = stat = known[1] if known and known[0] == raw else procfs.parse_stat(raw)
         if stat.start_time != self.identity.start_time:
             return None
         if stat.state in _ENDED and stat.threads > 1:  # only its main thread has ended
@@ -60,10 +63,16 @@ class LinuxHandle:
         if afresh or self._diag is None or slices is None or slices != self._slices:
             if not self._read_all(stat):
                 return None
-        elif raw != self._raw:
+        elif known is None or known[0] != raw:
             self._diag = with_stat(self._diag, stat)
-        self._raw, self._slices = raw, slices
+        self._stat_line, self._slices = (raw, parsed), slices
         return self._diag
+
+    def cgroup(self) -> str | None:
+        """Return the path of its control group, read anew after it has run."""
+        if self._cgroup is None:
+            self._cgroup = parse_membership(files.read(f"{self._base}/cgroup") or b"")
+        return self._cgroup
 
     def close(self) -> None:
         """Let go of whatever is kept open for it."""
@@ -94,6 +103,7 @@ class LinuxHandle:
             self._diag = with_stat(replace(final, fds=0, wchan=None), stat)
             self.inodes, self.children = frozenset(), ()
             return True
+        self._cgroup = None
         self._follow_threads(stat.threads)
         status, io = (files.read(f"{self._base}/{name}") for name in ("status", "io"))
         fds, self.inodes = self._descriptors()

@@ -106,7 +106,7 @@ class PortablePass:
             load1=_told(lambda: psutil.getloadavg()[0]),
         )
 
-    def cgroup(self, pid: int) -> CgroupDiag:  # noqa: ARG002  there are none
+    def cgroup(self, member: Handle) -> CgroupDiag:  # noqa: ARG002  there are none
         """Return nothing: control groups are Linux's."""
         return CgroupDiag()
 

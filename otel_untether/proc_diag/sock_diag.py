@@ -16,34 +16,32 @@ from .model import SocketDiag
 from .procfs import TCP_STATES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator
+    from collections.abc import Container
 
 _NETLINK_SOCK_DIAG: Final = 4
-_SOCK_DIAG_BY_FAMILY: Final = 20
+_TCPDIAG_GETSOCK: Final = 18
 _NLM_F_REQUEST_DUMP: Final = 0x301
 _NLMSG_ERROR: Final = 2
 _NLMSG_DONE: Final = 3
 _INET_DIAG_INFO: Final = 2
 
 _NLMSGHDR: Final = struct.Struct("=IHHII")
-_REQUEST: Final = struct.Struct("=BBBxI48x")
-# struct inet_diag_msg: family, state, timer, retrans, sockid (ports in network order), expires,
-# rqueue, wqueue, uid, inode.
-_PORTS: Final = struct.Struct(">HH")
-_QUEUES_INODE: Final = struct.Struct("=IIII")
+# struct inet_diag_req: family, address lengths, extensions, socket id, states, dbs.
+_REQUEST: Final = struct.Struct("=BBBB48xII")
+# struct inet_diag_msg: state, ports (in network order), rqueue, wqueue, uid, inode.
+_MESSAGE: Final = struct.Struct("=xBxxHH48xIIII")
 _ATTRIBUTE: Final = struct.Struct("=HH")
-_MESSAGE_SIZE: Final = 72
 # struct tcp_info: last_data_sent and, two fields on, last_data_recv; in ms.
 _AGES: Final = struct.Struct("=I4xI")
 _AGES_OFFSET: Final = 44
 
 # A socket nobody holds any more (TIME_WAIT) or yet (SYN_RECV) has no inode to join with.
-_STATES: Final = 0xFFF & ~(1 << 6 | 1 << 3 | 1 << 12)
+_STATES: Final = 0xFFF & ~(1 << 6 | 1 << 3)
 _CONNECTED: Final = frozenset(
     ("ESTABLISHED", "FIN_WAIT1", "FIN_WAIT2", "CLOSE_WAIT", "LAST_ACK", "CLOSING")
 )
 _TIMEOUT: Final = 1.0
-_BUFFER: Final = 1 << 18
+_BUFFER: Final = 1 << 16
 
 
 def dump(wanted: Container[int]) -> dict[int, SocketDiag]:
@@ -55,61 +53,60 @@ def dump(wanted: Container[int]) -> dict[int, SocketDiag]:
     kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
     with socket.socket(socket.AF_NETLINK, kind, _NETLINK_SOCK_DIAG) as netlink:
         netlink.settimeout(_TIMEOUT)
-        for family in (socket.AF_INET, socket.AF_INET6):
-            netlink.send(_request(family))
-            for message in _messages(lambda: netlink.recv(_BUFFER)):
-                if diag := parse_message(message, wanted):
-                    found[diag[0]] = diag[1]
+        netlink.send(_request())
+        while not take(netlink.recv(_BUFFER), wanted, found):
+            pass
     return found
 
 
-def _request(family: int) -> bytes:
-    body = _REQUEST.pack(family, socket.IPPROTO_TCP, 1 << (_INET_DIAG_INFO - 1), _STATES)
+def _request() -> bytes:
+    """Ask for all TCP sockets with their TCP_INFO.
+
+    The older of the two forms of this request knows no address family, so that one walk over
+    the kernel's hash table, which is what a dump costs, finds IPv4 and IPv6 alike.
+    """
+    body = _REQUEST.pack(0, 0, 0, 1 << (_INET_DIAG_INFO - 1), _STATES, 0)
     length = _NLMSGHDR.size + len(body)
-    return _NLMSGHDR.pack(length, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST_DUMP, 1, 0) + body
+    return _NLMSGHDR.pack(length, _TCPDIAG_GETSOCK, _NLM_F_REQUEST_DUMP, 1, 0) + body
 
 
-def _messages(receive: Callable[[], bytes]) -> Iterator[memoryview]:
-    while True:
-        data = memoryview(receive())
-        while data:
-            length, kind, *_ = _NLMSGHDR.unpack_from(data)
-            payload = data[_NLMSGHDR.size : length]
-            if kind == _NLMSG_DONE:
-                return
-            if kind == _NLMSG_ERROR:
-                raise _error(payload)
-            yield payload
-            data = data[(length + 3) & ~3 :]
-
-
-def _error(payload: memoryview) -> OSError:
-    code = -struct.unpack_from("=i", payload)[0] or errno.EIO
-    return OSError(code, f"sock_diag: {os.strerror(code)}")
+def take(data: bytes, wanted: Container[int], found: dict[int, SocketDiag]) -> bool:
+    """Take what is `wanted` from one datagram; True when it was the last."""
+    at = 0
+    while at < len(data):
+        length, kind, *_ = _NLMSGHDR.unpack_from(data, at)
+        payload = at + _NLMSGHDR.size
+        if kind == _NLMSG_DONE:
+            return True
+        if kind == _NLMSG_ERROR:
+            code = -struct.unpack_from("=i", data, payload)[0] or errno.EIO
+            raise OSError(code, f"sock_diag: {os.strerror(code)}")
+        if diag := parse_message(data, payload, at + length, wanted):
+            found[diag[0]] = diag[1]
+        at += (length + 3) & ~3
+    return False
 
 
 def parse_message(
-    message: bytes | memoryview, wanted: Container[int]
+    data: bytes, at: int, end: int, wanted: Container[int]
 ) -> tuple[int, SocketDiag] | None:
-    """Parse one inet_diag_msg with its attributes; None unless its inode is `wanted`."""
-    receive_queue, send_queue, _, inode = _QUEUES_INODE.unpack_from(message, 56)
-    state = TCP_STATES[message[1]] if message[1] < len(TCP_STATES) else None
+    """Parse the inet_diag_msg at `at`, which ends at `end`; None unless its inode is `wanted`."""
+    number, _, port, receive_queue, send_queue, _, inode = _MESSAGE.unpack_from(data, at)
+    state = TCP_STATES[number] if number < len(TCP_STATES) else None
     if inode not in wanted or state is None:
         return None
-    _, remote_port = _PORTS.unpack_from(message, 4)
-    ages = _ages(message) if state in _CONNECTED else None
+    port = socket.ntohs(port)
     if state == "LISTEN":  # there the queues are the backlog, in connections
-        return inode, SocketDiag(inode, state, remote_port)
-    sent, received = ages or (None, None)
-    return inode, SocketDiag(inode, state, remote_port, send_queue, receive_queue, received, sent)
+        return inode, SocketDiag(inode, state, port)
+    sent, received = _ages(data, at + _MESSAGE.size, end) if state in _CONNECTED else (None, None)
+    return inode, SocketDiag(inode, state, port, send_queue, receive_queue, received, sent)
 
 
-def _ages(message: bytes | memoryview) -> tuple[float, float] | None:
-    at = _MESSAGE_SIZE
-    while at + _ATTRIBUTE.size <= len(message):
-        length, kind = _ATTRIBUTE.unpack_from(message, at)
-        if kind == _INET_DIAG_INFO and length >= 4 + _AGES_OFFSET + _AGES.size:
-            sent, received = _AGES.unpack_from(message, at + 4 + _AGES_OFFSET)
+def _ages(data: bytes, at: int, end: int) -> tuple[float | None, float | None]:
+    while at + _ATTRIBUTE.size <= end:
+        length, kind = _ATTRIBUTE.unpack_from(data, at)
+        if kind == _INET_DIAG_INFO and _AGES_OFFSET + _AGES.size <= min(length - 4, end - at - 4):
+            sent, received = _AGES.unpack_from(data, at + 4 + _AGES_OFFSET)
             return sent / 1000, received / 1000
         at += max((length + 3) & ~3, _ATTRIBUTE.size)
-    return None
+    return None, None

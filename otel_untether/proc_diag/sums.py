@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .accounting import Account, Meter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from .model import Identity, ProcessDiag
 
@@ -29,25 +29,57 @@ def living(processes: Iterable[ProcessDiag]) -> list[ProcessDiag]:
     return [process for process in processes if process.state not in ENDED]
 
 
-class Meters:
-    """What a tree has used so far, from look to look."""
+class Sums(NamedTuple):
+    """What the living members have, and what all members have used."""
+
+    rss: int | None
+    threads: int | None
+    fds: int | None
+    cpu_time: float | None
+    cpu_rate: float | None
+    leader_cpu_rate: float | None
+    io_read: int | None
+    io_written: int | None
+
+
+class Adder:
+    """Adds a tree up, from look to look."""
 
     def __init__(self) -> None:
         self._cpu, self._leader, self._read, self._written = Meter(), Meter(), Meter(), Meter()
+        self._last: tuple[ProcessDiag, ...] | None = None
+        self._sums: Sums | None = None
 
-    def cpu(self, at: float, processes: Sequence[ProcessDiag]) -> tuple[float | None, float | None]:
-        """Return CPU seconds, and cores since the previous reading."""
-        return self._cpu.read(at, _accounts(processes, _cpu_used))
-
-    def leader_cpu(self, at: float, leader: ProcessDiag | None) -> float | None:
-        """Return the leader's own cores since the previous reading."""
-        return self._leader.read(at, _accounts([leader], _cpu_own) if leader else None)[1]
-
-    def io(self, at: float, processes: Sequence[ProcessDiag]) -> tuple[int | None, int | None]:
-        """Return bytes read and bytes written."""
+    def add(
+        self, at: float, processes: tuple[ProcessDiag, ...], leader: ProcessDiag | None
+    ) -> Sums:
+        """Add up what a look at `at` (monotonic, seconds) found."""
+        if self._sums and processes == self._last:  # mostly the very same objects
+            return self._same(at, self._sums)
+        alive = living(processes)
+        cpu_time, cpu_rate = self._cpu.read(at, _accounts(processes, _cpu_used))
+        _, leader_rate = self._leader.read(at, _accounts([leader], _cpu_own) if leader else None)
         read, _ = self._read.read(at, _accounts(processes, lambda process: process.io_read))
         written, _ = self._written.read(at, _accounts(processes, lambda p: p.io_written))
-        return _whole(read), _whole(written)
+        self._last = processes
+        self._sums = Sums(
+            rss=total(process.rss for process in alive),
+            threads=total(process.threads for process in alive),
+            fds=total(process.fds for process in alive),
+            cpu_time=cpu_time,
+            cpu_rate=cpu_rate,
+            leader_cpu_rate=leader_rate,
+            io_read=_whole(read),
+            io_written=_whole(written),
+        )
+        return self._sums
+
+    def _same(self, at: float, sums: Sums) -> Sums:
+        _, cpu_rate = self._cpu.same(at)
+        _, leader_rate = self._leader.same(at)
+        self._read.same(at)
+        self._written.same(at)
+        return sums._replace(cpu_rate=cpu_rate, leader_cpu_rate=leader_rate)
 
 
 def _accounts(

@@ -12,7 +12,7 @@ from .linux import LinuxBackend
 from .members import Members
 from .model import CgroupDiag, HostDiag, Identity, ProcDiag, ProcessDiag
 from .portable import PortableBackend
-from .sums import ENDED, Meters, living, total
+from .sums import ENDED, Adder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ def identify(pid: int) -> Identity | None:
 
 def sample(trees: Sequence[Tree]) -> list[ProcDiag]:
     """Look at all trees in one pass and return a snapshot of each, in order."""
-    passes = {tree.backend: tree.backend.begin() for tree in trees}
+    passes = {backend: backend.begin() for backend in {tree.backend for tree in trees}}
     walks = [tree.walk(passes[tree.backend]) for tree in trees]
     hosts = {backend: pass_.host() for backend, pass_ in passes.items()}
     return [
@@ -72,7 +72,7 @@ class Tree:
         self.identity = target if isinstance(target, Identity) else self.backend.identify(pid)
         self._hidden = self.identity is None and self.backend.presence(pid) is None
         self._members = Members(self.backend, self.identity, subreaper=subreaper)
-        self._meters = Meters()
+        self._adder = Adder()
         self._lock = threading.RLock()
 
     @property
@@ -101,32 +101,26 @@ class Tree:
         if alive is None and leader is None:
             return ProcDiag(at, None, host=host, problems=(_hidden(self.pid),))
         with self._lock:
-            cpu_time, cpu_rate = self._meters.cpu(at, processes)
-            leader_rate = self._meters.leader_cpu(at, leader)
-            io_read, io_written = self._meters.io(at, processes)
+            sums = self._adder.add(at, processes, leader)
         problems = [_hidden(pid) for pid, process in walk.found.items() if process.state is None]
         sockets = pass_.sockets(walk.handles)
         if isinstance(sockets, str):
             problems.append(sockets)
-        alive_ones = living(processes)
         return ProcDiag(
             at,
             alive,
             leader=leader,
             processes=processes,
             sockets=None if problems or isinstance(sockets, str) else sockets,
-            cpu_time=cpu_time,
-            cpu_rate=cpu_rate,
-            leader_cpu_rate=leader_rate,
-            rss=total(process.rss for process in alive_ones),
-            threads=total(process.threads for process in alive_ones),
-            fds=total(process.fds for process in alive_ones),
-            io_read=io_read,
-            io_written=io_written,
+            **sums._asdict(),
             host=host,
-            cgroup=pass_.cgroup(self.pid) if leader else CgroupDiag(),
+            cgroup=self._cgroup(walk, pass_),
             problems=tuple(problems),
         )
+
+    def _cgroup(self, walk: Walk, pass_: Pass) -> CgroupDiag:
+        leaders = (handle for handle in walk.handles if handle.identity == self.identity)
+        return next(map(pass_.cgroup, leaders), CgroupDiag())
 
     def _alive(self, leader: ProcessDiag | None) -> bool | None:
         if leader is None:

@@ -248,20 +248,25 @@ def message(inode: int, state: int = 1, *, info: bytes | None = None) -> bytes:
     return body if info is None else body + struct.pack("=HH", 4 + len(info), 2) + info
 
 
+def parse(data: bytes) -> tuple[int, SocketDiag] | None:
+    """Parse one message about socket 7."""
+    return sock_diag.parse_message(data, 0, len(data), {7})
+
+
 def test_message_without_tcp_info_has_unknown_ages() -> None:
-    parsed = sock_diag.parse_message(message(7), {7})
+    parsed = parse(message(7))
     assert parsed == (7, SocketDiag(7, "ESTABLISHED", 443, 6, 5))
 
 
 def test_message_with_tcp_info_has_ages_in_seconds() -> None:
     info = bytes(44) + struct.pack("=IIII", 1500, 0, 250, 0)
-    parsed = sock_diag.parse_message(message(7, info=info), {7})
+    parsed = parse(message(7, info=info))
     assert parsed is not None
     assert (parsed[1].send_age, parsed[1].receive_age) == (1.5, 0.25)
 
 
 def test_older_kernel_s_short_tcp_info_has_unknown_ages() -> None:
-    parsed = sock_diag.parse_message(message(7, info=bytes(40)), {7})
+    parsed = parse(message(7, info=bytes(40)))
     assert parsed is not None
     assert parsed[1].receive_age is None
 
@@ -269,12 +274,30 @@ def test_older_kernel_s_short_tcp_info_has_unknown_ages() -> None:
 def test_socket_that_never_connected_has_no_ages() -> None:
     """The kernel counts from its boot there."""
     info = bytes(44) + struct.pack("=IIII", 99999, 0, 99999, 0)
-    parsed = sock_diag.parse_message(message(7, state=2, info=info), {7})
+    parsed = parse(message(7, state=2, info=info))
     assert parsed is not None
     assert parsed[1] == SocketDiag(7, "SYN_SENT", 443, 6, 5)
 
 
 @given(st.binary(max_size=200))
 def test_any_attributes_are_survived(attributes: bytes) -> None:
-    parsed = sock_diag.parse_message(message(7) + attributes, {7})
+    parsed = parse(message(7) + attributes)
     assert parsed is not None
+
+
+def datagram(kind: int, payload: bytes) -> bytes:
+    """Build a netlink message."""
+    return struct.pack("=IHHII", 16 + len(payload), kind, 0, 1, 0) + payload
+
+
+def test_refusal_is_an_error_with_its_reason() -> None:
+    with pytest.raises(FileNotFoundError, match="sock_diag: No such file"):
+        sock_diag.take(datagram(2, struct.pack("=i", -2)), {7}, {})
+
+
+def test_messages_until_the_end_are_taken() -> None:
+    found: dict[int, SocketDiag] = {}
+    data = b"".join(datagram(18, message(inode)) for inode in (7, 8, 9))
+    assert not sock_diag.take(data, {7, 9}, found)
+    assert sock_diag.take(datagram(3, bytes(4)), {7, 9}, found)
+    assert found.keys() == {7, 9}
