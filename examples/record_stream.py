@@ -7,6 +7,7 @@ The recorder reads no clock: you say when each line came.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
@@ -23,7 +24,7 @@ def main() -> None:
         SimpleSpanProcessor(ConsoleSpanExporter(formatter=lambda span: f"span {span.name}\n"))
     )
     recorder = Recorder(RunInfo("example", started=time.time_ns()), tracer_provider=provider)
-    for chunk in iter(lambda: sys.stdin.buffer.read1(65_536), b""):
+    for chunk in iter(lambda: os.read(sys.stdin.fileno(), 65_536), b""):
         recorder.feed(chunk, time.time_ns())
     print(recorder.finish().text())
 
