@@ -91,7 +91,14 @@ def parse(signal: Signal, line: bytes) -> Request:
         message = msgspec.json.decode(line, type=dict[str, Any])
         _map_ids(message, lambda value: base64.b64encode(bytes.fromhex(value)).decode())
         return json_format.ParseDict(message, _REQUESTS[signal](), ignore_unknown_fields=True)
-    except (json_format.Error, ValueError, TypeError, AttributeError) as error:
+    # msgspec's errors are ValueErrors since 0.20, as is base64's.
+    except (
+        json_format.Error,
+        msgspec.MsgspecError,
+        ValueError,
+        TypeError,
+        AttributeError,
+    ) as error:
         raise ValueError(f"not an OTLP JSON {signal} request: {error}") from error
 
 

@@ -74,12 +74,12 @@ def test_ids_are_lower_case_hex_and_enums_are_integers() -> None:
 
 def test_bytes_in_attributes_stay_base64() -> None:
     """Only ids are hex."""
-    span = a_span(blob=b"\x00\xff")
-    (found,) = json.loads(otlp_json.encode("traces", [span]))["resourceSpans"][0]["scopeSpans"][0][
-        "spans"
-    ]
-    values = {item["key"]: item["value"] for item in found["attributes"]}
-    assert values["blob"] == {"bytesValue": base64.b64encode(b"\x00\xff").decode()}
+    request = otlp_json.encode_spans([a_span()])
+    span = request.resource_spans[0].scope_spans[0].spans[0]
+    span.attributes.add(key="blob").value.bytes_value = b"\x00\xff"
+    line = otlp_json.to_line(request)
+    assert b'{"bytesValue":"AP8="}' in line
+    assert otlp_json.parse("traces", line) == request
 
 
 def strictly(signal: str, line: bytes) -> Any:
