@@ -106,7 +106,8 @@ class Run:
         self.record = msgspec.structs.replace(self.record, **changes)
         try:
             _replace(self.path / "run.json", msgspec.json.encode(self.record))
-        except OSError:
+        # ValueError: text that is not Unicode, as a file name may be.
+        except (OSError, ValueError):
             return False
         return True
 
@@ -164,7 +165,7 @@ class Store:
             engine=identity.engine,
             started=started,
             watcher=identify(os.getpid()),
-            command=Path(command).name if command else None,
+            command=_printable(Path(command).name) if command else None,
             trace_id=f"{trace_id:032x}" if trace_id is not None else None,
         )
         try:
@@ -256,7 +257,7 @@ class Store:
         try:
             _make_private(path.parent)
             _replace(path, msgspec.json.encode(outcome))
-        except OSError:
+        except (OSError, ValueError):
             return False
         return True
 
@@ -286,6 +287,11 @@ def _read(path: Path, type_: type[_Record]) -> _Record:
         raise StoreError(f"{path}: {error.strerror}") from error
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise StoreError(f"{path}: not a {type_.__name__}: {error}") from error
+
+
+def _printable(text: str) -> str:
+    """Return text without what a file name may hold and Unicode may not."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _is_named(run: Run, prefix: str) -> bool:

@@ -168,6 +168,15 @@ def test_a_record_that_cannot_be_written_is_still_known(store: Store) -> None:
     assert run.record.session_id == "s1"
 
 
+def test_names_that_are_not_unicode_break_nothing(store: Store) -> None:
+    """A file name is bytes; what Python makes of odd ones cannot be written as JSON."""
+    run = store.create_run(RunIdentity("5f0c"), started=NOW, command="/bin/ag\udcffent")
+    assert load_run(run.path).record.command == "ag?ent"
+    assert not run.update(session_id="\udcff")
+    odd = SessionOutcome(engine="c", session_id="\udcff", outcome="killed", at=NOW)
+    assert not store.remember_outcome(odd)
+
+
 def test_readers_see_the_old_record_or_the_new_one(store: Store) -> None:
     """A replacement leaves no other file behind."""
     run = store.create_run(RunIdentity("5f0c"), started=NOW)
