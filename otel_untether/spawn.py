@@ -67,6 +67,8 @@ def spawn(
             return start(_by_shell(argv))
     except OSError as error:
         raise _explained(argv[0], error) from error
+    except ValueError as error:  # an empty name, or a NUL in it
+        raise CommandError(f"{argv[0]!r}: no command: {error}", NOT_FOUND) from error
 
 
 def _by_shell(argv: Sequence[str]) -> tuple[str, ...]:
