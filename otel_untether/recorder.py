@@ -6,6 +6,8 @@ clock, and what it is fed decides what comes out.
 
 from __future__ import annotations
 
+import logging
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -20,7 +22,7 @@ from .spans import SessionTracer
 from .summary import Summary, summarise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from opentelemetry._logs import LoggerProvider
     from opentelemetry.context import Context
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from .events import Event
 
     Listener = Callable[[Iterable[Change]], None]
+
+_log: Final = logging.getLogger(__name__)
 
 # An engine that has not shown itself in this many lines is none we know.
 _DETECTION_LINES: Final = 32
@@ -129,8 +133,23 @@ class Recorder:
             self._detect(line, at)
 
     def event(self, event: Event) -> None:
-        """Take one event, decoded elsewhere (an on-disk transcript)."""
-        changes = self.state.apply(event)
+        """Take one event, decoded elsewhere (an on-disk transcript).
+
+        A mistake of ours costs this event, is counted and told to Python's logging; it never
+        reaches whoever feeds us.
+        """
+        with self._guard(type(event).__name__):
+            self._tell(self.state.apply(event))
+
+    @contextmanager
+    def _guard(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception:  # noqa: BLE001  whatever it is, it is ours and not the agent's
+            self.state.odd("recorder_error")
+            _log.exception("%s was not recorded", what)
+
+    def _tell(self, changes: list[Change]) -> None:
         self.tracer.changed(changes)
         for listener in self._listeners:
             listener(changes)
@@ -156,12 +175,11 @@ class Recorder:
         changes = state.finish(at, "abandoned" if clean else outcome.word, clean=clean)
         state.root.error, state.root.exit_code = outcome.error, exit_code
         changes += close(state.root, at)[:-1]
-        self.tracer.changed(changes)
+        with self._guard("the end"):
+            self._tell(changes)
         summary = summarise(state, outcome, exit_code, state.root.end or at, self.extra)
         self.tracer.note(semconv.EVENT_SUMMARY, state.root.end or at, summary.attributes())
         self.tracer.end(outcome, summary.attributes(), state.root.end or at)
-        for listener in self._listeners:
-            listener(changes)
         return summary.of_trace(self.tracer.root.get_span_context())
 
     def _decode(self, engine: Engine, line: bytes, at: int) -> None:
