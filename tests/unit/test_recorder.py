@@ -133,9 +133,9 @@ def test_a_mistake_of_ours_is_counted_logged_and_goes_no_further(
     recorded = Recorded("claude", listeners=[broken])
     with caplog.at_level(logging.ERROR):
         recorded.feed(claude(INIT, said(used())))
-    assert recorded.recorder.state.oddities["recorder_error"] > 0
         summary = recorded.recorder.finish(0, at=2 * S)
     assert "was not recorded" in caplog.text
+    assert recorded.recorder.state.oddities["recorder_error"] > 0
     assert summary.tools == 1
 
 
