@@ -132,7 +132,7 @@ def arrivals(lines: Iterable[bytes], found: Scan, modified: int) -> Iterator[Arr
     for number, line in enumerate(line.removesuffix(b"\n") for line in lines):
         timed = _timed(line) if found.kind == "timed" else None
         if timed is not None:
-            at = max(at, _offset(found, modified) + round(timed.t * SECOND))
+            at = max(at, _offset(found, modified) + _nanoseconds(timed.t))
             if timed.line is not None:
                 yield Arrival(at, timed.line.encode("utf-8", "replace"))
         elif line.strip():
@@ -146,7 +146,7 @@ def started(found: Scan, modified: int) -> int:
     """Say when the recorded process was spawned, as well as can be told, in ns."""
     if found.kind == "timed":
         first = found.first_t or 0.0
-        return _offset(found, modified) + (round(first * SECOND) if first > _EPOCH_SECONDS else 0)
+        return _offset(found, modified) + (_nanoseconds(first) if first > _EPOCH_SECONDS else 0)
     if found.own is not None:
         return found.own[0]
     return modified - max(found.lines - 1, 0) * STEP
@@ -157,7 +157,7 @@ def ended(found: Scan, modified: int) -> Exit | None:
     if found.kind != "timed" or found.exit is None:
         return None
     t, status = found.exit
-    return Exit(_offset(found, modified) + round(t * SECOND), status)
+    return Exit(_offset(found, modified) + _nanoseconds(t), status)
 
 
 def _offset(found: Scan, modified: int) -> int:
@@ -166,8 +166,13 @@ def _offset(found: Scan, modified: int) -> int:
         return 0
     if found.own is not None:
         own, t = found.own
-        return own - round(t * SECOND)
-    return modified - round(found.last_t * SECOND)
+        return own - _nanoseconds(t)
+    return modified - _nanoseconds(found.last_t)
+
+
+def _nanoseconds(t: float) -> int:
+    # To the microsecond: seconds since the epoch have no more digits than that in a float.
+    return round(t * 1_000_000) * 1000
 
 
 def _timed(line: bytes) -> _Timed | None:

@@ -8,7 +8,8 @@ from typing import Any, Final
 import msgspec
 
 SECOND: Final = 1_000_000_000
-_SECONDS, _MILLISECONDS = 1e9, 1e11  # the year 2001 in seconds, 1973 in milliseconds
+_MILLISECONDS: Final = 1e11  # as seconds the year 5138, as milliseconds 1973
+_PLAUSIBLE: Final = range(10**18, 2**63)  # 2001 to 2262
 
 
 class _Stamped(msgspec.Struct):
@@ -34,12 +35,17 @@ def own_time(line: bytes) -> int | None:
 def _nanoseconds(raw: msgspec.Raw) -> int | None:
     value: Any = msgspec.json.decode(raw) if bytes(raw) else None
     try:
-        if isinstance(value, str):
-            moment = datetime.fromisoformat(value)
-            aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-            return round(aware.timestamp() * 1_000_000) * 1000
-        if isinstance(value, int | float) and value > _SECONDS:
-            return round(value * (1_000_000 if value > _MILLISECONDS else SECOND))
+        time = _converted(value)
     except (ValueError, OverflowError):
-        pass
-    return None
+        return None
+    return time if time in _PLAUSIBLE else None
+
+
+def _converted(value: Any) -> int:
+    if isinstance(value, str):
+        moment = datetime.fromisoformat(value)
+        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return round(aware.timestamp() * 1_000_000) * 1000
+    if isinstance(value, int | float):
+        return round(value * (1_000_000 if value > _MILLISECONDS else SECOND))
+    return 0

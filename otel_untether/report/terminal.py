@@ -61,7 +61,8 @@ def _session(recorded: Recorded, root: SpanNode, style: Style, limit: int | None
     on = axis(laid_out, style)
     yield from waterfall.lines(laid_out, on, style)
     if any(row.folded for row in laid_out):
-        yield style.paint("dim", "Some spans share a line; --all gives each its own.")
+        hint = "Some spans share a line; --all gives each its own."
+        yield style.paint("dim", words.clip(hint, style.width, style.glyphs.ellipsis))
     yield from _section("", sparkline.lines(recorded.samples, on, style), style)
     yield from _section("Where the time went", _time(root, recorded.until, on, style), style)
     yield from _section("Tools", _tools(root, recorded.until, on, style), style)

@@ -88,16 +88,15 @@ def _ruler(on: Axis) -> str:
 
 
 def _label(row: Row, on: Axis, style: Style) -> str:
-    stem = _stem(row, on, style)
-    note = _note(row, style)
-    room = on.labels - words.width(stem) - (words.width(note) + 1 if note else 0)
-    name = words.clip(row.label, max(room, 0), style.glyphs.ellipsis)
-    note = words.clip(note, on.labels - words.width(stem), style.glyphs.ellipsis)
-    text = f"{name} {note}" if name and note else name or note
-    filling = " " * (on.labels - words.width(stem) - words.width(text))
-    name, note = style.paint(_name_role(row), name), style.paint(_note_role(row), note)
-    painted = f"{name} {note}" if name and note else name or note
-    return style.paint("dim", stem) + painted + filling
+    stem, ellipsis = _stem(row, on, style), style.glyphs.ellipsis
+    room = on.labels - words.width(stem)
+    least = min(words.width(row.label), room // 2)
+    note = words.clip(_note(row, style), room - least - 1, ellipsis)
+    name = words.clip(row.label, room - words.width(note) - bool(note), ellipsis)
+    filling = room - words.width(name) - words.width(note) - bool(note)
+    painted = style.paint(_name_role(row), name)
+    painted += f" {style.paint(_note_role(row), note)}" if note else ""
+    return style.paint("dim", stem) + painted + " " * filling
 
 
 def _stem(row: Row, on: Axis, style: Style) -> str:

@@ -1,0 +1,135 @@
+"""`otel-untether replay`, in processes of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+RECORDINGS = Path(__file__).parents[2] / "conformance/recordings"
+OK = RECORDINGS / "claude/claude_ok.timed.jsonl"
+CODEX = RECORDINGS / "codex/codex_ok.jsonl"
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    """Return an environment with a state directory of the test's own."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("OTEL_")}
+    return kept | {"OTEL_UNTETHER_STATE_DIR": str(tmp_path / "state")}
+
+
+def replay(environ: dict[str, str], *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the command."""
+    command = [sys.executable, "-m", "otel_untether", "replay", *map(str, arguments)]
+    return subprocess.run(
+        command, env=environ, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def spans(environ: dict[str, str]) -> list[dict[str, Any]]:
+    """Return all spans of all runs."""
+    files = Path(environ["OTEL_UNTETHER_STATE_DIR"]).glob("runs/*/traces.jsonl")
+    return [
+        span
+        for file in files
+        for line in file.read_text().splitlines()
+        for resource in json.loads(line)["resourceSpans"]
+        for scope in resource["scopeSpans"]
+        for span in scope["spans"]
+    ]
+
+
+def test_it_keeps_the_original_times(environ: dict[str, str]) -> None:
+    """The session is as long, and as long ago, as it was."""
+    done = replay(environ, OK)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "claude completed, in 2.58 s" in done.stdout
+    (root,) = [span for span in spans(environ) if span["name"] == "invoke_agent claude"]
+    assert root["startTimeUnixNano"].startswith("1795326660405")
+
+
+def test_replayed_again_it_is_the_same_trace(environ: dict[str, str]) -> None:
+    """Every span, with its ids and times, and no second folder."""
+    replay(environ, OK)
+    first = sorted(json.dumps(span) for span in spans(environ))
+    replay(environ, OK)
+    assert sorted(json.dumps(span) for span in spans(environ)) == first
+    assert len({span["spanId"] for span in spans(environ)}) == len(first) > 10
+
+
+def test_two_recordings_are_two_traces(environ: dict[str, str]) -> None:
+    """Each with the resource and the folder of its own run."""
+    done = replay(environ, OK, CODEX)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len({span["traceId"] for span in spans(environ)}) == 2
+    assert len(list(Path(environ["OTEL_UNTETHER_STATE_DIR"]).glob("runs/*"))) == 2
+
+
+def test_a_transcript_is_replayed_with_its_subagents(environ: dict[str, str]) -> None:
+    """From the folder they are in."""
+    done = replay(environ, RECORDINGS / "claude/disk")
+    assert done.returncode == 0, done.stderr
+    names = [span["name"] for span in spans(environ)]
+    assert names.count("invoke_agent claude") == 1
+    assert "invoke_agent general-purpose" in names
+
+
+def test_what_cannot_be_replayed_is_named_and_the_rest_is_replayed(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    """Status 1."""
+    empty = tmp_path / "empty.jsonl"
+    empty.touch()
+    done = replay(environ, empty, tmp_path / "gone.jsonl", OK)
+    assert done.returncode == 1
+    assert f"{empty}: empty; expected" in done.stderr
+    assert f"{tmp_path / 'gone.jsonl'}: No such file or directory" in done.stderr
+    assert "claude completed" in done.stdout
+
+
+def test_if_nothing_could_be_replayed_the_status_is_2(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    """Here a directory without recordings."""
+    done = replay(environ, tmp_path)
+    assert done.returncode == 2
+    assert "a directory without recordings" in done.stderr
+
+
+def test_an_unknown_engine_is_refused_with_the_known_ones(environ: dict[str, str]) -> None:
+    """Before anything is replayed."""
+    done = replay(environ, "--engine", "clyde", OK)
+    assert done.returncode == 2
+    assert "clyde" in done.stderr
+    assert "claude, codex" in done.stderr
+
+
+def test_lines_of_an_unknown_agent_need_an_engine(environ: dict[str, str], tmp_path: Path) -> None:
+    """A guess would make a wrong trace."""
+    path = tmp_path / "other.jsonl"
+    path.write_text('{"hello": 1}\n{"hello": 2}\n')
+    done = replay(environ, path)
+    assert done.returncode == 2
+    assert "name it: --engine" in done.stderr
+    assert replay(environ, "--engine", "generic", path).returncode == 0
+
+
+def test_on_a_terminal_it_shows_its_progress(environ: dict[str, str]) -> None:
+    """And takes it away at the end; stdout has the summary alone."""
+    reader, writer = pty.openpty()
+    command = [sys.executable, "-m", "otel_untether", "replay", str(OK)]
+    done = subprocess.run(
+        command, env=environ, stdout=subprocess.PIPE, stderr=writer, check=True, timeout=60
+    )
+    os.close(writer)
+    shown = os.read(reader, 65536).decode()
+    os.close(reader)
+    assert "100%" in shown
+    assert shown.endswith("\r\x1b[K")
+    assert done.stdout.count(b"\n") == 1

@@ -1,0 +1,123 @@
+"""`otel-untether report`: which run, and how it is printed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from otel_untether.cli import build_parser, report
+from otel_untether.store import RunIdentity, Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECOND = 1_000_000_000
+START = 1_795_000_000 * SECOND
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Return the state directory that the command looks into."""
+    monkeypatch.setenv("OTEL_UNTETHER_STATE_DIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return Store(tmp_path)
+
+
+def add(store: Store, run_id: str, started: int = START) -> Path:
+    """Add a run that has ended, with its one span."""
+    run = store.create_run(RunIdentity(run_id, "claude"), started=started)
+    run.update(ended=started + 2 * SECOND, outcome="completed", cost_usd=0.5)
+    span = {
+        "traceId": "4bf92f3577b34da6a3ce929d0e0e4736",
+        "spanId": run_id[:16],
+        "name": "invoke_agent claude",
+        "startTimeUnixNano": str(started),
+        "endTimeUnixNano": str(started + 2 * SECOND),
+        "attributes": [{"key": "untether.run.id", "value": {"stringValue": run_id}}],
+    }
+    export = {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}
+    (run.path / "traces.jsonl").write_text(json.dumps(export) + "\n")
+    return run.path
+
+
+def arguments(*words: str) -> argparse.Namespace:
+    """Parse a command line."""
+    return build_parser(["report"]).parse_args(["report", *words])
+
+
+def test_the_newest_run_is_shown(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """By when it started."""
+    add(store, "aaaa000000000000", START + SECOND)
+    add(store, "bbbb000000000000")
+    assert report.main(arguments()) == 0
+    assert "run aaaa000000000000" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("by", ["id", "folder"])
+def test_a_run_is_found(by: str, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the start of its id, or by its folder."""
+    add(store, "aaaa000000000000", START + SECOND)
+    path = add(store, "bbbb000000000000")
+    assert report.main(arguments("bbbb" if by == "id" else str(path))) == 0
+    assert "run bbbb000000000000" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["ffff", "/nowhere/at/all"])
+def test_an_unknown_run_is_an_error(
+    name: str, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """That names it; nothing is printed on stdout."""
+    add(store, "aaaa000000000000")
+    assert report.main(arguments(name)) == 2
+    printed = capsys.readouterr()
+    assert name in printed.err
+    assert not printed.out
+
+
+def test_a_folder_that_is_no_runs_is_an_error(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rather than an empty report."""
+    store.root.joinpath("other").mkdir()
+    assert report.main(arguments("./other")) == 2
+    assert "not the folder of a run" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("store")
+def test_without_runs_it_says_how_to_get_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """To someone who has just installed it."""
+    assert report.main(arguments()) == 2
+    assert "otel-untether demo" in capsys.readouterr().err
+
+
+def test_json_is_one_object(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """For programs."""
+    add(store, "aaaa000000000000")
+    assert report.main(arguments("--json")) == 0
+    assert json.loads(capsys.readouterr().out)["session"]["duration_s"] == 2.0
+
+
+def test_the_list_has_a_line_for_each_run(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """Newest first, and names what it cannot read."""
+    add(store, "aaaa000000000000", START + SECOND)
+    add(store, "bbbb000000000000")
+    store.runs_dir.joinpath("20260101T000000.000000Z-cccc").mkdir()
+    assert report.main(arguments("--list")) == 0
+    printed = capsys.readouterr()
+    assert [line.split()[2] for line in printed.out.splitlines()] == [
+        "aaaa000000000000",
+        "bbbb000000000000",
+    ]
+    assert "20260101T000000.000000Z-cccc" in printed.err
+
+
+def test_colour_is_only_for_terminals(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """Unless it is asked for."""
+    add(store, "aaaa000000000000")
+    report.main(arguments())
+    assert "\x1b" not in capsys.readouterr().out
+    report.main(arguments("--color", "always"))
+    assert "\x1b" in capsys.readouterr().out
