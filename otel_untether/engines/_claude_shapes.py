@@ -10,7 +10,15 @@ from __future__ import annotations
 from msgspec import Raw, Struct, field
 
 from ._salvage import ABSENT
-from ._values import Code, Count, Dollars, EpochSeconds, Milliseconds, Seconds  # noqa: TC001  msgspec fields
+from ._values import (  # noqa: TC001  msgspec fields
+    Code,
+    Count,
+    Dollars,
+    EpochMilliseconds,
+    EpochSeconds,
+    Milliseconds,
+    Seconds,
+)
 
 
 class TokenDetails(Struct):
@@ -90,7 +98,7 @@ class ToolInput(Struct):
 
 
 class ToolOutcome(Struct, rename="camel"):
-    """The structured results of Bash, Agent, Workflow and Monitor, laid over each other."""
+    """The results of Bash, Agent, Workflow, Monitor and ScheduleWakeup laid over each other."""
 
     status: str | None = None
     is_async: bool | None = None
@@ -102,6 +110,7 @@ class ToolOutcome(Struct, rename="camel"):
     interrupted: bool | None = None
     timed_out_after_ms: Milliseconds | None = None
     return_code_interpretation: str | None = None
+    scheduled_for: EpochMilliseconds | None = None
     total_tokens: Count | None = None
     total_tool_use_count: Count | None = None
 

@@ -26,7 +26,8 @@ _START: Final = rb'\A(?:\[\s*\{\s*(?:"type":\s*"text",\s*)?"text":\s*)?"'
 _EXIT_CODE: Final = re.compile(_START + rb"Exit code (\d{1,9})(?!\d)(\\nCommand timed out)?")
 _DETACHED: Final = re.compile(
     _START + rb"(?:Async agent launched successfully.*?\\nagentId: ([\w-]+)"
-    rb"|Command running in background with ID: ([\w-]+))"
+    rb"|Command (?:running in|did not complete [^\"]{1,60} moved to the) background"
+    rb" (?:with |\()ID: ([\w-]+))"
 )
 _REFUSED: Final = re.compile(
     _START + rb"(?:Claude requested permissions? to |Permission to use |The user doesn't want to )"
@@ -59,23 +60,21 @@ def started(block: Block, parent: str | None, at: int, happened: int | None) -> 
     if name in _WAKING_TOOLS and not options.stop:
         since = at if happened is None else happened
         delay = _delay(name, options)
-        yield WaitBegan(
-            at=at,
-            happened=happened,
-            id=call_id,
-            kind="scheduled",
-            tool_id=call_id,
-            until=since + int(delay * 1e9) if delay else None,
-            detail=name,
-        )
+        yield _wakeup(call_id, since + int(delay * 1e9) if delay else None, at, happened)
 
 
 def _delay(name: str, options: ToolInput) -> float | None:
-    """Return how long the wait may be, in seconds; a wake-up is brought within 1 to 60 min."""
-    if name == "ScheduleWakeup":
-        return min(max(options.delay_seconds, 60), 3600) if options.delay_seconds else None
+    """Return how long the wait may be, in seconds, None if there is no telling."""
+    if name == "ScheduleWakeup":  # at most an hour later; its result says exactly
+        return options.delay_seconds and min(options.delay_seconds, 3600)
     limited = options.timeout_ms is not None and not options.persistent
     return options.timeout_ms / 1000 if limited and options.timeout_ms else None
+
+
+def _wakeup(call_id: str, until: int | None, at: int, happened: int | None) -> WaitBegan:
+    return WaitBegan(
+        at=at, happened=happened, id=call_id, kind="scheduled", tool_id=call_id, until=until
+    )
 
 
 def finished(
@@ -96,6 +95,8 @@ def finished(
     outcome = read(structured, _outcome_decoder, ToolOutcome)
     task_id = _task_id(outcome, result)
     error, exit_code = _failure(block, result, outcome, meta)
+    if outcome.scheduled_for:
+        yield _wakeup(call_id, int(outcome.scheduled_for) * 1_000_000, at, happened)
     if outcome.status == "completed" and outcome.agent_id:
         yield TaskFinished(
             at=at,

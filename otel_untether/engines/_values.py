@@ -14,6 +14,7 @@ Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
 Code: TypeAlias = Annotated[int, Meta(ge=-(2**53), le=2**53)]
 Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=1e9)]
 EpochSeconds: TypeAlias = Annotated[float, Meta(ge=0, le=9e9)]
+EpochMilliseconds: TypeAlias = Annotated[float, Meta(ge=0, le=9e12)]
 Milliseconds: TypeAlias = Annotated[float, Meta(ge=0, le=1e12)]
 Dollars: TypeAlias = Annotated[float, Meta(ge=0, le=1e12)]
 

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+LIVE = Path(__file__).parent / "live"
 RECORDINGS = Path(__file__).parents[2] / "conformance" / "recordings"
 
 
 def streams(engine: str) -> list[Path]:
     """All recorded streams of an engine, timed ones included."""
     folder = RECORDINGS / engine
-    return sorted([*folder.glob("*.jsonl"), *(folder / "hang").glob("*.jsonl")])
+    folders = (folder, folder / "hang", LIVE / engine)
+    return sorted(path for each in folders for path in each.glob("*.jsonl"))
 
 
 def lines(path: Path) -> Iterator[bytes]:

@@ -221,7 +221,7 @@ def test_the_apis_own_tools_start_and_end_in_assistant_lines() -> None:
 
 
 def test_a_wakeup_is_a_wait_until_its_time() -> None:
-    for asked, given in ((90, 90), (5, 60), (7200, 3600)):
+    for asked, given in ((90, 90), (7200, 3600)):
         _, wait = call("ScheduleWakeup", {"delaySeconds": asked})
         assert isinstance(wait, ev.WaitBegan)
         assert (wait.kind, wait.tool_id, wait.until) == ("scheduled", "t1", AT + given * 10**9)
@@ -229,6 +229,15 @@ def test_a_wakeup_is_a_wait_until_its_time() -> None:
     assert isinstance(unknown, ev.WaitBegan)
     assert unknown.until is None
     assert len(call("ScheduleWakeup", {"stop": True})) == 1
+
+
+def test_the_result_of_a_wakeup_says_when_it_really_comes() -> None:
+    """The CLI brings it to a whole minute of its own choosing."""
+    block = {"type": "tool_result", "tool_use_id": "t1", "content": "Next wakeup …"}
+    structured = {"scheduledFor": 1_795_383_420_000, "clampedDelaySeconds": 61}
+    wait, _ = decode(type="user", message={"content": [block]}, tool_use_result=structured)
+    assert isinstance(wait, ev.WaitBegan)
+    assert (wait.id, wait.kind, wait.until) == ("t1", "scheduled", 1_795_383_420 * 10**9)
 
 
 def test_a_monitor_is_a_wait_until_its_timeout() -> None:
@@ -317,6 +326,11 @@ def test_a_receipt_inside_a_subagent_is_known_by_its_words() -> None:
     assert (event.parent, event.detached, event.task_id) == ("t0", True, "a2")
     event = result("Command running in background with ID: b2. Output …")
     assert (event.detached, event.task_id) == (True, "b2")
+    event = result(
+        "Command did not complete within its 2s timeout and was moved to the background"
+        " (ID: b3). Output …"
+    )
+    assert (event.detached, event.task_id) == (True, "b3")
     assert not result("log: Async agent launched successfully\nagentId: a2").detached
 
 

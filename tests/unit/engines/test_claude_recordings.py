@@ -34,7 +34,13 @@ def names_expected(line: dict[str, Any]) -> list[str]:
     """The names of the events that a line, read plainly, should become."""
     match line:
         case {"type": "assistant", "message": {"content": blocks}}:
-            return ["ModelMessage", *("ToolStarted" for b in blocks if b["type"] == "tool_use")]
+            calls = [block["name"] for block in blocks if block["type"] == "tool_use"]
+            waits = [n for n in calls if n in ("Monitor", "ScheduleWakeup")]
+            return ["ModelMessage", *("ToolStarted" for _ in calls), *("WaitBegan" for _ in waits)]
+        case {"type": "user", "tool_use_result": {"status": "completed", "agentId": _}}:
+            return ["TaskFinished", "ToolFinished"]
+        case {"type": "user", "tool_use_result": {"scheduledFor": _}}:
+            return ["WaitBegan", "ToolFinished"]
         case {"type": "user", "message": {"content": list(blocks)}}:
             return ["ToolFinished" for block in blocks if block["type"] == "tool_result"]
         case {"type": "system", "subtype": "status", "status": "requesting"}:
@@ -115,7 +121,9 @@ def test_results_say_whether_and_how_a_call_failed(path: Path) -> None:
         plain = json.loads(line)
         if plain["type"] != "user":
             continue
-        (block,) = (b for b in plain["message"]["content"] if b["type"] == "tool_result")
+        if plain["message"]["content"][0]["type"] != "tool_result":
+            continue
+        (block,) = plain["message"]["content"]
         (event,) = (e for e in claude.decode(line, AT) if isinstance(e, ev.ToolFinished))
         assert event.id == block["tool_use_id"]
         assert (event.error is not None) == block.get("is_error", False)

@@ -30,11 +30,22 @@ def names_expected(line: dict[str, Any]) -> list[str]:
             return ["TurnFinished"]
         case {"type": "error", "message": message}:
             return ["Retry"] if message.startswith("Reconnecting") else ["ModelMessage"]
-        case {"type": "item.started", "item": {"type": type_}} if type_ in TOOLS:
+        case {"type": type_, "item": item}:
+            return names_of_item(type_, item)
+    raise AssertionError(line)
+
+
+def names_of_item(type_: str, item: dict[str, Any]) -> list[str]:
+    match item:
+        case {"type": "collab_tool_call", "status": "in_progress"}:
             return ["ToolStarted"]
-        case {"type": "item.completed", "item": {"type": type_}} if type_ in TOOLS:
-            return ["ToolFinished"]
-        case {"type": "item.completed", "item": {"type": "agent_message" | "reasoning"}}:
+        case {"type": "collab_tool_call", "tool": "spawn_agent"}:
+            return ["TaskStarted", "TaskProgress", "ToolFinished"]
+        case {"type": "collab_tool_call"}:
+            return ["TaskFinished", "ToolFinished"]
+        case {"type": kind} if kind in TOOLS:
+            return ["ToolStarted" if type_ == "item.started" else "ToolFinished"]
+        case {"type": "agent_message" | "reasoning"}:
             return ["ModelMessage"]
     return []
 
