@@ -7,9 +7,9 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_sessions import SECOND, Session, at, healthy, long, stalled
 
 from otel_untether.report import breakdown, model
+from tests.unit.report.report_sessions import SECOND, Session, at, healthy, long, stalled
 
 
 def seconds(session: Session) -> dict[str, float]:

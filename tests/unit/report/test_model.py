@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_sessions import START, Session, at, healthy
 
 from otel_untether.report import model
+from tests.unit.report.report_sessions import START, Session, at, healthy
 
 
 def tree_of(session: Session) -> model.SpanNode:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from report_sessions import Session, healthy, long, stalled
 
 from otel_untether.report import model
 from otel_untether.report.rows import Row, rows
+from tests.unit.report.report_sessions import Session, healthy, long, stalled
 
 
 def lay_out(session: Session, limit: int | None = None) -> list[Row]:

@@ -8,11 +8,11 @@ import re
 from pathlib import Path
 
 import pytest
-from report_sessions import Session, at, healthy, long, samples, stalled
 
 from otel_untether.report import folder, machine, terminal, words
 from otel_untether.report.sparkline import spark
 from otel_untether.report.style import ASCII, UNICODE, ColorMode, Style, style_of
+from tests.unit.report.report_sessions import Session, at, healthy, long, samples, stalled
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 
