@@ -319,8 +319,200 @@ EVENT_RETRY: Final = _event("untether.agent.retry", "The agent backs off and ask
 EVENT_COMPACTED: Final = _event("untether.agent.compacted", "The agent compacted its context.")
 EVENT_RATE_LIMITED: Final = _event("untether.agent.rate_limited", "The agent hit a rate limit.")
 
+# Ours: attributes of metrics only.
+SESSION_STATE: Final = _attribute(
+    "untether.session.state", "string", "starting, working, waiting (for somebody), stalled, ended."
+)
+KILL_VETO: Final = _attribute(
+    "untether.kill.veto", "string", "What spoke against a kill first, as a code, or dry-run."
+)
+UNKNOWN_REASON: Final = _attribute(
+    "untether.events.unknown.reason", "string", "Why a line was not understood."
+)
+TELEMETRY_SIGNAL: Final = _attribute(
+    "untether.telemetry.signal", "string", "traces, metrics, logs."
+)
+CONNECTION_STATE: Final = _attribute(
+    "network.connection.state", "string", "Of a TCP connection, as the core conventions name it."
+)
+
 # Metrics. Seconds up to four hours: a coding session outlives the usual buckets.
 SECONDS: Final = (
     0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0,
     300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0, 14400.0,
 )  # fmt: skip
+
+# The fleet: labels are bounded, counts start with an exported 0 where their labels are known.
+SESSIONS_ACTIVE: Final = _metric(
+    "untether.sessions.active", "updowncounter", "{session}", "Sessions being watched.", (ENGINE,)
+)
+AGENT_DURATION: Final = _metric(
+    "gen_ai.invoke_agent.duration",
+    "histogram",
+    "s",
+    "How long sessions took, spawn to exit.",
+    (ENGINE, AGENT_NAME, OUTCOME, ERROR_TYPE),
+    SECONDS,
+)
+TOOL_DURATION: Final = _metric(
+    "gen_ai.execute_tool.duration",
+    "histogram",
+    "s",
+    "How long tool calls took.",
+    (ENGINE, TOOL_NAME, TOOL_TYPE, ERROR_TYPE),
+    SECONDS,
+)
+STALLS: Final = _metric(
+    "untether.stalls", "counter", "{stall}", "Stall warnings given.", (ENGINE, STALL_CAUSE)
+)
+KILLS: Final = _metric(
+    "untether.kills", "counter", "{kill}", "Sessions killed.", (ENGINE, STALL_CAUSE)
+)
+KILL_VETOED: Final = _metric(
+    "untether.kill.vetoes",
+    "counter",
+    "{veto}",
+    "Kills that were considered and not carried out.",
+    (ENGINE, STALL_CAUSE, KILL_VETO),
+)
+KILL_SURVIVED: Final = _metric(
+    "untether.kill.survivors",
+    "counter",
+    "{process}",
+    "Processes still there after a kill.",
+    (ENGINE,),
+)
+INPUT_USAGE: Final = _metric(
+    "gen_ai.client.inference.usage.input_tokens",
+    "counter",
+    "{token}",
+    "Tokens read, cached ones included.",
+    (ENGINE, REQUEST_MODEL),
+)
+OUTPUT_USAGE: Final = _metric(
+    "gen_ai.client.inference.usage.output_tokens",
+    "counter",
+    "{token}",
+    "Tokens written.",
+    (ENGINE, REQUEST_MODEL),
+)
+CACHE_READ_USAGE: Final = _metric(
+    "gen_ai.client.inference.usage.cache_read.input_tokens",
+    "counter",
+    "{token}",
+    "Of the input, tokens read from a cache.",
+    (ENGINE, REQUEST_MODEL),
+)
+CACHE_WRITE_USAGE: Final = _metric(
+    "gen_ai.client.inference.usage.cache_write.input_tokens",
+    "counter",
+    "{token}",
+    "Of the input, tokens written to a cache.",
+    (ENGINE, REQUEST_MODEL),
+)
+REASONING_USAGE: Final = _metric(
+    "gen_ai.client.inference.usage.reasoning.output_tokens",
+    "counter",
+    "{token}",
+    "Of the output, tokens of reasoning.",
+    (ENGINE, REQUEST_MODEL),
+)
+COST: Final = _metric(
+    "untether.cost", "counter", "USD", "What the engines say their sessions cost.", (ENGINE,)
+)
+EVENTS_DECODED: Final = _metric(
+    "untether.events.decoded", "counter", "{event}", "Events understood.", (ENGINE,)
+)
+EVENTS_UNKNOWN: Final = _metric(
+    "untether.events.unknown",
+    "counter",
+    "{event}",
+    "Lines of output not understood.",
+    (ENGINE, UNKNOWN_REASON),
+)
+TELEMETRY_LOST: Final = _metric(
+    "untether.telemetry.lost",
+    "counter",
+    "{item}",
+    "Spans, points and log records that no collector took.",
+    (TELEMETRY_SIGNAL,),
+)
+
+# One live session, whose Resource says which: observed over its whole process tree.
+TREE_CPU: Final = _metric(
+    "untether.tree.cpu.utilization", "observable_gauge", "1", "CPU in use, in cores.", (ENGINE,)
+)
+TREE_CPU_TIME: Final = _metric(
+    "untether.tree.cpu.time",
+    "observable_counter",
+    "s",
+    "CPU time used, by members that have ended too.",
+    (ENGINE,),
+)
+TREE_RSS: Final = _metric(
+    "untether.tree.memory.rss", "observable_gauge", "By", "Resident memory.", (ENGINE,)
+)
+TREE_THREADS: Final = _metric(
+    "untether.tree.threads", "observable_gauge", "{thread}", "Threads.", (ENGINE,)
+)
+TREE_FDS: Final = _metric(
+    "untether.tree.fds", "observable_gauge", "{file_descriptor}", "Open descriptors.", (ENGINE,)
+)
+TREE_PROCESSES: Final = _metric(
+    "untether.tree.processes", "observable_gauge", "{process}", "Living processes.", (ENGINE,)
+)
+TREE_ZOMBIES: Final = _metric(
+    "untether.tree.zombies",
+    "observable_gauge",
+    "{process}",
+    "Processes that ended and were not waited for.",
+    (ENGINE,),
+)
+TREE_CONNECTIONS: Final = _metric(
+    "untether.tree.tcp.connections",
+    "observable_gauge",
+    "{connection}",
+    "TCP sockets that members hold, by state.",
+    (ENGINE, CONNECTION_STATE),
+)
+TREE_RECEIVE_AGE: Final = _metric(
+    "untether.tree.tcp.receive_age",
+    "observable_gauge",
+    "s",
+    "Since any established connection last received data.",
+    (ENGINE,),
+)
+TREE_IO_READ: Final = _metric(
+    "untether.tree.io.read", "observable_counter", "By", "Bytes read by system calls.", (ENGINE,)
+)
+TREE_IO_WRITE: Final = _metric(
+    "untether.tree.io.write",
+    "observable_counter",
+    "By",
+    "Bytes written by system calls.",
+    (ENGINE,),
+)
+SESSION_IDLE: Final = _metric(
+    "untether.session.idle", "observable_gauge", "s", "Since the last line of output.", (ENGINE,)
+)
+SESSION_LAST_EVENT: Final = _metric(
+    "untether.session.last_event.timestamp",
+    "observable_gauge",
+    "s",
+    "When the last line of output came, since the epoch.",
+    (ENGINE,),
+)
+SESSION_STATES: Final = _metric(
+    "untether.session.state",
+    "observable_gauge",
+    "{session}",
+    "1 for the state it is in, 0 for those it was in.",
+    (ENGINE, SESSION_STATE),
+)
+SESSION_OPEN_TOOLS: Final = _metric(
+    "untether.session.open_tools",
+    "observable_gauge",
+    "{tool_call}",
+    "Tool calls whose result has not come.",
+    (ENGINE,),
+)
