@@ -19,6 +19,7 @@ import urllib.parse
 import urllib.request
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -56,6 +57,37 @@ def get(url: str, **parameters: str) -> Any:
     query = f"?{urllib.parse.urlencode(parameters)}" if parameters else ""
     with urllib.request.urlopen(url + query, timeout=10) as response:
         return json.load(response)
+
+
+def flatten(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return every span of an OTLP document, with `resource` and plain attributes.
+
+    Jaeger's own warnings, which it writes as attributes, are under `warnings`.
+    """
+    return [
+        span
+        | {
+            "attributes": (attributes := plain(span.get("attributes", []))),
+            "warnings": attributes.pop("@jaeger@warnings", []),
+            "resource": plain(part["resource"]["attributes"]),
+        }
+        for part in found["result"]["resourceSpans"]
+        for scope in part["scopeSpans"]
+        for span in scope["spans"]
+    ]
+
+
+def plain(attributes: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return OTLP's key-value pairs as a dict; 64-bit integers are strings there."""
+    return {pair["key"]: value_of(pair["value"]) for pair in attributes}
+
+
+def value_of(value: dict[str, Any]) -> Any:
+    """Return what an OTLP AnyValue holds."""
+    ((kind, held),) = value.items()
+    if kind == "arrayValue":
+        return [value_of(item) for item in held.get("values", [])]
+    return int(held) if kind == "intValue" else held
 
 
 @dataclass
@@ -200,13 +232,20 @@ class Stack:
 
     def trace(self, trace_id: str) -> list[dict[str, Any]]:
         """Return the spans of a trace as Jaeger's stable API gives them, resource included."""
-        found = get(self._url("jaeger_http", f"/api/v3/traces/{trace_id}"))
-        return [
-            span | {"resource": part["resource"]}
-            for part in found["result"]["resourceSpans"]
-            for scope in part["scopeSpans"]
-            for span in scope["spans"]
-        ]
+        return flatten(get(self._url("jaeger_http", f"/api/v3/traces/{trace_id}")))
+
+    def spans_of(self, service: str) -> list[dict[str, Any]]:
+        """Return the spans of the traces `service` has in Jaeger; [] while there are none."""
+        now = datetime.now(UTC)
+        found = get(
+            self._url("jaeger_http", "/api/v3/traces"),
+            **{
+                "query.service_name": service,
+                "query.start_time_min": (now - timedelta(hours=1)).isoformat(),
+                "query.start_time_max": (now + timedelta(minutes=1)).isoformat(),
+            },
+        )
+        return flatten(found)
 
     def query(self, promql: str, at: float | None = None) -> list[dict[str, Any]]:
         """Return the result vector of an instant query."""

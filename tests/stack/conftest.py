@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.stack.agents import Runner
 from tests.stack.backends import ROOT, Stack
 
 if TYPE_CHECKING:
@@ -52,3 +53,11 @@ def stack(binaries: dict[str, str], tmp_path_factory: pytest.TempPathFactory) ->
     """One stack for all tests that do not break it."""
     with Stack(binaries, tmp_path_factory.mktemp("stack")) as running:
         yield running
+
+
+@pytest.fixture
+def runner(stack: Stack, tmp_path: Path) -> Iterator[Runner]:
+    """Start sessions against the shared stack; none outlives its test."""
+    runner = Runner(stack, tmp_path)
+    yield runner
+    runner.end_all()

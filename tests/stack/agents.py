@@ -1,0 +1,91 @@
+"""Real sessions: the scripted agent, run by the command as a user would."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.stack.backends import Stack
+
+COMMAND = str(Path(sys.executable).with_name("otel-untether"))
+AGENT = (sys.executable, "-m", "otel_untether.demo_agent", "--pace", "0.05")
+# The defaults, a hundred times faster.
+SCALED = {
+    "OTEL_UNTETHER_STALL_TIMEOUT": "2",
+    "OTEL_UNTETHER_STALL_REPEAT_SECONDS": "2",
+    "OTEL_UNTETHER_LIVENESS_TIMEOUT": "4",
+    "OTEL_UNTETHER_STARTUP_TIMEOUT": "2",
+    "OTEL_UNTETHER_TOOL_TIMEOUT": "3",
+    "OTEL_UNTETHER_APPROVAL_TIMEOUT": "30",
+    "OTEL_UNTETHER_KILL_GRACE": "1",
+    "OTEL_UNTETHER_SAMPLE_INTERVAL": "0.25",
+    "OTEL_METRIC_EXPORT_INTERVAL": "1000",
+}
+
+
+@dataclass
+class Session:
+    """One run; its service name is its own, so that it is found in Jaeger before it ends."""
+
+    service: str
+    process: subprocess.Popen[str]
+    errors: str = ""
+
+    def finish(self, patience: float = 60) -> int:
+        """Wait for its end and return its exit status."""
+        _, self.errors = self.process.communicate(timeout=patience)
+        return self.process.returncode
+
+
+@dataclass
+class Runner:
+    """Starts sessions against one stack, with nothing but its endpoint."""
+
+    stack: Stack
+    directory: Path
+    started: list[Session] = field(default_factory=list)
+
+    def start(
+        self, *arguments: str, protocol: str = "http/protobuf", service: str = "", **settings: str
+    ) -> Session:
+        """Start the agent with `arguments` under `otel-untether run`."""
+        service = service or f"stack-test-{uuid.uuid4().hex[:8]}"
+        environment = os.environ | SCALED | settings
+        environment |= {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": self.stack.endpoint(protocol),
+            "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+            "OTEL_SERVICE_NAME": service,
+            "OTEL_UNTETHER_STATE_DIR": str(self.directory),
+        }
+        process = subprocess.Popen(
+            [COMMAND, "run", "--", *AGENT, *arguments],
+            cwd=self.directory,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.started.append(Session(service, process))
+        return self.started[-1]
+
+    def run(
+        self, *arguments: str, protocol: str = "http/protobuf", service: str = "", **settings: str
+    ) -> Session:
+        """Start, and wait for the end."""
+        session = self.start(*arguments, protocol=protocol, service=service, **settings)
+        session.finish()
+        return session
+
+    def end_all(self) -> None:
+        """End what a failed test left running."""
+        for session in self.started:
+            if session.process.poll() is None:
+                session.process.terminate()
+                session.finish()

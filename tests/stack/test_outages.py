@@ -1,0 +1,103 @@
+"""Backends that go away and come back: nothing that was accepted is lost."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+
+from tests.stack.agents import COMMAND, Runner
+from tests.stack.backends import Stack, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def own_stack(binaries: dict[str, str], tmp_path: Path) -> Iterator[Stack]:
+    """A stack that a test may break."""
+    with Stack(binaries, tmp_path) as running:
+        yield running
+
+
+def send_span(stack: Stack) -> str:
+    """Send one span, see it accepted by the collector, and return its trace id."""
+    provider = TracerProvider(resource=Resource.create({"service.name": "outage"}))
+    exporter = OTLPSpanExporter(f"{stack.endpoint()}/v1/traces", timeout=5)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    with provider.get_tracer("outage").start_as_current_span("work") as span:
+        trace_id = f"{span.get_span_context().trace_id:032x}"
+    provider.shutdown()
+    return trace_id
+
+
+def send_count(stack: Stack, value: int) -> str:
+    """Send one counter at `value` from a process of its own and return its instance id."""
+    instance = uuid.uuid4().hex
+    exporter = OTLPMetricExporter(f"{stack.endpoint()}/v1/metrics", timeout=5)
+    reader = PeriodicExportingMetricReader(exporter, export_interval_millis=3_600_000)
+    resource = Resource.create({"service.name": "outage", "service.instance.id": instance})
+    provider = MeterProvider([reader], resource=resource)
+    provider.get_meter("outage").create_counter("outage.things").add(value)
+    provider.shutdown()
+    return instance
+
+
+def test_spans_survive_a_dead_jaeger_and_then_a_dead_collector(own_stack: Stack) -> None:
+    before = send_span(own_stack)
+    eventually("the first trace is in Jaeger", lambda: own_stack.trace(before))
+    own_stack.jaeger.kill()
+    during = send_span(own_stack)
+    own_stack.collector.kill()
+    own_stack.jaeger.start()
+    own_stack.collector.start()
+    assert eventually("the trace sent meanwhile is in Jaeger", lambda: own_stack.trace(during))
+    assert own_stack.trace(before)
+
+
+def test_metrics_wait_for_prometheus_and_keep_their_time(own_stack: Stack) -> None:
+    own_stack.prometheus.kill()
+    sent = time.time()
+    instance = send_count(own_stack, 7)
+    own_stack.collector.kill()
+    time.sleep(2)
+    own_stack.prometheus.start()
+    own_stack.collector.start()
+    series = f'outage_things_total{{instance="{instance}"}}'
+    ((stamped,),) = [
+        eventually("the counter is in Prometheus", lambda: own_stack.query(f"timestamp({series})"))
+    ]
+    assert own_stack.value(series) == 7
+    assert float(stamped["value"][1]) == pytest.approx(sent, abs=1.5)
+
+
+def test_a_session_without_a_collector_is_sent_later(own_stack: Stack, tmp_path: Path) -> None:
+    own_stack.collector.kill()
+    runner = Runner(own_stack, tmp_path / "state")
+    runner.directory.mkdir()
+    session = runner.run()
+    assert session.process.returncode == 0
+    own_stack.collector.start()
+    subprocess.run(
+        [COMMAND, "resend"],
+        check=True,
+        env={
+            "OTEL_EXPORTER_OTLP_ENDPOINT": own_stack.endpoint(),
+            "OTEL_UNTETHER_STATE_DIR": str(runner.directory),
+        },
+    )
+    spans = eventually("the session is in Jaeger", lambda: own_stack.spans_of(session.service))
+    parents = {span.get("parentSpanId") for span in spans} - {None, ""}
+    assert parents <= {span["spanId"] for span in spans}
+    assert any(span["name"] == "invoke_agent claude" for span in spans)
