@@ -42,25 +42,27 @@ _ENCODER: Final = msgspec.json.Encoder(enc_hook=str)
 class LineFile:
     """A file of lines, appended by one write(2) each; mode 0600.
 
-    A line torn by an earlier crash is closed first, so that it spoils nothing but itself.
+    A torn line, by a crash or a full disk, is closed first, so that it spoils only itself.
     """
 
     def __init__(self, path: Path) -> None:
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
+        # The one is Unix's, the other keeps Windows from writing CRLF.
+        flags |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
         self.path = path
         self._descriptor: int | None = os.open(path, flags, 0o600)
         size = os.lseek(self._descriptor, 0, os.SEEK_END)
-        if size and _byte_at(self._descriptor, size - 1) != b"\n":
-            os.write(self._descriptor, b"\n")
+        self._torn = size > 0 and _byte_at(self._descriptor, size - 1) != b"\n"
 
     def append(self, line: bytes) -> None:
         """Append a line, given without its newline. Raises OSError."""
         if self._descriptor is None:
             raise OSError(f"{self.path} is closed")
-        data = line + b"\n"
+        data = (b"\n" if self._torn else b"") + line + b"\n"
         written = os.write(self._descriptor, data)
-        if written != len(data):
-            # The disk filled up in the middle of the line.
+        # The disk may fill up in the middle of a line.
+        self._torn = written != len(data)
+        if self._torn:
             raise OSError(f"{self.path}: {written} of {len(data)} bytes written")
 
     def sync(self) -> None:

@@ -73,7 +73,8 @@ def configure(
         _run_configurator({**environ, **plan.variables}, arguments)
     # Exporters raise what they like about their settings.
     except Exception as error:  # noqa: BLE001
-        problems.append(f"OpenTelemetry's settings are not usable: {describe(error)}")
+        settings = _CONFIG_FILE if by_file else "OTEL_* variables"
+        problems.append(f"{settings}: not usable, and left aside: {describe(error)}")
         harmless = {key: environ[key] for key in _HARMLESS if key in environ}
         fallback = otlp_config.plan(harmless, _installed(), files=files)
         arguments = _arguments(identity, run_dir, harmless)

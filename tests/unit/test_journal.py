@@ -216,6 +216,21 @@ def test_a_full_disk_raises_in_the_file_and_not_in_the_journal() -> None:
     file.close()
 
 
+def test_a_line_cut_off_by_a_full_disk_spoils_only_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once there is room again the next line begins on its own."""
+    file = LineFile(tmp_path / "lines")
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:3]))
+    with pytest.raises(OSError, match="3 of 7 bytes"):
+        file.append(b"first!")
+    monkeypatch.undo()
+    file.append(b"second")
+    file.close()
+    assert (tmp_path / "lines").read_bytes() == b"fir\nsecond\n"
+
+
 SCRIPT = """
 import os, pathlib, signal, sys, time
 from opentelemetry import trace

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -302,9 +303,7 @@ def test_what_is_delivered_is_noted(tmp_path: Path) -> None:
             "carrier-pigeon",
             id="bad protocol",
         ),
-        pytest.param(
-            {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "many"}, "settings are not usable", id="bad limit"
-        ),
+        pytest.param({"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "many"}, "not usable", id="bad limit"),
         pytest.param(
             {"OTEL_CONFIG_FILE": "/nonexistent/otel.yaml"}, "OTEL_CONFIG_FILE", id="config file"
         ),
@@ -391,6 +390,33 @@ def test_the_console_exporter_does_not_write_to_stdout(
     out, err = capsys.readouterr()
     assert out == ""
     assert "invoke_agent claude" in err
+
+
+CONFIG_FILE = """
+file_format: "1.0"
+tracer_provider:
+  processors:
+    - batch: {{exporter: {{otlp_http: {{endpoint: "{url}/v1/traces"}}}}}}
+    - simple: {{exporter: {{console: {{}}}}}}
+"""
+
+
+def test_a_configuration_file_rules(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """OTEL_CONFIG_FILE, where what reads it is installed; where not, it is said."""
+    with http_receiver() as receiver:
+        path = tmp_path / "otel.yaml"
+        path.write_text(CONFIG_FILE.format(url=receiver.url))
+        started = start(tmp_path, OTEL_CONFIG_FILE=str(path))
+        session(started)
+        assert started.shutdown(10)
+    assert len(spans(tmp_path / "traces.jsonl")) == 2
+    assert capsys.readouterr().out == ""
+    if find_spec("opentelemetry.configuration") is None:
+        assert any("OTEL_CONFIG_FILE" in problem for problem in started.problems)
+        return
+    root = receiver.spans()[-1]
+    assert int.from_bytes(root.span_id, "big") == ROOT.span_id
+    assert root.span_id.hex() in (tmp_path / "delivered").read_text()
 
 
 def test_our_own_files_can_be_asked_for_by_name(tmp_path: Path) -> None:
