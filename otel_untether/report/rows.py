@@ -42,7 +42,6 @@ _LABELS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
 # What a span is worth beside its share of the session's time, in per cent.
 _WORTH: Final = {"session": 1000.0, "stall": 100.0, "agent": 30.0, "turn": 30.0, "wait": 15.0}
 _FAILED, _OPEN = 20.0, 50.0
-_REPEATED_STALL: Final = 10.0
 _DEEPEST: Final = 32
 
 Stem = tuple[bool, ...]
@@ -69,30 +68,40 @@ class Row:
 
 def rows(root: SpanNode, until: int, limit: int | None) -> list[Row]:
     """Lay the session out in about `limit` lines at most; all of it where that is None."""
-    shown = _selection(root, until, limit)
-    return [_row(stem, item, shown, until) for stem, item in _layout(root, shown)]
+    drawn = _drawn(root)
+    shown = _selection(root, drawn, until, limit)
+    return [_row(stem, item, shown, until) for stem, item in _layout(root, drawn, shown)]
 
 
-def _selection(root: SpanNode, until: int, limit: int | None) -> set[SpanNode]:
+def _drawn(root: SpanNode) -> set[SpanNode]:
+    """Say which spans are drawn: not the marker, and one of a silence's several warnings.
+
+    Each warning's span begins with the silence, so the last covers the others.
+    """
     nodes = [node for node in root.walk() if node.kind != "marker"]
-    if limit is None or len(nodes) <= limit:
-        return set(nodes)
+    last_warnings = {node.start: node for node in nodes if node.kind == "stall"}
+    return {node for node in nodes if node.kind != "stall" or last_warnings[node.start] is node}
+
+
+def _selection(
+    root: SpanNode, drawn: set[SpanNode], until: int, limit: int | None
+) -> set[SpanNode]:
+    if limit is None or len(drawn) <= limit:
+        return drawn
+    nodes = [node for node in root.walk() if node in drawn]
     total = max(root.duration(until), 1)
     ranked = sorted(nodes, key=lambda node: _worth(node, total, until), reverse=True)
     above = {child: node for node in nodes for child in node.children}
     low, high = 1, len(ranked)
     while low < high:
         middle = (low + high + 1) // 2
-        lines = sum(1 for _ in _layout(root, _with_parents(ranked[:middle], above)))
+        lines = sum(1 for _ in _layout(root, drawn, _with_parents(ranked[:middle], above)))
         low, high = (middle, high) if lines <= limit else (low, middle - 1)
     return _with_parents(ranked[:low], above)
 
 
 def _worth(node: SpanNode, total: int, until: int) -> float:
     worth = 100 * node.duration(until) / total + _WORTH.get(node.kind, 0.0)
-    if node.kind == "stall":
-        first = node.attributes.get(semconv.STALL_NUMBER) in (1, None)
-        return worth if first else _REPEATED_STALL
     return worth + _FAILED * node.failed + _OPEN * (node.end is None)
 
 
@@ -106,21 +115,23 @@ def _with_parents(nodes: list[SpanNode], above: dict[SpanNode, SpanNode]) -> set
     return shown
 
 
-def _layout(root: SpanNode, shown: set[SpanNode]) -> Iterator[tuple[Stem, list[SpanNode]]]:
+def _layout(
+    root: SpanNode, drawn: set[SpanNode], shown: set[SpanNode]
+) -> Iterator[tuple[Stem, list[SpanNode]]]:
     """Yield each line's spans: one, or those that are folded into it."""
     stack: list[tuple[Stem, list[SpanNode]]] = [((), [root])]
     while stack:
         stem, item = stack.pop()
         yield stem, item
         if len(item) == 1 and item[0] in shown:
-            below = list(_groups(item[0], shown))
+            below = list(_groups(item[0], drawn, shown))
             levels = [(*stem, index + 1 < len(below)) for index in range(len(below))]
             parts = zip((level[-_DEEPEST:] for level in levels), below, strict=True)
             stack.extend(reversed(list(parts)))
 
 
-def _groups(node: SpanNode, shown: set[SpanNode]) -> Iterator[list[SpanNode]]:
-    children = [child for child in node.children if child.kind != "marker"]
+def _groups(node: SpanNode, drawn: set[SpanNode], shown: set[SpanNode]) -> Iterator[list[SpanNode]]:
+    children = [child for child in node.children if child in drawn]
     for alone, group in groupby(children, key=shown.__contains__):
         if alone:
             yield from ([child] for child in group)
@@ -179,7 +190,9 @@ def label(node: SpanNode) -> str:
 def _note(node: SpanNode) -> str:
     found = node.attributes
     if node.kind == "stall":
-        return str(found.get(semconv.STALL_CAUSE) or "cause unknown")
+        number = found.get(semconv.STALL_NUMBER)
+        warnings = f", {number} warnings" if isinstance(number, int) and number > 1 else ""
+        return f"{found.get(semconv.STALL_CAUSE) or 'cause unknown'}{warnings}"
     notes = []
     if node.failed:
         notes.append(failure(node))

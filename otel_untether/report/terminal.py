@@ -29,6 +29,7 @@ _CATEGORY_ROLES: Final[dict[breakdown.Category, Role]] = {
     "stalls": "stall",
     "other": "dim",
 }
+_STALL: Final = "untether.stall."
 _TOLD: Final = frozenset(
     (
         semconv.STALL_CAUSE,
@@ -131,8 +132,8 @@ def _evidence(evidence: Value, style: Style) -> Iterator[str]:
 
 
 def _diagnostics(stall: SpanNode, style: Style) -> Iterator[str]:
-    rest = {name: value for name, value in stall.attributes.items() if name not in _TOLD}
-    parts = [f"{name.removeprefix('untether.')} {_plain(value)}" for name, value in rest.items()]
+    told = {name: _plain(value) for name, value in stall.attributes.items() if name not in _TOLD}
+    parts = [f"{name.removeprefix(_STALL)} {value}" for name, value in told.items() if value]
     for line in joined(parts, style):
         yield style.paint("dim", f"    {line}")
 
@@ -147,14 +148,20 @@ def _events(root: SpanNode, style: Style) -> Iterator[str]:
 
 
 def _facts_of(event: SpanEvent) -> str:
-    return "  ".join(
-        f"{name.removeprefix('untether.')}={_plain(value)}"
-        for name, value in event.attributes.items()
-        if name not in (semconv.RUN_ID, semconv.STALL_EVIDENCE)
-    )
+    told = {name: _plain(value) for name, value in event.attributes.items() if _is_told(name)}
+    return "  ".join(f"{name.rpartition('.')[2]}={value}" for name, value in told.items() if value)
+
+
+def _is_told(name: str) -> bool:
+    """Leave out what the section on stalls says already."""
+    if name in (semconv.STALL_CAUSE, semconv.STALL_IDLE):
+        return True
+    return name != semconv.RUN_ID and not name.startswith(_STALL)
 
 
 def _plain(value: Value) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 

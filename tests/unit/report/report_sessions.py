@@ -191,8 +191,10 @@ def long(calls: int = 300, seed: int = 7) -> Session:
         else:
             took = chance.expovariate(0.2)
             name = chance.choice(("Bash", "Bash", "Read", "Read", "Read", "Edit", "Grep"))
-            failed = {"error": "1", "process__exit__code": 1} if chance.random() < 0.03 else {}
-            session.tool(name, now, now + took, **failed)
+            if chance.random() < 0.03:
+                session.tool(name, now, now + took, error="1", process__exit__code=1)
+            else:
+                session.tool(name, now, now + took)
         if number == calls // 4:
             session.span("untether.wait approval", now, now + 95, untether__wait__kind="approval")
             took = max(took, 95)
