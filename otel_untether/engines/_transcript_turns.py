@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from otel_untether.events import (
     Event,
     ModelMessage,
+    TaskFinished,
     TaskStarted,
     ToolFinished,
     ToolStarted,
@@ -22,23 +23,64 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
+def ended_once(events: Iterable[Event]) -> list[Event]:
+    """Return `events` with the last end of each task only.
+
+    A subagent that waits for its own background work is told of as ended, and again after it.
+    """
+    kept: list[Event] = []
+    last: dict[str, TaskFinished] = {}
+    for event in reversed(list(events)):
+        if isinstance(event, TaskFinished):
+            if event.id in last:
+                continue
+            last[event.id] = event
+        kept.append(event)
+    return kept[::-1]
+
+
 def with_tasks(events: Iterable[Event], announced: set[str]) -> Iterator[Event]:
-    """Yield `events`, and a `TaskStarted` before each receipt for work not in `announced`."""
+    """Yield `events`, and the beginnings and ends of tasks that they leave unsaid.
+
+    A receipt begins a task that is not among those `announced`; the result of a call ends the
+    subagent that the call waited for.
+    """
     names: dict[str, str] = {}
+    agents: dict[str, str] = {}  # call → the subagent it started, while that works
     for event in events:
         if isinstance(event, ToolStarted):
             names[event.id] = event.name
-        if isinstance(event, ToolFinished) and event.detached and event.task_id not in announced:
-            agent = names.get(event.id) in SUBAGENT_TOOLS
-            yield TaskStarted(
-                at=event.at,
-                happened=event.happened,
-                id=event.task_id or event.id,
-                kind="agent" if agent else "shell",
-                tool_id=event.id,
-                background=True,
-            )
+        elif isinstance(event, TaskStarted) and event.tool_id:
+            agents[event.tool_id] = event.id
+        elif isinstance(event, TaskFinished) and event.tool_id:
+            agents.pop(event.tool_id, None)
+        elif isinstance(event, ToolFinished):
+            if event.detached and event.task_id not in announced:
+                yield _begun(event, names.get(event.id))
+            elif not event.detached and event.id in agents:
+                yield _ended(event, agents.pop(event.id))
         yield event
+
+
+def _begun(receipt: ToolFinished, name: str | None) -> TaskStarted:
+    return TaskStarted(
+        at=receipt.at,
+        happened=receipt.happened,
+        id=receipt.task_id or receipt.id,
+        kind="agent" if name in SUBAGENT_TOOLS else "shell",
+        tool_id=receipt.id,
+        background=True,
+    )
+
+
+def _ended(result: ToolFinished, agent: str) -> TaskFinished:
+    return TaskFinished(
+        at=result.at,
+        happened=result.happened,
+        id=agent,
+        tool_id=result.id,
+        error=result.error,
+    )
 
 
 @dataclass

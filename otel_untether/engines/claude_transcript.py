@@ -32,7 +32,7 @@ from ._claude_shapes import AssistantLine, Message, ResultMeta, UserLine
 from ._salvage import given
 from ._transcript_files import Cause, CompactMetadata, Entry, Log, companions, is_transcript, load
 from ._transcript_links import Links, blocks_of, text_of
-from ._transcript_turns import with_tasks, with_turns
+from ._transcript_turns import ended_once, with_tasks, with_turns
 from ._values import word
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ _NOTIFIED: Final = re.compile(
     r"(?:.*?<tool-use-id>([^<]+)</tool-use-id>)?.*?<status>([^<]+)</status>",
     re.DOTALL,
 )
+_EXIT_CODE: Final = re.compile(r"<summary>Background command .* exit code (\d{1,9})\)?</summary>")
 _TOKENS: Final = re.compile(r"<(?:subagent|total)_tokens>(\d{1,15})<")
 _TOOL_USES: Final = re.compile(r"<tool_uses>(\d{1,15})<")
 
@@ -62,7 +63,7 @@ def read(path: Path) -> Iterator[Event]:
     agents = companions(path, session_id)
     links = Links(main, agents)
     events = [event for log in (main, *agents) for event in _log_events(log, links)]
-    events.sort(key=lambda event: event.at)
+    events = ended_once(sorted(events, key=lambda event: event.at))
     yield from _session_started(main, session_id, events[:1])
     yield from with_turns(with_tasks(events, links.filed), _cost(main))
 
@@ -208,6 +209,7 @@ def _notification(at: int, text: str) -> Iterator[Event]:
     """Yield the end of background work that a notice to the model tells of."""
     if match := _NOTIFIED.match(text):
         tokens, uses = _TOKENS.search(text), _TOOL_USES.search(text)
+        code = _EXIT_CODE.search(text)
         status = match[3].strip()
         yield TaskFinished(
             at=at,
@@ -215,6 +217,7 @@ def _notification(at: int, text: str) -> Iterator[Event]:
             id=match[1].strip(),
             tool_id=match[2] and match[2].strip(),
             error=None if status == "completed" else word(status) or "unknown",
+            exit_code=int(code[1]) if code else None,
             tokens=int(tokens[1]) if tokens else None,
             tool_uses=int(uses[1]) if uses else None,
         )

@@ -279,6 +279,21 @@ def test_agents_of_agents_are_joined_by_their_meta_files(tmp_path: Path) -> None
     assert (deep.depth, deep.parent_task) == (2, "a")
 
 
+def test_a_subagents_own_subagent_ends_with_the_call_that_waited_for_it(tmp_path: Path) -> None:
+    """Subagents' files have no structured results that would say so."""
+    agents = tmp_path / "s" / "subagents"
+    write(
+        agents / "agent-a.jsonl",
+        says(3, "m2", use("B", "Agent", prompt="deeper")),
+        got(6, "B"),
+    )
+    write(agents / "agent-b.jsonl", says(4, "m3", text("done")))
+    (agents / "agent-b.meta.json").write_text('{"toolUseId":"B"}')
+    path = write(tmp_path / "s.jsonl", says(1, "m1", use("A", "Agent", prompt="go")))
+    (ended,) = of(read(path), ev.TaskFinished)
+    assert (ended.id, ended.tool_id, ended.at) == ("b", "B", START + 6 * SECOND)
+
+
 def test_an_agent_nothing_tells_of_is_still_not_the_main_agent(tmp_path: Path) -> None:
     write(tmp_path / "s" / "subagents" / "agent-q.jsonl", says(2, "m2", use("x", "Read")))
     path = write(tmp_path / "s.jsonl", prompt(1, "go"))
@@ -287,7 +302,8 @@ def test_an_agent_nothing_tells_of_is_still_not_the_main_agent(tmp_path: Path) -
 
 def test_background_work_without_a_file_begins_with_its_receipt(tmp_path: Path) -> None:
     notice = (
-        "<task-notification>\n<task-id>b1</task-id>\n<status>failed</status>\n</task-notification>"
+        "<task-notification>\n<task-id>b1</task-id>\n<status>failed</status>\n"
+        '<summary>Background command "x" failed with exit code 5</summary>\n</task-notification>'
     )
     path = write(
         tmp_path / "s.jsonl",
@@ -300,6 +316,17 @@ def test_background_work_without_a_file_begins_with_its_receipt(tmp_path: Path) 
     assert (started.id, started.kind, started.tool_id) == ("b1", "shell", "A")
     (ended,) = of(events, ev.TaskFinished)
     assert (ended.id, ended.error, ended.at) == ("b1", "failed", START + 5 * SECOND)
+    assert ended.exit_code == 5
+
+
+def test_a_subagent_that_waited_for_its_own_work_ends_at_its_last_notice(tmp_path: Path) -> None:
+    notice = "<task-notification><task-id>a1</task-id><status>completed</status>"
+    queued = {"operation": "enqueue", "content": notice}
+    path = write(
+        tmp_path / "s.jsonl",
+        *(entry(second, "queue-operation", **queued) for second in (3, 6)),
+    )
+    assert [e.at for e in of(read(path), ev.TaskFinished)] == [START + 6 * SECOND]
 
 
 def test_a_session_cut_off_in_a_tool_leaves_its_turn_open(tmp_path: Path) -> None:
