@@ -6,12 +6,13 @@ from grafana_foundation_sdk.builders import dashboard
 
 from .layout import base
 from .panels import SESSION_LINK, Query, column, counts, lines, link, number, ranking, rows
-from .queries import count, histogram_count, none_is_zero, quantile
+from .queries import count, histogram_count, live, none_is_zero, quantile
 
-SESSIONS = "gen_ai_invoke_agent_duration_seconds"
+SESSIONS = 'gen_ai_invoke_agent_duration_seconds{untether_session_outcome!=""}'
 TOOLS = "gen_ai_execute_tool_duration_seconds"
 TOKENS = "gen_ai_client_inference_usage"
 STATE = "untether_session_state"
+IDLE = "untether_session_idle_seconds"
 INTERVAL = "$__interval"
 
 
@@ -45,7 +46,7 @@ def _now(board: dashboard.Dashboard) -> None:
             "Longest idle",
             "The longest silence of any running session.",
             "s",
-            none_is_zero("max(untether_session_idle_seconds)"),
+            none_is_zero(f"max{live(IDLE)}"),
             bad_from=600,
         ),
         number(
@@ -79,14 +80,14 @@ def _now(board: dashboard.Dashboard) -> None:
 
 
 def _sessions(board: dashboard.Dashboard) -> None:
-    live = rows(
+    running = rows(
         "Running sessions",
         "One row a session; the run opens its own dashboard.",
-        Query("untether_session_idle_seconds"),
-        Query("sum by (instance) (untether_tree_cpu_utilization_ratio)"),
-        Query("sum by (instance) (untether_tree_memory_rss_bytes)"),
-        Query("sum by (instance) (untether_tree_processes)"),
-        Query("sum by (instance) (untether_session_open_tools)"),
+        Query(live(IDLE)),
+        Query(f"sum by (instance) {live('untether_tree_cpu_utilization_ratio')}"),
+        Query(f"sum by (instance) {live('untether_tree_memory_rss_bytes')}"),
+        Query(f"sum by (instance) {live('untether_tree_processes')}"),
+        Query(f"sum by (instance) {live('untether_session_open_tools')}"),
         names={
             "instance": "Run",
             "untether_engine": "Engine",
@@ -106,8 +107,8 @@ def _sessions(board: dashboard.Dashboard) -> None:
         "Memory": {"unit": "bytes"},
     }
     for name, properties in columns.items():
-        column(live, name, **properties)
-    board.with_row(dashboard.Row("Sessions")).with_panel(live)
+        column(running, name, **properties)
+    board.with_row(dashboard.Row("Sessions")).with_panel(running)
     board.with_panel(
         counts(
             "Ended, by outcome",
@@ -123,8 +124,8 @@ def _sessions(board: dashboard.Dashboard) -> None:
             "Idle",
             "Silence of the running sessions: the longest and the middle one.",
             "s",
-            Query("max(untether_session_idle_seconds)", "longest"),
-            Query("quantile(0.5, untether_session_idle_seconds)", "median"),
+            Query(f"max{live(IDLE)}", "longest"),
+            Query(f"quantile(0.5, {live(IDLE)})", "median"),
         )
     )
 

@@ -149,7 +149,6 @@ def rows(title: str, description: str, *queries: Query, names: dict[str, str]) -
     """
     targets = [t.format(PromQueryFormat.TABLE) for t in _refs(queries, instant=True)]
     options: dict[str, object] = {
-        "include": {"names": list(names)},
         "renameByName": names,
         "indexByName": {name: i for i, name in enumerate(names)},
     }

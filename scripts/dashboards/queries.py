@@ -43,3 +43,12 @@ def histogram_count(metric: str, *by: str, window: str = "$__range") -> str:
 def quantile(q: float, metric: str, *by: str, window: str = "$__range") -> str:
     """Return a quantile of what a histogram observed within `window`."""
     return f"histogram_quantile({q}, {count(metric, *by, window=window)})"
+
+
+def live(metric: str) -> str:
+    """Return the series of sessions that have not ended.
+
+    A session's last export says `ended`; its series are then seen for the lookback still.
+    """
+    over = 'untether_session_state{untether_session_state="ended"} == 1'
+    return f"({metric} unless on (instance) {over})"

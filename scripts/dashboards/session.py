@@ -45,36 +45,18 @@ def _overview(board: dashboard.Dashboard) -> None:
     board.with_panel(
         states(
             "State",
-            "The band that is 1 is the state the session was in.",
-            Query(f"untether_session_state{RUN}", "{{untether_session_state}}"),
+            "The state the session was in: starting, working, waiting for somebody, stalled, "
+            "ended.",
+            Query(f"untether_session_state{RUN} == 1", "{{untether_session_state}}"),
         )
     )
-    board.with_panel(
-        number(
-            "Idle now",
-            "Since the last line of output.",
-            "s",
-            none_is_zero(f"max(untether_session_idle_seconds{RUN})"),
-            bad_from=600,
-        )
-    )
-    board.with_panel(
-        number(
-            "Open tools",
-            "Tool calls without a result.",
-            "short",
-            none_is_zero(f"max(untether_session_open_tools{RUN})"),
-        )
-    )
-    board.with_panel(
-        number(
-            "Zombies",
-            "Ended processes of the tree that nobody waited for.",
-            "short",
-            none_is_zero(f"max(untether_tree_zombies{RUN})"),
-            bad_from=1,
-        )
-    )
+    for title, description, unit, metric, bad_from in (
+        ("Idle", "Since the last line of output.", "s", "session_idle_seconds", 600),
+        ("Open tools", "Tool calls without a result.", "short", "session_open_tools", None),
+        ("Zombies", "Ended processes nobody waited for.", "short", "tree_zombies", 1),
+    ):
+        query = none_is_zero(f"max(untether_{metric}{RUN})")
+        board.with_panel(number(title, description, unit, query, bad_from=bad_from).span(8))
 
 
 def _curves(board: dashboard.Dashboard) -> None:
@@ -105,7 +87,7 @@ def _curves(board: dashboard.Dashboard) -> None:
         ),
         lines(
             "Since data was received",
-            "Age of the newest byte on the quietest established connection.",
+            "Since any established connection of the tree last received data.",
             "s",
             Query(f"untether_tree_tcp_receive_age_seconds{RUN}", "receive age"),
         ),
@@ -124,8 +106,8 @@ def _curves(board: dashboard.Dashboard) -> None:
             Query(f"untether_tree_fds{RUN}", "descriptors"),
         ),
         lines(
-            "Storage",
-            "Bytes a second the tree read and wrote.",
+            "Input and output",
+            "Bytes a second the tree read and wrote by system calls, pipes and sockets included.",
             "Bps",
             Query(f"rate(untether_tree_io_read_bytes_total{RUN}[$__rate_interval])", "read"),
             Query(f"rate(untether_tree_io_write_bytes_total{RUN}[$__rate_interval])", "written"),

@@ -88,7 +88,9 @@ def board() -> dashboard.Dashboard:
             "Stall warnings in the time range.",
             "short",
             none_is_zero(count(STALLS)),
-        ),
+        )
+        .span(8)
+        .height(8),
         ranking(
             "By cause",
             "In the time range.",
