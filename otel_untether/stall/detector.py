@@ -70,6 +70,7 @@ class Detector:
         self._warnings = 0
         self._told: dict[str, int] = {}
         self._decided = False
+        self._judged: float | None = None
 
     def tick(self, state: SessionState, samples: Reversible[ProcDiag], now: int) -> Finding | None:
         """Look once; `now` is ns since the epoch, on the clock of `state`."""
@@ -139,6 +140,8 @@ class Detector:
         if facts.quiet < limit.seconds:
             why = Explanation(BELOW[limit.name], (f"inside its time ({limit.name})",), stall=False)
             return self._spared(facts, why, limit, None)
+        if self._unchanged(facts, fresh=fresh):
+            return None
         why = explain(facts)
         self._evidence.agree(why.cause, fresh=fresh)
         pace = self.config.stall_repeat_seconds
@@ -152,12 +155,25 @@ class Detector:
             return None
         return self._liveness(facts, why, limit)
 
+    def _unchanged(self, facts: Facts, *, fresh: bool) -> bool:
+        """Whether there is nothing to judge: no warning is due, and nothing new was seen."""
+        warned = self._told.get("stall", 0)
+        due = facts.now - warned >= self.config.stall_repeat_seconds * SECOND
+        early = facts.quiet < self.config.liveness_timeout
+        checked = early or "liveness" in self._told
+        # A wedge is confirmed sample by sample; any other cause has to be looked for in each.
+        widened = fresh and self.config.kill_causes != ("wedged",)
+        judging = widened if early else self._evidence.seen_at != self._judged
+        may_kill = bool(self.config.stall_auto_kill) and not self._decided
+        return checked and not due and not (judging and may_kill)
+
     def _liveness(self, facts: Facts, why: Explanation, limit: Threshold) -> Finding | None:
         if facts.alive is not False and self._once("liveness", facts.now):
             return self._report("liveness", facts, why, limit)
         if not self.config.stall_auto_kill or self._decided:
             return None
         decision = self._evidence.decide(why, facts.now)
+        self._judged = self._evidence.seen_at
         if decision.action == "veto":
             return self._veto(facts, why, limit, decision)
         self._decided = True
@@ -213,7 +229,7 @@ class Detector:
             number=self._warnings,
             threshold=limit.name,
             threshold_s=limit.seconds,
-            evidence=(*why.evidence, *last_event(facts), *context(facts)),
+            evidence=(*why.evidence, *last_event(facts), *context(facts, why.cause)),
             expected=expected,
             decision=decision,
             attributes=attributes(facts, limit),

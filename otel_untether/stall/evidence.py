@@ -34,13 +34,16 @@ _STATES: Final = {
 
 
 class Evidence:
-    """The last samples, and for how long they have agreed; times in s on the samples' clock."""
+    """The last samples, and for how long they have agreed.
+
+    `seen_at` is the newest one's time; it and all spans are seconds on the samples' clock.
+    """
 
     def __init__(self, config: WatchdogConfig) -> None:
         self.config = config
         self.recent: deque[ProcDiag] = deque(maxlen=max(3, config.kill_confirmations))
         self.hole = 2 * config.sample_interval + _SLACK
-        self._seen_at = float("-inf")
+        self.seen_at = float("-inf")
         self._seen_now = 0
         self._since: float | None = None
         self._run = 0
@@ -60,7 +63,7 @@ class Evidence:
         """Take the samples not seen yet, and return whether there were any."""
         news: list[ProcDiag] = []
         for sample in reversed(samples):
-            if sample.at <= self._seen_at:
+            if sample.at <= self.seen_at:
                 break
             news.append(sample)
         for sample in reversed(news):
@@ -70,9 +73,9 @@ class Evidence:
         return bool(news)
 
     def _take(self, sample: ProcDiag) -> None:
-        if sample.at - self._seen_at > self.hole:
+        if sample.at - self.seen_at > self.hole:
             self.discard()
-        self._seen_at = sample.at
+        self.seen_at = sample.at
         self.recent.append(sample)
         if any(objections(sample, self.config)):
             self._since, self._run = None, 0
@@ -103,7 +106,7 @@ class Evidence:
         return Decision(action, tuple(against), tuple(against.values()), run, window)
 
     def _window(self) -> float:
-        return 0.0 if self._since is None else self._seen_at - self._since
+        return 0.0 if self._since is None else self.seen_at - self._since
 
     def _against(
         self, cause: str, recent: tuple[ProcDiag, ...], run: int, window: float
@@ -114,10 +117,9 @@ class Evidence:
             yield "unknown", "the process tree could not be looked at"
             return
         newest = recent[-1]
-        if cause == "wedged":
-            yield from objections(newest, self.config)
-        else:
-            yield from _hard_objections(newest)
+        # An operator who names another cause knows that it may come with connections and CPU.
+        widened = cause != "wedged" and cause in self.config.kill_causes
+        yield from _hard_objections(newest) if widened else objections(newest, self.config)
         if newest.leader is not None and newest.leader.state == "R":
             yield "runnable", "it is about to run"
         yield from self._unconfirmed(run, window, wedged=cause == "wedged")

@@ -35,9 +35,11 @@ class Facts:
     """A session and its process tree, as far as silence is concerned.
 
     `recent` are the last samples, newest last, without a gap between them; empty when there
-    are none or they are too old to speak for now. `sockets` and `tool_processes` are None when
-    they could not be told. `reference` is the moment that the silence is measured from:
-    usually the last sign of life, later where a wait explained it. `tainted` says that this
+    are none or they are too old to speak for now. `children` are the living members other than
+    the agent; `established` are the open ones of its own `sockets`. `sockets` and
+    `tool_processes` are None when they could not be told. `reference` is the moment
+    that the silence is measured from: usually the last sign of life, later where a wait
+    explained it. `tainted` says that this
     session continues one that stalled or was killed.
     """
 
@@ -49,7 +51,9 @@ class Facts:
     recent: tuple[ProcDiag, ...]
     tools: tuple[Activity, ...]
     subagents: tuple[Activity, ...]
+    children: tuple[ProcessDiag, ...]
     sockets: tuple[SocketDiag, ...] | None
+    established: tuple[SocketDiag, ...]
     tool_processes: tuple[ProcessDiag, ...] | None
 
     @property
@@ -86,16 +90,6 @@ class Facts:
     def cpu(self) -> float | None:
         """Cores that the whole tree uses."""
         return self.newest.cpu_rate if self.newest else None
-
-    @property
-    def children(self) -> tuple[ProcessDiag, ...]:
-        """Living members of the tree other than the agent."""
-        return self.newest.children if self.newest else ()
-
-    @property
-    def established(self) -> tuple[SocketDiag, ...]:
-        """The tree's own open connections."""
-        return tuple(s for s in self.sockets or () if s.state == "ESTABLISHED")
 
     @property
     def receive_age(self) -> float | None:
@@ -189,6 +183,8 @@ def observe(
 ) -> Facts:
     """Put together what is known at `now`."""
     newest = recent[-1] if recent else None
+    sockets = live_sockets(newest)
+    children = newest.children if newest else ()
     calls = [call for call in state.open.values() if not starts_subagent(call)]
     return Facts(
         state=state,
@@ -199,8 +195,10 @@ def observe(
         recent=recent,
         tools=tuple(calls),
         subagents=tuple(state.subagents) or tuple(filter(starts_subagent, state.open.values())),
-        sockets=live_sockets(newest),
-        tool_processes=_tool_processes(newest),
+        children=children,
+        sockets=sockets,
+        established=tuple(s for s in sockets or () if s.state == "ESTABLISHED"),
+        tool_processes=_tool_processes(newest, children),
     )
 
 
@@ -223,7 +221,9 @@ def live_sockets(sample: ProcDiag | None) -> tuple[SocketDiag, ...] | None:
     return tuple(s for s in sample.sockets if s.state not in _GONE)
 
 
-def _tool_processes(sample: ProcDiag | None) -> tuple[ProcessDiag, ...] | None:
+def _tool_processes(
+    sample: ProcDiag | None, children: tuple[ProcessDiag, ...]
+) -> tuple[ProcessDiag, ...] | None:
     """Return the members in a session of their own, None if that is unknown for one of them.
 
     Every CLI starts the shell of a tool with setsid, and its MCP servers without.
@@ -231,6 +231,6 @@ def _tool_processes(sample: ProcDiag | None) -> tuple[ProcessDiag, ...] | None:
     if sample is None or sample.leader is None:
         return None
     own = sample.leader.sid
-    if own is None or any(child.sid is None for child in sample.children):
+    if own is None or any(child.sid is None for child in children):
         return None
-    return tuple(child for child in sample.children if child.sid != own)
+    return tuple(child for child in children if child.sid != own)

@@ -179,8 +179,11 @@ def _living(facts: Facts) -> tuple[ProcessDiag, ...]:
 
 def _throughout(facts: Facts, test: Callable[[ProcessDiag], bool]) -> list[ProcessDiag]:
     """Return the living members for which `test` held in every recent sample."""
-    held = [{p.identity for p in sample.processes if test(p)} for sample in facts.recent]
-    return [p for p in _living(facts) if all(p.identity in members for members in held)]
+    held = [process for process in _living(facts) if test(process)]
+    for sample in facts.recent[:-1] if held else ():
+        before = {process.identity for process in sample.processes if test(process)}
+        held = [process for process in held if process.identity in before]
+    return held
 
 
 def _named(processes: Sequence[ProcessDiag]) -> str:
@@ -189,11 +192,15 @@ def _named(processes: Sequence[ProcessDiag]) -> str:
     return f"{first} and {count(more, 'other')}" if more else first
 
 
-def context(facts: Facts) -> tuple[str, ...]:
-    """What else the tree shows, whatever the cause."""
+def context(facts: Facts, cause: str) -> tuple[str, ...]:
+    """What else the tree shows that the cause has not said."""
     if facts.newest is None:
         return ("the process tree could not be looked at",)
-    return (*_connections(facts), *_work(facts), *_offspring(facts))
+    connections = () if cause in _SAY_CONNECTIONS else _connections(facts)
+    return (*connections, *_work(facts), *_offspring(facts))
+
+
+_SAY_CONNECTIONS: Final = frozenset({"model_silent", "network_lost", "wedged"})
 
 
 def _connections(facts: Facts) -> tuple[str, ...]:
@@ -207,7 +214,9 @@ def _connections(facts: Facts) -> tuple[str, ...]:
 
 
 def _work(facts: Facts) -> tuple[str, ...]:
-    return ("CPU use unknown",) if facts.cpu is None else (percent(facts.cpu),)
+    if facts.cpu is None:
+        return ("CPU use unknown",)
+    return () if facts.resting else (percent(facts.cpu),)
 
 
 def _offspring(facts: Facts) -> tuple[str, ...]:
