@@ -20,7 +20,7 @@ import threading
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
-from .journal import LineFile
+from .files import LineFile
 from .otlp_json import FILES, Signal, encode
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportRes
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from .journal import LineFile
+from .files import LineFile
 from .store import state_dir
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from .delivery import DELIVERED, json_key, line_key, read_delivered, record_delivered
-from .journal import locked, recover
+from .files import locked
+from .journal import recover
 from .otlp_client import ConfigError, SendError
 from .otlp_config import SIGNALS, Signal
 from .otlp_json import FILES, parse

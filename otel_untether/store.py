@@ -15,8 +15,6 @@ import hashlib
 import os
 import re
 import secrets
-import shutil
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,10 +22,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
+from . import retention
+from .files import make_private, replace
 from .process_identity import ProcessIdentity, identify, is_running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 DAY: Final = 86_400.0
 MAX_AGE: Final = 30 * DAY
@@ -105,7 +105,7 @@ class Run:
         """
         self.record = msgspec.structs.replace(self.record, **changes)
         try:
-            _replace(self.path / "run.json", msgspec.json.encode(self.record))
+            replace(self.path / "run.json", msgspec.json.encode(self.record))
         # ValueError: text that is not Unicode, as a file name may be.
         except (OSError, ValueError):
             return False
@@ -169,8 +169,8 @@ class Store:
             trace_id=f"{trace_id:032x}" if trace_id is not None else None,
         )
         try:
-            _make_private(path)
-            _replace(path / "run.json", msgspec.json.encode(record))
+            make_private(path)
+            replace(path / "run.json", msgspec.json.encode(record))
         except (OSError, ValueError) as error:
             raise StoreError(f"{path}: the run's folder cannot be written: {error}") from error
         return Run(path, record)
@@ -233,15 +233,12 @@ class Store:
         `now` is in ns since the epoch. A run that may still be watched stays, and counts.
         Return what was deleted. Meant for after the spawn: it reads the size of every run.
         """
-        deleted: list[Path] = []
-        total = 0
-        for index, path in enumerate(self._folders([])):
-            total += _size(path)
-            age = _age(path, now)
-            if age <= max_age and index < max_count and total <= max_bytes:
-                continue
-            if not _in_use(path, age) and _delete(path):
-                deleted.append(path)
+        deleted = retention.prune(
+            self._folders([]),
+            now,
+            retention.Limits(max_age, max_count, max_bytes),
+            in_use=_in_use,
+        )
         self._prune_outcomes(now, max_age)
         return deleted
 
@@ -255,8 +252,8 @@ class Store:
         """Keep how a session ended, replacing what was known; return whether it was kept."""
         path = self._outcome_path(outcome.engine, outcome.session_id)
         try:
-            _make_private(path.parent)
-            _replace(path, msgspec.json.encode(outcome))
+            make_private(path.parent)
+            replace(path, msgspec.json.encode(outcome))
         except (OSError, ValueError):
             return False
         return True
@@ -299,61 +296,9 @@ def _is_named(run: Run, prefix: str) -> bool:
     return bool(prefix) and any(name.startswith(prefix) for name in names)
 
 
-def _make_private(path: Path) -> None:
-    """Make a folder and its missing parents for its user only.
-
-    `Path.mkdir` gives its mode to the last one only.
-    """
-    for folder in (*reversed(path.parents), path):
-        if not folder.exists():
-            folder.mkdir(mode=0o700, exist_ok=True)
-    if not path.is_dir():
-        raise NotADirectoryError(f"{path} is not a directory")
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file so that readers see the old one or the new one; mode 0600."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        Path(temporary).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
-        raise
-
-
-def _files(path: Path) -> Iterator[os.DirEntry[str]]:
-    with contextlib.suppress(OSError):
-        yield from os.scandir(path)
-
-
-def _size(path: Path) -> int:
-    size = 0
-    for entry in _files(path):
-        with contextlib.suppress(OSError):
-            size += entry.stat(follow_symlinks=False).st_size
-    return size
-
-
-def _age(path: Path, now: int) -> float:
-    """Return the seconds since anything in the folder changed."""
-    times = [0.0]
-    for entry in (path, *(Path(entry.path) for entry in _files(path))):
-        with contextlib.suppress(OSError):
-            times.append(entry.stat(follow_symlinks=False).st_mtime)
-    return now / 1e9 - max(times)
-
-
 def _in_use(path: Path, age: float) -> bool:
     """Whether somebody may be watching that run, or be about to write its record."""
     try:
         return load_run(path).running
     except StoreError:
         return age < DAY
-
-
-def _delete(path: Path) -> bool:
-    shutil.rmtree(path, ignore_errors=True)
-    return not path.exists()

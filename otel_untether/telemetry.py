@@ -29,8 +29,9 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from . import quiet, sdk
 from .delivery import Delivery
+from .files import locked
 from .ids import RootIdGenerator, SeededIdGenerator
-from .journal import Journal, locked
+from .journal import Journal
 from .otlp_json import FILES, FileLogExporter, FileSpanExporter
 from .processors import JournalProcessor
 

@@ -18,18 +18,20 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def fresh_globals() -> Iterator[None]:
-    """Forget the global providers before and after, and undo what was done to logging."""
+    """Forget the global providers before and after.
+
+    The loggers stay mute: exporters left behind at a deadline go on complaining.
+    """
     _forget()
     for name in [name for name in os.environ if name.startswith("OTEL_")]:
         del os.environ[name]
-    loggers = [logging.getLogger(name) for name in ("opentelemetry", "urllib3", "requests", "grpc")]
-    before = [(logger, logger.propagate, list(logger.handlers)) for logger in loggers]
     yield
     _forget()
-    for logger, propagate, handlers in before:
-        for handler in set(logger.handlers) - set(handlers):
+    for name in ("opentelemetry", "urllib3", "requests", "grpc"):
+        logger = logging.getLogger(name)
+        for handler in logger.handlers:
             handler.close()
-        logger.propagate, logger.handlers = propagate, handlers
+        logger.handlers = [logging.NullHandler()]
 
 
 def _forget() -> None:

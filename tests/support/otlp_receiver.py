@@ -153,7 +153,9 @@ def _grpc_handler(signal: str, receiver: Receiver, code: grpc.StatusCode | None)
         receiver.take(signal, request, dict(context.invocation_metadata()))
         return b""
 
-    handler = grpc.unary_unary_rpc_method_handler(export, request_deserializer=type_.FromString)
+    handler: Any = grpc.unary_unary_rpc_method_handler(
+        export, request_deserializer=type_.FromString
+    )
     service = f"{package}.{_SERVICES[signal].title()}Service"
     return grpc.method_handlers_generic_handler(service, {"Export": handler})
 

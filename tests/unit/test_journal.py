@@ -15,7 +15,8 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider, sampling
 
 from otel_untether import otlp_json
-from otel_untether.journal import Journal, LineFile, locked, recover
+from otel_untether.files import LineFile, locked
+from otel_untether.journal import Journal, recover
 from otel_untether.process_identity import ProcessIdentity
 from otel_untether.processors import JournalProcessor
 from otel_untether.store import Run, RunIdentity, Store, StoreError, load_run

@@ -15,7 +15,8 @@ import pytest
 from opentelemetry._logs import LogRecord
 
 from otel_untether import cli, resend, telemetry
-from otel_untether.journal import Journal, locked
+from otel_untether.files import locked
+from otel_untether.journal import Journal
 from otel_untether.otlp_client import ConfigError, SendError, send
 from otel_untether.process_identity import ProcessIdentity
 from otel_untether.store import Run, RunIdentity, Store, load_run

@@ -80,7 +80,7 @@ def resource_of(path: Path) -> dict[str, Any]:
     return {item["key"]: next(iter(item["value"].values())) for item in attributes}
 
 
-def start(run_dir: Path | None, root: RootContext | None = ROOT, **environ: str) -> Telemetry:
+def start(run_dir: Path | None, root: RootContext | None = ROOT, /, **environ: str) -> Telemetry:
     """Start telemetry in an environment that holds nothing else."""
     return telemetry.start(RUN, root=root, run_dir=run_dir, environ=environ)
 
