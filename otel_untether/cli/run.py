@@ -130,9 +130,10 @@ class _Run:
         """
         from otel_untether import propagation  # noqa: PLC0415  not needed for --help
 
-        root = propagation.root_context(os.environ)
+        environ = _given_environ()
+        root = propagation.root_context(environ)
         options = self._options
-        options.environ = propagation.child_environ(os.environ, root)
+        options.environ = propagation.child_environ(environ, root)
         options.terminal = self._relays_terminal()
         status = supervisor.run(self._argv, options, lambda child: self._observer(child, root))
         sys.stdout.flush()
@@ -168,6 +169,20 @@ class _Run:
             return True
         notice("stdout is a terminal, left to the agent: only its process is watched")
         return False
+
+
+def _given_environ() -> dict[str, str]:
+    """Return our environment as we got it: in the C locale Python sets LC_CTYPE (PEP 538)."""
+    environ = dict(os.environ)
+    try:
+        with open("/proc/self/environ", "rb") as file:  # noqa: PTH123  pathlib is slow to import
+            given = file.read().split(b"\0")
+    except OSError:
+        return environ
+    environ.pop("LC_CTYPE", None)
+    locale = (os.fsdecode(entry) for entry in given if entry.startswith(b"LC_CTYPE="))
+    environ.update(entry.split("=", 1) for entry in locale)
+    return environ
 
 
 def _is_headless(argv: Sequence[str]) -> bool:

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from otel_untether.cli import run as run_command
+
+ROOT = Path(run_command.__file__).parents[2]
+
+
+def run(
+    *arguments: str, cwd: Path, stdout: int = subprocess.PIPE, **environ: str
+) -> subprocess.CompletedProcess[str]:
+    env = {name: os.environ[name] for name in ("PATH",)}
+    env |= {"PYTHONPATH": str(ROOT), "HOME": str(cwd), "XDG_STATE_HOME": str(cwd / "state")}
+    return subprocess.run(
+        [sys.executable, "-m", "otel_untether", "run", *arguments],
+        cwd=cwd,
+        env=env | environ,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (["--", "claude", "-p"], ["claude", "-p"]),
+        (["claude", "-p", "--", "x"], ["claude", "-p", "--", "x"]),
+        (["--", "--odd-name"], ["--odd-name"]),
+        (["-q", "claude"], None),
+        (["--"], None),
+        ([], None),
+    ],
+)
+def test_only_options_need_parsing(arguments: list[str], command: list[str] | None) -> None:
+    assert run_command.plain(arguments) == command
+
+
+def test_the_commands_bytes_and_status_are_ours(tmp_path: Path) -> None:
+    ended = run("--", "sh", "-c", "printf 'a\\0b'; exit 71", cwd=tmp_path)
+    assert (ended.stdout, ended.returncode) == ("a\0b", 71)
+
+
+def test_the_commands_options_are_its_own(tmp_path: Path) -> None:
+    ended = run("-q", "echo", "--engine", "--", "-q", cwd=tmp_path)
+    assert ended.stdout == "--engine -- -q\n"
+
+
+def test_the_environment_differs_by_the_trace_context_alone(tmp_path: Path) -> None:
+    ended = run("-q", "--", "env", "-0", cwd=tmp_path, ODD="a\nb", BAGGAGE="k=v")
+    inside = dict(entry.split("=", 1) for entry in ended.stdout.split("\0") if entry)
+    assert inside.pop("TRACEPARENT").endswith("-01")
+    assert inside == {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "HOME": str(tmp_path),
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+        "ODD": "a\nb",
+        "BAGGAGE": "k=v",
+    }
+
+
+@pytest.mark.parametrize("locale", ["C", "POSIX", "C.UTF-8", "de_DE.UTF-8"])
+def test_the_locale_is_the_one_we_were_given(locale: str, tmp_path: Path) -> None:
+    """Python changes LC_CTYPE of its own environment in the C locale (PEP 538)."""
+    ended = run("-q", "--", "printenv", "LC_CTYPE", cwd=tmp_path, LC_CTYPE=locale)
+    assert ended.stdout == f"{locale}\n"
+
+
+def test_no_summary_leaves_stderr_to_the_command(tmp_path: Path) -> None:
+    assert run("--", "true", cwd=tmp_path).stderr.count("\n") >= 1
+    quiet = run("--no-summary", "--", "sh", "-c", "echo e >&2", cwd=tmp_path)
+    assert "e\n" in quiet.stderr
+    assert "trace" not in quiet.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "a command is missing; expected otel-untether run -- COMMAND"),
+        (["--"], "a command is missing"),
+        (["--engine", "clod", "true"], "unknown engine 'clod': expected one of claude, codex"),
+        (["--exit-timeout", "soon", "true"], "expected seconds, 0 or more, not 'soon'"),
+        (["--exit-timeout", "-1", "true"], "expected seconds, 0 or more, not '-1'"),
+        (["--exit-timeout", "nan", "true"], "expected seconds, 0 or more, not 'nan'"),
+        (["--config", "none.toml", "true"], "none.toml: cannot be read"),
+        (["--nonsense", "true"], "unrecognized arguments: --nonsense"),
+    ],
+)
+def test_wrong_usage_is_explained(arguments: list[str], message: str, tmp_path: Path) -> None:
+    ended = run(*arguments, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert message in ended.stderr
+    assert ended.stdout == ""
+
+
+def test_a_bad_setting_that_was_not_asked_for_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / "otel-untether.toml").write_text("[watchdog]\nstall_timeot = 1\n")
+    ended = run("echo", "x", cwd=tmp_path)
+    assert (ended.stdout, ended.returncode) == ("x\n", 0)
+    assert "stall_timeot" in ended.stderr
+    assert "the defaults are used" in ended.stderr
+
+
+def test_help_has_examples(tmp_path: Path) -> None:
+    ended = run("--help", cwd=tmp_path)
+    assert ended.returncode == 0
+    assert "otel-untether run -- claude -p" in ended.stdout
+
+
+def test_nothing_heavy_is_imported_before_the_agent_runs(tmp_path: Path) -> None:
+    """What is imported by then delays the agent's first byte."""
+    code = (
+        "import sys\n"
+        "from otel_untether.cli import run\n"
+        "heavy = {'argparse', 'typing', 'dataclasses', 'enum', 're', 'msgspec', 'psutil'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    command = [sys.executable, "-S", "-c", code]
+    env = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}
+    loaded = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, check=True)
+    assert loaded.stdout == b"[]\n"
