@@ -6,7 +6,7 @@ from grafana_foundation_sdk.builders import dashboard
 
 from .layout import base
 from .panels import SESSION_LINK, Query, column, counts, lines, link, number, ranking, rows
-from .queries import count, histogram_count, live, none_is_zero, quantile
+from .queries import count, histogram_count, live, none_is_zero, quantile, some
 
 SESSIONS = 'gen_ai_invoke_agent_duration_seconds{untether_session_outcome!=""}'
 TOOLS = "gen_ai_execute_tool_duration_seconds"
@@ -137,7 +137,7 @@ def _stalls(board: dashboard.Dashboard) -> None:
             "Stalls, by cause",
             "Stall warnings given in each interval.",
             Query(
-                count("untether_stalls_total", "untether_stall_cause", window=INTERVAL),
+                some(count("untether_stalls_total", "untether_stall_cause", window=INTERVAL)),
                 "{{untether_stall_cause}}",
             ),
         )
@@ -147,7 +147,7 @@ def _stalls(board: dashboard.Dashboard) -> None:
             "Stalls, by engine",
             "Stall warnings given in each interval.",
             Query(
-                count("untether_stalls_total", "untether_engine", window=INTERVAL),
+                some(count("untether_stalls_total", "untether_engine", window=INTERVAL)),
                 "{{untether_engine}}",
             ),
         )

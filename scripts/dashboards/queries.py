@@ -30,6 +30,11 @@ def count(metric: str, *by: str, window: str = "$__range") -> str:
     )
 
 
+def some(query: str) -> str:
+    """Return what `query` gives, without what did not happen."""
+    return f"{query} > 0"
+
+
 def none_is_zero(query: str) -> str:
     """Return 0 where `query` has nothing to say: for single numbers on a quiet fleet."""
     return f"{query} or vector(0)"

@@ -12,7 +12,7 @@ from grafana_foundation_sdk.models.dashboard import VariableRefresh
 
 from .layout import base
 from .panels import JAEGER, PROMETHEUS, Query, counts, number, ranking
-from .queries import count, none_is_zero
+from .queries import count, none_is_zero, some
 
 STALLS = 'untether_stalls_total{untether_stall_cause=~"$cause", untether_engine=~"$engine"}'
 
@@ -95,19 +95,19 @@ def board() -> dashboard.Dashboard:
             "By cause",
             "In the time range.",
             "short",
-            Query(count(STALLS, "untether_stall_cause"), "{{untether_stall_cause}}"),
+            Query(some(count(STALLS, "untether_stall_cause")), "{{untether_stall_cause}}"),
         ),
         ranking(
             "By engine",
             "In the time range.",
             "short",
-            Query(count(STALLS, "untether_engine"), "{{untether_engine}}"),
+            Query(some(count(STALLS, "untether_engine")), "{{untether_engine}}"),
         ),
         counts(
             "Over time, by cause",
             "Stall warnings given in each interval.",
             Query(
-                count(STALLS, "untether_stall_cause", window="$__interval"),
+                some(count(STALLS, "untether_stall_cause", window="$__interval")),
                 "{{untether_stall_cause}}",
             ),
         ).span(24),

@@ -25,6 +25,7 @@ HERE = Path(__file__).parent
 COLLECTOR_VERSION = "0.158.0"
 PROMETHEUS_VERSION = "0.316.0"  # the module's number for Prometheus 3.16
 COMPOSE_VERSION = "5.0.2"
+ALERTMANAGER_VERSION = "0.33.1"
 
 
 class BuildError(Exception):
@@ -101,6 +102,12 @@ def build_compose(into: Path) -> None:
     (into / "cmd").rename(into / "docker-compose")
 
 
+def build_amtool(into: Path) -> None:
+    """Build amtool; Alertmanager itself wants its web interface, which the module lacks."""
+    package = f"github.com/prometheus/alertmanager/cmd/amtool@v{ALERTMANAGER_VERSION}"
+    install(package, into)
+
+
 RECIPES = (
     Recipe(
         f"compose {COMPOSE_VERSION}",
@@ -108,6 +115,13 @@ RECIPES = (
         build_compose,
         {"COMPOSE_BIN": "docker-compose"},
         {"COMPOSE_BIN": ("docker-compose",)},
+    ),
+    Recipe(
+        f"amtool {ALERTMANAGER_VERSION}",
+        1,
+        build_amtool,
+        {"AMTOOL_BIN": "amtool"},
+        {"AMTOOL_BIN": ("amtool",)},
     ),
     Recipe(
         "prometheus 3.16",

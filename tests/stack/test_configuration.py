@@ -90,6 +90,17 @@ def test_every_alert_is_tested_firing_and_silent_and_has_a_runbook(alert: str) -
     assert f"\n## {alert}\n" in (ROOT / "docs/runbooks.md").read_text()
 
 
+def test_amtool_accepts_alertmanagers_configuration(binaries: dict[str, str]) -> None:
+    check(binaries["AMTOOL_BIN"], "check-config", str(CONFIG / "alertmanager/alertmanager.yaml"))
+
+
+def test_alerts_that_inhibit_or_are_inhibited_exist() -> None:
+    rules = load(CONFIG / "alertmanager/alertmanager.yaml")["inhibit_rules"]
+    matchers = [m for rule in rules for m in rule["source_matchers"] + rule["target_matchers"]]
+    named = {name for m in matchers for name in m.split('"')[1].split("|")}
+    assert named <= set(alerts())
+
+
 def test_compose_publishes_on_loopback_only_and_bounds_memory(binaries: dict[str, str]) -> None:
     services = compose_services(binaries["COMPOSE_BIN"])
     assert set(services) == {"otel-collector", "jaeger", "prometheus", "alertmanager", "grafana"}
@@ -111,6 +122,7 @@ def test_compose_runs_the_versions_that_are_tested(binaries: dict[str, str]) -> 
     assert services["otel-collector"]["image"].endswith(f":{recipes.COLLECTOR_VERSION}")
     minor = recipes.PROMETHEUS_VERSION.removeprefix("0.3")
     assert services["prometheus"]["image"].endswith(f":v3.{minor}")
+    assert services["alertmanager"]["image"].endswith(f":v{recipes.ALERTMANAGER_VERSION}")
 
 
 @pytest.mark.parametrize("path", [pytest.param(p, id=p.name) for p in MANIFESTS])

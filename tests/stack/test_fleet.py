@@ -1,0 +1,209 @@
+"""Every query of every panel and rule, against what fifty real sessions left in Prometheus."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.stack.agents import Runner, Session
+from tests.stack.backends import CONFIG, Stack, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DASHBOARDS = {p.stem: json.loads(p.read_text()) for p in CONFIG.glob("grafana/dashboards/*.json")}
+HEALTHY, STALLED, KILLED = 40, 5, 5
+SUMMARY = re.compile(r"^\S+ (?P<outcome>[a-z]+)\b.* in [\d.]+ s", re.MULTILINE)
+# Panels that have nothing to show unless something went wrong that here did not.
+QUIET = {"Events not understood", "Collector queue"}
+
+
+@dataclass
+class Fleet:
+    """Fifty sessions that ended, what they said of themselves, and two that run on."""
+
+    stack: Stack
+    ended: list[Session]
+    stalled: Session
+    waiting: Session
+
+    @property
+    def outcomes(self) -> Counter[str]:
+        """How they ended, by their own summaries."""
+        summaries = [SUMMARY.search(session.errors) for session in self.ended]
+        return Counter(summary["outcome"] for summary in summaries if summary)
+
+    @property
+    def warnings(self) -> int:
+        """Stall warnings that were printed, one a line."""
+        return sum(s.errors.count("otel-untether: silent for") for s in self.ended)
+
+
+def end_after_a_warning(runner: Runner) -> Session:
+    """Run a session into one stall warning, or two, and end it as its user would."""
+    session = runner.start("--stall", "model")
+    time.sleep(6)
+    session.process.send_signal(signal.SIGTERM)
+    session.finish()
+    return session
+
+
+@pytest.fixture(scope="module")
+def fleet(binaries: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    directory = tmp_path_factory.mktemp("fleet")
+    with Stack(binaries, directory) as stack:
+        runner = Runner(stack, directory / "state")
+        runner.directory.mkdir()
+        with ThreadPoolExecutor(4) as pool:
+            jobs = [pool.submit(runner.run) for _ in range(HEALTHY)]
+            jobs += [pool.submit(end_after_a_warning, runner) for _ in range(STALLED)]
+            kill = {"OTEL_UNTETHER_STALL_AUTO_KILL": "true"}
+            jobs += [pool.submit(runner.run, "--stall", "wedged", **kill) for _ in range(KILLED)]
+            ended = [job.result() for job in jobs]
+        stalled = runner.start("--stall", "model", OTEL_UNTETHER_STALL_REPEAT_SECONDS="600")
+        waiting = runner.start("--stall", "approval")
+        eventually(
+            "both live sessions are known",
+            lambda: len(stack.query("untether_session_idle_seconds > 1")) >= 2,
+        )
+        yield Fleet(stack, ended, stalled, waiting)
+        runner.end_all()
+
+
+def run_of(fleet: Fleet, session: Session) -> str:
+    (series,) = fleet.stack.query(
+        f'untether_session_idle_seconds{{service_name="{session.service}"}}'
+    )
+    return str(series["metric"]["instance"])
+
+
+def expression(fleet: Fleet, text: str) -> str:
+    """Fill in what Grafana would."""
+    for variable, value in {
+        "$__range": "1h",
+        "$__interval": "5m",
+        "$__rate_interval": "1m",
+        "$run": run_of(fleet, fleet.stalled),
+        "$cause": ".*",
+        "$engine": ".*",
+    }.items():
+        text = text.replace(variable, value)
+    return text
+
+
+def panel(dashboard: str, title: str) -> dict[str, Any]:
+    (found,) = [p for p in DASHBOARDS[dashboard]["panels"] if p["title"] == title]
+    result: dict[str, Any] = found
+    return result
+
+
+def shown(fleet: Fleet, dashboard: str, title: str, label: str = "") -> dict[str, float]:
+    """Return what a panel shows, by one label of its series."""
+    return {
+        series["metric"].get(label, ""): float(series["value"][1])
+        for target in panel(dashboard, title)["targets"]
+        for series in fleet.stack.query(expression(fleet, target["expr"]))
+    }
+
+
+PANELS = [
+    pytest.param(panel, id=f"{name}: {panel['title']}")
+    for name, dashboard in sorted(DASHBOARDS.items())
+    for panel in dashboard["panels"]
+    if panel.get("datasource", {}).get("type") == "prometheus"
+]
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_every_panel_has_data(fleet: Fleet, panel: dict[str, Any]) -> None:
+    for target in panel["targets"]:
+        result = fleet.stack.query(expression(fleet, target["expr"]))
+        assert result or panel["title"] in QUIET, target["expr"]
+
+
+def test_the_fleet_says_exactly_how_many(fleet: Fleet) -> None:
+    assert sum(fleet.outcomes.values()) == HEALTHY + STALLED + KILLED
+    assert shown(fleet, "fleet", "Outcomes", "untether_session_outcome") == dict(fleet.outcomes)
+    assert shown(fleet, "fleet", "Kills") == {"": KILLED}
+    assert shown(fleet, "fleet", "Survivors") == {"": 0}
+    live = 1  # the warning of the session that is still stalled
+    assert shown(fleet, "fleet", "Stalls") == {"": fleet.warnings + live}
+    by_cause = shown(fleet, "stalls", "By cause", "untether_stall_cause")
+    assert sum(by_cause.values()) == fleet.warnings + live
+    assert by_cause["model_silent"] >= STALLED + live
+    assert shown(fleet, "fleet", "Telemetry lost") == {"": 0}
+
+
+def test_the_fleet_knows_who_runs_stalls_and_waits(fleet: Fleet) -> None:
+    def now() -> bool:
+        return (
+            shown(fleet, "fleet", "Running") == {"": 2}
+            and shown(fleet, "fleet", "Stalled") == {"": 1}
+            and shown(fleet, "fleet", "Waiting for a human") == {"": 1}
+        )
+
+    eventually("two run, of which one is stalled and one waits", now)
+    assert 2 < shown(fleet, "fleet", "Longest idle")[""] < 3600
+
+
+def test_a_session_shows_its_process_tree_in_sane_units(fleet: Fleet) -> None:
+    def of(title: str) -> dict[str, float]:
+        return shown(fleet, "session", title)
+
+    assert 0 <= of("Processor")[""] < 0.5
+    assert 4 << 20 < of("Memory")[""] < 1 << 30
+    assert 3 <= of("File descriptors")[""] < 200
+    states = shown(fleet, "session", "TCP connections", "network_connection_state")
+    assert states.get("ESTABLISHED", states.get("established")) == 1
+    assert 1 < of("Since data was received")[""] < 3600
+    assert shown(fleet, "session", "State", "untether_session_state") == {"stalled": 1}
+
+
+def test_every_rule_is_evaluated_and_the_stall_fires(fleet: Fleet) -> None:
+    def evaluated() -> bool:
+        return all(rule["health"] == "ok" for rule in fleet.stack.rules())
+
+    eventually("every rule has been evaluated", evaluated)
+
+    def firing() -> bool:
+        alert = 'ALERTS{alertname="UntetherSessionStalled", alertstate="firing"}'
+        stalled = {series["metric"]["instance"] for series in fleet.stack.query(alert)}
+        return stalled == {run_of(fleet, fleet.stalled)}
+
+    eventually("the stalled session, and no other, fires", firing)
+    assert fleet.stack.query('ALERTS{alertname="UntetherKillRate", alertstate="firing"}')
+    assert not fleet.stack.query('ALERTS{alertname="UntetherKillSurvivors"}')
+    assert not fleet.stack.query('ALERTS{alertname="UntetherWatcherDead", alertstate="firing"}')
+
+
+def test_the_monitor_tab_has_its_metrics(fleet: Fleet) -> None:
+    def served() -> bool:
+        spans = fleet.stack.query('traces_span_metrics_duration_seconds_bucket{le="+Inf"}')
+        return any(s["metric"]["span_name"] == "invoke_agent claude" for s in spans)
+
+    eventually("span metrics are in Prometheus as Jaeger asks for them", served)
+
+
+def test_an_ended_session_is_gone(fleet: Fleet) -> None:
+    """Last in the file: it ends the session the others look at."""
+    run = run_of(fleet, fleet.waiting)
+    fleet.waiting.process.send_signal(signal.SIGTERM)
+    fleet.waiting.finish()
+    ended = f'untether_session_state{{instance="{run}", untether_session_state="ended"}} == 1'
+    eventually("its last export says that it ended", lambda: fleet.stack.query(ended))
+    table = panel("fleet", "Running sessions")["targets"][0]["expr"]
+    running = {s["metric"]["instance"] for s in fleet.stack.query(expression(fleet, table))}
+    assert run not in running
+
+    def forgotten() -> bool:
+        return not fleet.stack.query(f'untether_session_idle_seconds{{instance="{run}"}}')
+
+    eventually("its series are gone", forgotten, 150)
