@@ -10,6 +10,7 @@ import shutil
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from . import sdk, telemetry
+from .capture import Capture, from_environ
 from .engines import registry
 from .ids import SeededIdGenerator
 from .recorder import Recorder, RunInfo
@@ -19,7 +20,7 @@ from .store import RunIdentity
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from .capture import Capture
+    from .config import Config
     from .recordings import Recording
     from .store import Run, Store
     from .summary import Summary
@@ -44,7 +45,7 @@ def replay(
     store: Store,
     environ: Mapping[str, str],
     engine: str | None = None,
-    capture: Capture | None = None,
+    settings: Config | None = None,
     deadline: float = 30.0,
     progress: Callable[[float], None] = lambda _done: None,
 ) -> Replayed:
@@ -53,12 +54,7 @@ def replay(
     Exporters get `deadline` seconds at the end. To be called once in a process, as
     OpenTelemetry is set up for one run. Raises RecordingError, StoreError, OSError.
     """
-    name = engine or recording.scan.engine
-    if name is None:
-        known = ", ".join(registry.ENGINES)
-        raise RecordingError(
-            f"{recording.path}: no agent is recognised in its lines; name it: --engine {known}"
-        )
+    name = engine or _recognised(recording)
     identity = RunIdentity(recording.scan.digest.hex()[:16], name)
     run = _create_run(store, identity, recording)
     providers = telemetry.start(identity, run_dir=run.path, environ=environ)
@@ -67,7 +63,8 @@ def replay(
         RunInfo(identity.run_id, recording.started, engine=name),
         tracer_provider=providers.tracer_provider,
         logger_provider=providers.logger_provider,
-        capture=capture,
+        capture=_capture(settings, environ),
+        chats=settings.telemetry.chat_spans if settings else True,
     )
     for number, done in enumerate(_feed(recorder, recording), 1):
         if number % _FLUSH_EVERY == 0:
@@ -77,6 +74,23 @@ def replay(
     providers.shutdown(deadline)
     progress(1.0)
     return Replayed(identity.run_id, summary, tuple(providers.problems))
+
+
+def _recognised(recording: Recording) -> str:
+    if recording.scan.engine is not None:
+        return recording.scan.engine
+    raise RecordingError(
+        f"{recording.path}: no agent is recognised in its lines; name it with --engine, "
+        f"one of {', '.join(registry.ENGINES)}"
+    )
+
+
+def _capture(settings: Config | None, environ: Mapping[str, str]) -> Capture:
+    asked = from_environ(environ)
+    if settings is None:
+        return asked
+    enabled = settings.capture.content or asked.enabled
+    return Capture(enabled=enabled, limit=settings.capture.max_length)
 
 
 def _create_run(store: Store, identity: RunIdentity, recording: Recording) -> Run:

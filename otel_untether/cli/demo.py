@@ -42,7 +42,7 @@ _KILL: Final = {
     "STALL_AUTO_KILL": "true",
     "KILL_CAUSES": "wedged,model_silent,after_tool_result,spinning,tool_hung,lock_wait",
 }
-_WATCHED: Final = 12.0  # seconds after which a frozen agent that nobody killed is ended
+_WATCHED: Final = 11.0  # seconds after which a frozen agent that nobody killed is ended
 _HEALTHY: Final = 120.0
 _ENDING: Final = 10.0
 

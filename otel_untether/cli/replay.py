@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from otel_untether.cli.report import open_store
+from otel_untether.cli.report import open_store, settings
 from otel_untether.recordings import RecordingError, find, inspect
 from otel_untether.store import StoreError
 
@@ -133,6 +133,7 @@ def _one(file: Path, args: argparse.Namespace, prefix: str = "") -> int:
             store=open_store(),
             environ=os.environ,
             engine=args.engine,
+            settings=settings(),
             progress=progress.show,
         )
     except (RecordingError, StoreError, OSError) as error:

@@ -72,14 +72,18 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def open_store() -> Store:
-    """Return the runs on this machine, where the settings keep them."""
+def settings() -> config.Config:
+    """Return the settings; the defaults, with a complaint, where they are wrong."""
     try:
-        configured = config.load().telemetry.state_dir
+        return config.load()
     except config.ConfigError as error:
         print(f"otel-untether: {error}; the defaults are used", file=sys.stderr)
-        configured = None
-    return Store(Path(configured or state_dir(os.environ)))
+        return config.Config()
+
+
+def open_store() -> Store:
+    """Return the runs on this machine, where the settings keep them."""
+    return Store(Path(settings().telemetry.state_dir or state_dir(os.environ)))
 
 
 def read(path: Path) -> Recorded:

@@ -44,7 +44,7 @@ def spin(_: Voice) -> None:
 
 def tool(main: Voice) -> None:
     """Call a command that never returns."""
-    wait = bash("exec sleep 1000000", "Wait for ever")
+    wait = bash("exec sleep 3600", "Wait for ever")
     main.say(wait)
     main.bash(wait)
 

@@ -77,8 +77,8 @@ def facts(recorded: Recorded, root: SpanNode) -> Facts:
         version=_text(found, semconv.ENGINE_VERSION),
         exit_code=_integer(found, semconv.PROCESS_EXIT_CODE),
         turns=_integer(found, semconv.TURNS),
-        tools=len(tools),
-        tool_errors=sum(node.failed for node in tools),
+        tools=_counted(found, semconv.TOOLS, len(tools)),
+        tool_errors=_counted(found, semconv.TOOL_ERRORS, sum(node.failed for node in tools)),
         stalls=sum(node.kind == "stall" for node in nodes),
         cost_usd=_cost(found, record),
         tainted=found.get(semconv.TAINTED) is True,
@@ -120,6 +120,12 @@ def _tokens(found: Attributes, chats: list[SpanNode]) -> dict[str, int]:
             if count is not None:
                 totals[word] = totals.get(word, 0) + count
     return totals
+
+
+def _counted(found: Attributes, name: str, number: int) -> int:
+    """Take the session's own count; ours while it has none, because it still runs."""
+    told = _integer(found, name)
+    return number if told is None else told
 
 
 def _peaks(found: Attributes) -> dict[str, float]:

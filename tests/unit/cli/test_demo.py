@@ -45,9 +45,20 @@ def test_a_kill_needs_a_stall(tmp_path: Path) -> None:
     assert "expected --stall" in done.stderr
 
 
-def test_a_frozen_demo_ends_with_its_report(tmp_path: Path) -> None:
-    """However the watchdog is set, nobody waits for ever."""
-    done = demo(tmp_path, "--stall", "tool")
+def test_a_frozen_agent_is_explained_and_killed(tmp_path: Path) -> None:
+    """The warning, the decision, and the report with both."""
+    done = demo(tmp_path, "--stall", "wedged", "--kill")
     assert done.returncode == 0
-    assert "Bash" in done.stdout
-    assert "completed" not in done.stdout.splitlines()[1]
+    assert "otel-untether: silent for" in done.stderr
+    assert "killed (wedged)" in done.stdout
+    assert "stall wedged" in done.stdout
+    assert "kill.decided" in done.stdout
+
+
+def test_a_frozen_agent_that_nobody_kills_is_ended(tmp_path: Path) -> None:
+    """Waiting for a person is no stall; nobody waits for ever for a demo."""
+    done = demo(tmp_path, "--stall", "approval", "--kill")
+    assert done.returncode == 0
+    assert "ending it" in done.stderr
+    assert "wait approval" in done.stdout
+    assert "Stalls" not in done.stdout

@@ -63,6 +63,14 @@ def test_replayed_again_it_is_the_same_trace(environ: dict[str, str]) -> None:
     assert len({span["spanId"] for span in spans(environ)}) == len(first) > 10
 
 
+def test_content_stays_where_it_is_unless_asked_for(environ: dict[str, str]) -> None:
+    """Neither arguments nor results are in the trace; with OpenTelemetry's switch they are."""
+    replay(environ, OK)
+    assert "hello.py" not in json.dumps(spans(environ))
+    replay(environ | {"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "true"}, OK)
+    assert "hello.py" in json.dumps(spans(environ))
+
+
 def test_two_recordings_are_two_traces(environ: dict[str, str]) -> None:
     """Each with the resource and the folder of its own run."""
     done = replay(environ, OK, CODEX)
@@ -116,7 +124,7 @@ def test_lines_of_an_unknown_agent_need_an_engine(environ: dict[str, str], tmp_p
     path.write_text('{"hello": 1}\n{"hello": 2}\n')
     done = replay(environ, path)
     assert done.returncode == 2
-    assert "name it: --engine" in done.stderr
+    assert "name it with --engine" in done.stderr
     assert replay(environ, "--engine", "generic", path).returncode == 0
 
 

@@ -121,6 +121,14 @@ def test_peaks_are_in_the_header(tmp_path: Path) -> None:
     assert "peak 300 MiB · peak 1 process · peak 2 sockets" in report(session, tmp_path)[1]
 
 
+def test_the_sessions_own_counts_win(tmp_path: Path) -> None:
+    """A call that a signal ended is red in the waterfall, but no failure of the tool."""
+    session = Session()
+    session.root(9, untether__session__tools=1, untether__session__tool_errors=0)
+    session.tool("Bash", 0, 9, error="terminated")
+    assert "1 tool call" in report(session, tmp_path)[1].split(" · ")
+
+
 def test_sparklines_share_the_axis(tmp_path: Path) -> None:
     """They begin where the session's bar begins."""
     session = healthy()
