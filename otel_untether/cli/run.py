@@ -180,8 +180,9 @@ def _given_environ() -> dict[str, str]:
     except OSError:
         return environ
     environ.pop("LC_CTYPE", None)
-    locale = (os.fsdecode(entry) for entry in given if entry.startswith(b"LC_CTYPE="))
-    environ.update(entry.split("=", 1) for entry in locale)
+    for entry in given:
+        if entry.startswith(b"LC_CTYPE="):
+            environ["LC_CTYPE"] = os.fsdecode(entry).partition("=")[2]
     return environ
 
 
