@@ -117,7 +117,7 @@ def main() -> int:
     """Print one row for each kind of collector."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--spans", type=int, default=600)
-    parser.add_argument("--deadline", default="1.9", help="seconds (default: what a run uses)")
+    parser.add_argument("--deadline", default="1.8", help="seconds (default: 1.8)")
     options = parser.parse_args()
     places: dict[str, Place] = {
         "none": nowhere,
