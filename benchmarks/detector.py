@@ -57,7 +57,7 @@ def silent(_state: SessionState, _now: int) -> None:
 def measure(look: ProcDiag, live: Callable[[SessionState, int], None]) -> float:
     """Return the median tick in µs, at one tick and one new sample every 5 s."""
     detector = Detector(WatchdogConfig(stall_auto_kill=True))
-    state = SessionState(run_id="r", started=START)
+    state = SessionState(run_id="r", started=START, engine="claude")
     state.line(START)
     window: list[ProcDiag] = []
     spent = []

@@ -70,7 +70,7 @@ class Detector:
         self._warnings = 0
         self._told: dict[str, int] = {}
         self._decided = False
-        self._judged: float | None = None
+        self._judged: tuple[float, tuple[str, ...]] | None = None
 
     def tick(self, state: SessionState, samples: Reversible[ProcDiag], now: int) -> Finding | None:
         """Look once; `now` is ns since the epoch, on the clock of `state`."""
@@ -161,11 +161,19 @@ class Detector:
         due = facts.now - warned >= self.config.stall_repeat_seconds * SECOND
         early = facts.quiet < self.config.liveness_timeout
         checked = early or "liveness" in self._told
-        # A wedge is confirmed sample by sample; any other cause has to be looked for in each.
-        widened = fresh and self.config.kill_causes != ("wedged",)
-        judging = widened if early else self._evidence.seen_at != self._judged
         may_kill = bool(self.config.stall_auto_kill) and not self._decided
-        return checked and not due and not (judging and may_kill)
+        return checked and not due and not (may_kill and self._anew(early=early, fresh=fresh))
+
+    def _anew(self, *, early: bool, fresh: bool) -> bool:
+        """Whether there is something new to decide on.
+
+        A wedge is confirmed sample by sample; any other cause has to be looked for in each.
+        """
+        if self.config.kill_causes != ("wedged",):
+            return fresh
+        evidence = (self._evidence.seen_at, self._evidence.objections)
+        known = self._judged is not None and self._judged[1] == evidence[1] != ()
+        return not early and evidence != self._judged and not known
 
     def _liveness(self, facts: Facts, why: Explanation, limit: Threshold) -> Finding | None:
         if facts.alive is not False and self._once("liveness", facts.now):
@@ -173,7 +181,7 @@ class Detector:
         if not self.config.stall_auto_kill or self._decided:
             return None
         decision = self._evidence.decide(why, facts.now)
-        self._judged = self._evidence.seen_at
+        self._judged = self._evidence.seen_at, self._evidence.objections
         if decision.action == "veto":
             return self._veto(facts, why, limit, decision)
         self._decided = True

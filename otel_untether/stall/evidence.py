@@ -36,12 +36,14 @@ _STATES: Final = {
 class Evidence:
     """The last samples, and for how long they have agreed.
 
-    `seen_at` is the newest one's time; it and all spans are seconds on the samples' clock.
+    `seen_at` is the newest one's time, `objections` what it says against a wedge. All times are
+    seconds on the samples' clock.
     """
 
     def __init__(self, config: WatchdogConfig) -> None:
         self.config = config
         self.recent: deque[ProcDiag] = deque(maxlen=max(3, config.kill_confirmations))
+        self.objections: tuple[str, ...] = ()
         self.hole = 2 * config.sample_interval + _SLACK
         self.seen_at = float("-inf")
         self._seen_now = 0
@@ -77,7 +79,8 @@ class Evidence:
             self.discard()
         self.seen_at = sample.at
         self.recent.append(sample)
-        if any(objections(sample, self.config)):
+        self.objections = tuple(code for code, _ in objections(sample, self.config))
+        if self.objections:
             self._since, self._run = None, 0
             return
         self._since = sample.at if self._since is None else self._since
