@@ -24,7 +24,9 @@ class Activity:
 
     `key` is the engine's id (of the call, the task, the message). `error` is low-cardinality;
     `reason` says why an activity ended whose own end was never seen. `children` holds the open
-    ones only. `timeout` is the limit a tool call itself carries, in seconds.
+    ones only. `detached` says that a call returned while its work goes on; `concluded` is when
+    the end of something came that must stay open for the work under it; `floor` is the latest
+    end under it. `timeout` is the limit a tool call itself carries, in seconds.
     """
 
     kind: ActivityKind
@@ -39,6 +41,8 @@ class Activity:
     usage: Usage | None = None
     finish_reason: str | None = None
     detached: bool = False
+    concluded: int | None = None
+    floor: int = 0
     last_sign: int = 0
     timeout: float | None = None
     mcp_server: str | None = None
@@ -101,22 +105,26 @@ Change: TypeAlias = Opened | Closed | Noted
 
 
 def close(activity: Activity, at: int, *, error: str | None = None) -> list[Change]:
-    """End an activity and all that is open below it, deepest first; parents enclose children.
-
-    What is still open below was not seen to end, and says so: it takes the closer's reason and
-    error, or is "abandoned". A message that was being spoken is the exception: it ended with
-    its last line.
-    """
+    """End an activity and all that is open below it, deepest first; parents enclose children."""
     changes: list[Change] = []
     for child in tuple(activity.children):
-        if child.kind == "chat" and child.last_sign:
-            changes += close(child, child.last_sign)
-            continue
-        child.reason = child.reason or activity.reason or "parent_ended"
-        changes += close(child, at, error=child.error or error or activity.error or ABANDONED)
-    latest = max((c.activity.end or 0 for c in changes if isinstance(c, Closed)), default=0)
-    activity.end = max(at, activity.start, latest)
+        changes += cut_off(child, at, activity.reason or "parent_ended", error or activity.error)
+    activity.end = max(at, activity.start, activity.floor)
     activity.error = activity.error or error
+    if activity.parent is not None:
+        activity.parent.floor = max(activity.parent.floor, activity.end)
     activity.owner_forget()
     changes.append(Closed(activity))
     return changes
+
+
+def cut_off(activity: Activity, at: int, reason: str, error: str | None = None) -> list[Change]:
+    """End an activity because something else ended; if its own end was not seen, it says so.
+
+    A message that was being spoken ended with its last line, and what was concluded then.
+    """
+    spoken = activity.last_sign if activity.kind == "chat" else 0
+    if spoken or activity.concluded is not None:
+        return close(activity, spoken or activity.concluded or at)
+    activity.reason = activity.reason or reason
+    return close(activity, at, error=activity.error or error or ABANDONED)

@@ -78,8 +78,8 @@ class TurnFinished(Event, frozen=True, kw_only=True):
 
     `usage` is this turn's; `session_usage` and `session_cost_usd` are running totals where the
     engine gives totals (Claude), `cost_usd` this turn's own cost where it gives that. `error`
-    is a low-cardinality reason, None when the turn went well. `final` is False where the
-    engine says that more is queued or a background task woke it.
+    is a low-cardinality reason, None when the turn went well; `woken` says that background work
+    began the turn, not a prompt.
     """
 
     error: str | None = None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import events as ev
-from .activity import Activity, Change, Opened, Wait, close
+from .activity import Activity, Change, Opened, Wait, cut_off
 from .fold import HANDLERS
 from .lanes import Lane
 
@@ -134,8 +134,7 @@ class SessionState:
             if owed is not None:
                 changes.append(Opened(owed))
         for child in tuple(self.root.children):
-            child.reason = child.reason or reason
-            changes += close(child, at, error=child.error or reason)
+            changes += cut_off(child, at, reason, reason)
         for table in (self.open, self.background, self.tasks, self.wait_activities):
             table.clear()
         return changes

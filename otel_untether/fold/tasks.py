@@ -28,6 +28,8 @@ def task_started(state: SessionState, event: ev.TaskStarted, at: int) -> list[Ch
         return []
     agent = next((c for c in call.children if c.kind == "agent"), None) if call else None
     changes: list[Change] = []
+    if agent is not None and agent.concluded is not None:
+        agent.concluded = None  # it was resumed: what it had left in the background woke it
     if agent is None:
         parent = call or state.tasks.get(event.parent_task or "") or state.main.owner
         agent = _open_agent(state, parent, event.id, event.tool_id or event.id, event.name, at)
@@ -54,20 +56,19 @@ def task_finished(state: SessionState, event: ev.TaskFinished, at: int) -> list[
     """The work is over; so is the call, if all it had printed was a launch receipt."""
     task = state.tasks.pop(event.id, None)
     call = _open_call(state, event.tool_id)
-    if task is None and call is None:
-        state.odd("end_without_task")
-        return []
+    state.waits.pop(event.tool_id or "", None)
     changes: list[Change] = []
     if task is not None and task.kind == "agent":
         _tally(task, event)
-        changes += end_agent(state, task, at, event.error)
+        task.error = task.error or event.error
+        changes += conclude(state, task, at)
         call = call or task.parent
     if call is None or not call.detached or call.end is not None:
         return changes
     call.error = call.error or event.error
     call.exit_code = event.exit_code if call.exit_code is None else call.exit_code
     state.tool_errors += event.error is not None
-    return changes + end_tool(state, call, at)
+    return changes + conclude(state, call, at)
 
 
 def _tally(task: Activity, event: ev.TaskProgress | ev.TaskFinished) -> None:
@@ -112,37 +113,30 @@ def show_agent(state: SessionState, parent: str | None, at: int) -> list[Change]
     return [Opened(agent)]
 
 
-def end_agent(state: SessionState, agent: Activity, at: int, error: str | None) -> list[Change]:
-    """Close a subagent and forget its lane."""
-    state.tasks.pop(agent.key, None)
-    for key in [key for key, lane in state.lanes.items() if lane.owner is agent]:
-        del state.lanes[key]
-    return _forget(state, close(agent, at, error=agent.error or error))
-
-
-def end_tool(state: SessionState, call: Activity, at: int) -> list[Change]:
-    """Close a call, and the turn that only waited for it."""
-    state.open.pop(call.key, None)
-    state.background.pop(call.key, None)
-    changes = _forget(state, close(call, at))
-    turn = call.parent
-    if turn is not None and turn.kind == "turn" and turn is not state.turn and _idle(turn):
-        changes += close(turn, max(at, turn.last_sign))
+def conclude(state: SessionState, activity: Activity, at: int) -> list[Change]:
+    """End an activity; while background work goes on under it, the last of that ends it."""
+    activity.concluded = max(at, activity.concluded or 0)
+    if any(child.detached or child.concluded is not None for child in activity.children):
+        return []
+    changes = _forget(state, close(activity, activity.concluded))
+    parent = activity.parent
+    if parent is not None and parent.concluded is not None and parent.end is None:
+        changes += conclude(state, parent, parent.concluded)
     return changes
 
 
-def _idle(turn: Activity) -> bool:
-    return turn.end is None and not any(child.detached for child in turn.children)
-
-
 def _forget(state: SessionState, changes: list[Change]) -> list[Change]:
-    """Calls that ended because their parent did are open no more."""
+    """What has ended is open no more, whoever ended it."""
     for change in changes:
-        if isinstance(change, Closed):
-            key, ended = change.activity.key, change.activity
-            for table in (state.open, state.background):
-                if table.get(key) is ended:
-                    del table[key]
+        if not isinstance(change, Closed):
+            continue
+        key, ended = change.activity.key, change.activity
+        for table in (state.open, state.background, state.tasks):
+            if table.get(key) is ended:
+                del table[key]
+        if ended.kind == "agent":
+            for lane in [k for k, lane in state.lanes.items() if lane.owner is ended]:
+                del state.lanes[lane]
     return changes
 
 

@@ -8,7 +8,8 @@ from otel_untether import events as ev
 from otel_untether import semconv
 from otel_untether.activity import Opened
 
-from .tasks import end_agent, end_tool, lane_of, show_agent
+from .tasks import conclude, lane_of, show_agent
+from .waits import answered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,14 +68,20 @@ def tool_finished(state: SessionState, event: ev.ToolFinished, at: int) -> list[
     if event.denied:
         tool.attributes[semconv.DENIED] = True
     _pass_turn(state, tool, event.parent, at)
+    changes += answered(state, event.id, at, failed=event.error is not None)
     if event.detached:
         tool.detached = True
         tool.attributes[semconv.BACKGROUND] = True
         state.background[event.id] = tool
         return changes
     for agent in [c for c in tool.children if c.kind == "agent"]:
-        changes += end_agent(state, agent, at, tool.error)
-    return changes + end_tool(state, tool, at)
+        state.tasks.pop(agent.key, None)
+        agent.error = agent.error or tool.error
+        changes += conclude(state, agent, at)
+    changes += conclude(state, tool, at)
+    if tool.end is None:
+        state.background[event.id] = tool
+    return changes
 
 
 def _announce_late(state: SessionState, event: ev.ToolFinished, at: int) -> list[Change]:

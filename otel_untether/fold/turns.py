@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_untether import events as ev
 from otel_untether import semconv
-from otel_untether.activity import Closed, Opened, close
+from otel_untether.activity import Closed, Opened
 
-from .tasks import lane_of, show_agent
+from .tasks import conclude, lane_of, show_agent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,10 +75,7 @@ def _close_turn(state: SessionState, event: ev.TurnFinished, at: int) -> list[Ch
     turn.usage, turn.error = event.usage, event.error
     if state.cost_usd is not None:
         turn.attributes[semconv.COST_USD] = max(0.0, state.cost_usd - state.turn_cost_base)
-    turn.last_sign = at
-    if any(child.detached for child in turn.children):
-        return []  # a parent encloses its children: the last of them closes it (`tools.end_tool`)
-    return close(turn, at)
+    return conclude(state, turn, at)
 
 
 def model_asked(state: SessionState, event: ev.ModelAsked, at: int) -> list[Change]:

@@ -40,6 +40,20 @@ def wait_ended(state: SessionState, event: ev.WaitEnded, at: int) -> list[Change
     return close(wait, at)
 
 
+def answered(state: SessionState, call: str, at: int, *, failed: bool) -> list[Change]:
+    """A call has its result, so nobody waits for leave to run it; some engines never say.
+
+    What it scheduled goes on, unless the call failed.
+    """
+    changes: list[Change] = []
+    for wait in list(state.waits.values()):
+        if wait.kind in ("approval", "question") and wait.tool_id == call:
+            changes += wait_ended(state, ev.WaitEnded(at=at, id=wait.key), at)
+    if failed:
+        state.waits.pop(call, None)
+    return changes
+
+
 def retry(state: SessionState, event: ev.Retry, at: int) -> list[Change]:
     """The agent backs off: silent on purpose until the delay is over."""
     state.retries += 1

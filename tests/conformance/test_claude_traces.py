@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -36,11 +37,16 @@ def results(trace: Trace) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
     return {b["tool_use_id"]: (line, b) for line, b in blocks(trace, "tool_result")}
 
 
-def detached(line: dict[str, Any]) -> bool:
-    receipt = line.get("tool_use_result")
-    return isinstance(receipt, dict) and (
-        receipt.get("status") == "async_launched" or bool(receipt.get("backgroundTaskId"))
-    )
+def notified(trace: Trace, key: str) -> dict[str, Any] | None:
+    """The notification that came after a call's result: the call went on in the background."""
+    answered = False
+    for line in trace.lines:
+        message = line.get("message")
+        if isinstance(message, dict) and key in json.dumps(message) and line["type"] == "user":
+            answered = True
+        elif answered and line.get("subtype") == "task_notification" and line["tool_use_id"] == key:
+            return line
+    return None
 
 
 def test_each_call_is_one_span(trace: Trace) -> None:
@@ -58,7 +64,7 @@ def test_a_call_starts_when_its_line_says(trace: Trace) -> None:
 def test_a_call_ends_when_its_result_says_unless_it_went_on(trace: Trace) -> None:
     for key, (line, _) in results(trace).items():
         end = trace.tool(key).end_time
-        if detached(line):
+        if notified(trace, key) is not None:
             assert end is not None
             assert end > (timestamp(line) or 0)
         else:
@@ -68,7 +74,9 @@ def test_a_call_ends_when_its_result_says_unless_it_went_on(trace: Trace) -> Non
 def test_a_call_failed_if_its_result_says_so(trace: Trace) -> None:
     for key, (_, block) in results(trace).items():
         span = trace.tool(key)
-        assert (span.status.status_code is StatusCode.ERROR) == bool(block.get("is_error"))
+        note = notified(trace, key)
+        failed = block.get("is_error") or (note is not None and note["status"] != "completed")
+        assert (span.status.status_code is StatusCode.ERROR) == bool(failed)
         code = re.match(r"Exit code (\d+)", str(block["content"]))
         if code:
             assert attribute(span, "process.exit.code") == int(code[1])
@@ -86,12 +94,16 @@ def test_nested_calls_lie_under_the_agent_that_made_them(trace: Trace) -> None:
         assert trace.parent(parent) is trace.tool(line["parent_tool_use_id"])
 
 
-def test_each_subagent_is_one_span_under_its_call(trace: Trace) -> None:
+def test_each_run_of_a_subagent_is_one_span_and_the_first_lies_under_its_call(
+    trace: Trace,
+) -> None:
+    """Background work that an agent left can wake it after its call is over: a run of its own."""
     started = [line for line in trace.lines if line.get("task_type") == "local_agent"]
     for line in started:
-        (agent,) = trace.where("invoke_agent", gen_ai__agent__id=line["task_id"])
-        assert agent.name == f"invoke_agent {line['subagent_type']}"
-        assert trace.parent(agent) is trace.tool(line["tool_use_id"])
+        runs = trace.where("invoke_agent", gen_ai__agent__id=line["task_id"])
+        assert {run.name for run in runs} == {f"invoke_agent {line['subagent_type']}"}
+        first = min(runs, key=lambda run: run.start_time or 0)
+        assert trace.parent(first) is trace.tool(line["tool_use_id"])
     assert len(trace.where("invoke_agent")) == 1 + len(started)
 
 

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LIVE = Path(__file__).parent / "live"
 RECORDINGS = Path(__file__).parents[2] / "conformance" / "recordings"
 
 
 def streams(engine: str) -> list[Path]:
     """All recorded streams of an engine, timed ones included."""
     folder = RECORDINGS / engine
-    folders = (folder, folder / "hang", LIVE / engine)
+    folders = (folder, folder / "hang", folder / "live")
     return sorted(path for each in folders for path in each.glob("*.jsonl"))
 
 

@@ -190,6 +190,43 @@ class TestSubagents:
         (bash,) = story.closed("tool")
         assert (bash.end, bash.exit_code) == (8, 0)
 
+    def test_an_agent_encloses_what_it_left_in_the_background(self) -> None:
+        """Its own end is printed first; the last of the background work ends all three."""
+        story = self.launch().tell(
+            receipt(3, "call", "task"),
+            tool(4, "bg", parent="call"),
+            ev.TaskStarted(at=4, id="sh", kind="shell", tool_id="bg"),
+            ev.ToolFinished(at=5, id="bg", detached=True, parent="call"),
+            ev.TaskFinished(at=6, id="task", tool_id="call"),
+        )
+        assert story.closed("agent") == []
+        story.tell(ev.TaskFinished(at=9, id="sh", tool_id="bg"))
+        assert [a.end for a in story.closed("agent")] == [9]
+        assert [(t.key, t.end) for t in story.closed("tool")] == [("bg", 9), ("call", 9)]
+
+    def test_an_agent_woken_by_its_own_background_work_goes_on(self) -> None:
+        story = self.launch().tell(
+            receipt(3, "call", "task"),
+            tool(4, "bg", parent="call"),
+            ev.ToolFinished(at=5, id="bg", detached=True, parent="call"),
+            ev.TaskFinished(at=6, id="task", tool_id="call"),
+            ev.TaskStarted(at=7, id="task", kind="agent", tool_id="call"),
+            ev.TaskFinished(at=8, id="x", tool_id="bg"),
+        )
+        assert len(story.opened("agent")) == 1
+        assert story.closed("agent") == []
+
+    def test_what_was_concluded_is_no_error_when_the_session_ends(self) -> None:
+        story = self.launch().tell(
+            receipt(3, "call", "task"),
+            tool(4, "bg", parent="call"),
+            ev.ToolFinished(at=5, id="bg", detached=True, parent="call"),
+            ev.TaskFinished(at=6, id="task", tool_id="call"),
+        )
+        story.finish(9)
+        assert [a.error for a in story.closed("agent")] == [None]
+        assert {t.key: t.error for t in story.closed("tool")} == {"bg": "abandoned", "call": None}
+
     def test_what_a_subagent_left_open_ends_inside_it(self) -> None:
         story = self.launch().tell(tool(3, "inner", parent="call"), result(7, "call"))
         (agent,), (inner, call) = story.closed("agent"), story.closed("tool")
@@ -319,6 +356,20 @@ class TestWaits:
         (wait,) = story.closed("wait")
         assert (wait.start, wait.end, wait.attributes[semconv.WAIT_ANSWER]) == (2, 8, "allow")
         assert story.state.waits == {}
+
+    def test_the_calls_result_ends_an_approval_that_nobody_reported(self) -> None:
+        story = Story().tell(
+            tool(1), ev.WaitBegan(at=2, id="req", kind="approval", tool_id="t1"), result(8)
+        )
+        (wait,) = story.closed("wait")
+        assert (wait.end, wait.error) == (8, None)
+        assert story.state.waits == {}
+
+    def test_what_a_failed_call_scheduled_is_not_waited_for(self) -> None:
+        scheduled = ev.WaitBegan(at=1, id="t1", kind="scheduled", tool_id="t1", until=60 * S)
+        story = Story().tell(tool(1), scheduled, result(2))
+        assert set(story.state.waits) == {"t1"}
+        assert Story().tell(tool(1), scheduled, result(2, error="x")).state.waits == {}
 
     def test_an_allowed_rate_limit_latches_nothing(self) -> None:
         assert Story().tell(ev.RateLimited(at=1, status="allowed")).state.waits == {}
