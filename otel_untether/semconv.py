@@ -326,9 +326,6 @@ SESSION_STATE: Final = _attribute(
 KILL_VETO: Final = _attribute(
     "untether.kill.veto", "string", "What spoke against a kill first, as a code, or dry-run."
 )
-UNKNOWN_REASON: Final = _attribute(
-    "untether.events.unknown.reason", "string", "Why a line was not understood."
-)
 TELEMETRY_SIGNAL: Final = _attribute(
     "untether.telemetry.signal", "string", "traces, metrics, logs."
 )
@@ -428,7 +425,7 @@ EVENTS_UNKNOWN: Final = _metric(
     "counter",
     "{event}",
     "Lines of output not understood.",
-    (ENGINE, UNKNOWN_REASON),
+    (ENGINE,),
 )
 TELEMETRY_LOST: Final = _metric(
     "untether.telemetry.lost",
