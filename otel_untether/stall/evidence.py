@@ -75,7 +75,7 @@ class Evidence:
         return bool(news)
 
     def _take(self, sample: ProcDiag) -> None:
-        if sample.at - self.seen_at > self.hole:
+        if not sample.continuous or sample.at - self.seen_at > self.hole:
             self.discard()
         self.seen_at = sample.at
         self.recent.append(sample)

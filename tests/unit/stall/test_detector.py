@@ -328,3 +328,14 @@ def test_unknown_facts_are_absent_from_the_attributes() -> None:
     finding = judge(session(), sample(sockets=None, cpu=None), 301)[0]
     assert "untether.stall.tree.connections" not in finding.attributes
     assert "untether.stall.tree.cpu" not in finding.attributes
+
+
+def test_a_gap_that_the_sampler_marked_discards_the_evidence() -> None:
+    """The machine was suspended: its monotonic clock stood still, so only the mark tells."""
+    watch = Watch(session(), sample(), CONFIG)
+    watch.until(590)
+    watch.look = sample(continuous=False)
+    watch.until(595)
+    watch.look = sample()
+    assert "kill" not in [kind for _, kind in watch.until(890)]
+    assert "kill" in [kind for _, kind in watch.until(910)]
