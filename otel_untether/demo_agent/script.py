@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -116,13 +117,16 @@ def _subagent(main: Voice, started: Block) -> None:
         subagent_type=given["subagent_type"],
         task_description=given["description"],
     )
+    voice.prompt(given["prompt"])
     search = bash("sleep 0.5; echo found", given["description"])
     voice.say(search)
     done = _task_usage(voice, began)
     session.system("task_progress", **task, **named, usage=done, last_tool_name="Bash")
     voice.bash(search)
-    voice.say(text("Found."))
+    voice.think()
     done = _task_usage(voice, began)
+    ended = {"status": "completed", "end_time": time.time_ns() // 1_000_000}
+    session.system("task_updated", task_id=task_id, patch=ended)
     session.system("task_notification", **task, status="completed", summary="Found.", usage=done)
     report = {
         "status": "completed",

@@ -96,6 +96,16 @@ class Voice:
             }
             self.session.emit("assistant", message=message, **self._context, timestamp=_now())
 
+    def think(self) -> None:
+        """Answer with text that stays within: a foreground subagent's is not printed."""
+        self.session.think()
+        self.answers += 1
+
+    def prompt(self, words: str) -> None:
+        """Repeat what a subagent was asked."""
+        message = {"role": "user", "content": [text(words)]}
+        self.session.emit("user", message=message, **self._context, timestamp=_now())
+
     def result(self, call: Block, content: Any, structured: Any, **flags: bool) -> None:
         """Hand a tool's result back to the model."""
         block = {"tool_use_id": call["id"], "type": "tool_result", "content": content, **flags}
