@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.stack.backends import Stack
+    from scripts.stack.backends import Stack
 
 COMMAND = str(Path(sys.executable).with_name("otel-untether"))
 AGENT = (sys.executable, "-m", "otel_untether.demo_agent", "--pace", "0.05")
@@ -52,10 +52,14 @@ class Runner:
     started: list[Session] = field(default_factory=list)
 
     def start(
-        self, *arguments: str, protocol: str = "http/protobuf", service: str = "", **settings: str
+        self,
+        *arguments: str,
+        agent: tuple[str, ...] = AGENT,
+        protocol: str = "http/protobuf",
+        **settings: str,
     ) -> Session:
         """Start the agent with `arguments` under `otel-untether run`."""
-        service = service or f"stack-test-{uuid.uuid4().hex[:8]}"
+        service = f"stack-test-{uuid.uuid4().hex[:8]}"
         environment = os.environ | SCALED | settings
         environment |= {
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.stack.endpoint(protocol),
@@ -64,7 +68,7 @@ class Runner:
             "OTEL_UNTETHER_STATE_DIR": str(self.directory),
         }
         process = subprocess.Popen(
-            [COMMAND, "run", "--", *AGENT, *arguments],
+            [COMMAND, "run", "--", *agent, *arguments],
             cwd=self.directory,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -76,10 +80,14 @@ class Runner:
         return self.started[-1]
 
     def run(
-        self, *arguments: str, protocol: str = "http/protobuf", service: str = "", **settings: str
+        self,
+        *arguments: str,
+        agent: tuple[str, ...] = AGENT,
+        protocol: str = "http/protobuf",
+        **settings: str,
     ) -> Session:
         """Start, and wait for the end."""
-        session = self.start(*arguments, protocol=protocol, service=service, **settings)
+        session = self.start(*arguments, agent=agent, protocol=protocol, **settings)
         session.finish()
         return session
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from scripts.stack.backends import ROOT, Stack
 from tests.stack.agents import Runner
-from tests.stack.backends import ROOT, Stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

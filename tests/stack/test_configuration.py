@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from scripts.stack import recipes
-from tests.stack.backends import CONFIG, ROOT, compose_services
+from scripts.stack.backends import CONFIG, ROOT, compose_services
 
 # Files that are given to one collector together, later ones over earlier ones.
 COLLECTOR_CONFIGS = [

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from otel_untether import semconv
-from tests.stack.backends import CONFIG
+from scripts.stack.backends import CONFIG
 
 DASHBOARDS = {p.stem: json.loads(p.read_text()) for p in CONFIG.glob("grafana/dashboards/*.json")}
 PANELS = [

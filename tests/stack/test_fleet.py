@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from scripts.stack.backends import CONFIG, Stack, eventually
 from tests.stack.agents import Runner, Session
-from tests.stack.backends import CONFIG, Stack, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,6 +56,11 @@ def end_after_a_warning(runner: Runner) -> Session:
     return session
 
 
+def run_into_a_kill(runner: Runner) -> Session:
+    """Run a session that its watcher ends."""
+    return runner.run("--stall", "wedged", OTEL_UNTETHER_STALL_AUTO_KILL="true")
+
+
 @pytest.fixture(scope="module")
 def fleet(binaries: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     directory = tmp_path_factory.mktemp("fleet")
@@ -65,8 +70,7 @@ def fleet(binaries: dict[str, str], tmp_path_factory: pytest.TempPathFactory) ->
         with ThreadPoolExecutor(4) as pool:
             jobs = [pool.submit(runner.run) for _ in range(HEALTHY)]
             jobs += [pool.submit(end_after_a_warning, runner) for _ in range(STALLED)]
-            kill = {"OTEL_UNTETHER_STALL_AUTO_KILL": "true"}
-            jobs += [pool.submit(runner.run, "--stall", "wedged", **kill) for _ in range(KILLED)]
+            jobs += [pool.submit(run_into_a_kill, runner) for _ in range(KILLED)]
             ended = [job.result() for job in jobs]
         stalled = runner.start("--stall", "model", OTEL_UNTETHER_STALL_REPEAT_SECONDS="600")
         waiting = runner.start("--stall", "approval")

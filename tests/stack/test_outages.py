@@ -16,8 +16,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
+from scripts.stack.backends import Stack, eventually
 from tests.stack.agents import COMMAND, Runner
-from tests.stack.backends import Stack, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.stack.backends import Stack, eventually
+from scripts.stack.backends import Stack, eventually
 
 if TYPE_CHECKING:
     from tests.stack.agents import Runner, Session

@@ -140,15 +140,16 @@ class Stack:
         self._directory = directory
         self._exit = ExitStack()
         names = "grpc http health collector_metrics jaeger_otlp jaeger_health jaeger_http "
-        names += "jaeger_grpc jaeger_metrics prometheus"
+        names += "jaeger_grpc jaeger_metrics prometheus gateway gateway_health gateway_metrics"
         self.ports = {name: free_port() for name in names.split()}
         self.logs = directory / "logs.jsonl"
         self.jaeger = self._jaeger()
         self.prometheus = self._prometheus()
         self.collector = self._collector()
+        self.backends = [self.jaeger, self.prometheus, self.collector]
 
     def __enter__(self) -> Self:
-        for backend in (self.jaeger, self.prometheus, self.collector):
+        for backend in self.backends:
             self._exit.callback(backend.stop)
             backend.start()
         return self
@@ -264,6 +265,55 @@ class Stack:
         """Return every rule Prometheus has loaded, with its health."""
         groups = get(self._url("prometheus", "/api/v1/rules"))["data"]["groups"]
         return [rule for group in groups for rule in group["rules"]]
+
+
+class ScaledStack(Stack):
+    """An agent collector, a gateway that samples, Jaeger and Prometheus: `scale/`."""
+
+    def __init__(
+        self, binaries: dict[str, str], directory: Path, keep_percent: int, decision_wait: str
+    ) -> None:
+        self._sampling = {
+            "OTELCOL_KEEP_PERCENT": str(keep_percent),
+            "OTELCOL_DECISION_WAIT": decision_wait,
+        }
+        super().__init__(binaries, directory)
+        self.gateway = self._gateway()
+        self.backends.insert(2, self.gateway)
+
+    def _collector(self) -> Backend:
+        return self._backend(
+            "agent",
+            [self._binaries["OTELCOL_BIN"], "--config", str(CONFIG / "scale/agent.yaml")],
+            self._url("health"),
+            {
+                "OTELCOL_HEALTH_ENDPOINT": self._at("health"),
+                "OTELCOL_QUEUE_DIRECTORY": str(self._directory / "agent-queue"),
+                "OTELCOL_GRPC_ENDPOINT": self._at("grpc"),
+                "OTELCOL_HTTP_ENDPOINT": self._at("http"),
+                "OTELCOL_METRICS_HOST": "127.0.0.1",
+                "OTELCOL_METRICS_PORT": str(self.ports["collector_metrics"]),
+                "GATEWAY_HOST": "127.0.0.1",
+                "GATEWAY_PORT": str(self.ports["gateway"]),
+            },
+        )
+
+    def _gateway(self) -> Backend:
+        return self._backend(
+            "gateway",
+            [self._binaries["OTELCOL_BIN"], "--config", str(CONFIG / "scale/gateway.yaml")],
+            self._url("gateway_health"),
+            self._sampling
+            | {
+                "OTELCOL_HEALTH_ENDPOINT": self._at("gateway_health"),
+                "OTELCOL_QUEUE_DIRECTORY": str(self._directory / "gateway-queue"),
+                "OTELCOL_GRPC_ENDPOINT": self._at("gateway"),
+                "OTELCOL_METRICS_HOST": "127.0.0.1",
+                "OTELCOL_METRICS_PORT": str(self.ports["gateway_metrics"]),
+                "JAEGER_OTLP_ENDPOINT": self._at("jaeger_otlp"),
+                "METRICS_OTLP_ENDPOINT": self._url("prometheus", "/api/v1/otlp"),
+            },
+        )
 
 
 def compose_services(plugin: str) -> dict[str, Any]:
