@@ -78,7 +78,7 @@ def sample(
         processes=(leader, *children),
         sockets=None if sockets is None else tuple(sockets),
         cpu_rate=cpu,
-        leader_cpu_rate=cpu if leader_cpu == "same" else leader_cpu,  # type: ignore[arg-type]
+        leader_cpu_rate=cpu if leader_cpu == "same" else leader_cpu,
         **changes,
     )
 
