@@ -46,6 +46,9 @@ class Row(NamedTuple):
 class Idle:
     """An observer that looks at nothing."""
 
+    tick_interval = 10**9
+    overtime = 0.0
+
     def __init__(self, child: Child) -> None:
         self.child = child
 

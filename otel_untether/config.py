@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
+from . import config_files as files
 from . import config_places as places
 from .config_keys import KEYS, KILLABLE, WATCHDOG_DURATIONS, ConfigError, Key
 
@@ -128,7 +129,7 @@ def load(
     """
     env = os.environ if environ is None else environ
     home = os.path.expanduser("~") if home is None else home  # noqa: PTH111
-    base, file = places.untether_file(env, home), places.find(path, env, cwd or ".", home)
+    base, file = files.untether_file(env, home), files.find(path, env, cwd or ".", home)
     values: Values = {}
     sources: dict[str, str] = {}
     if base is not None:

@@ -1,38 +1,17 @@
 """Where settings are written down: which files there may be, and what is read from each."""
 
-# pathlib takes 5 ms to import, and this runs before the agent is spawned (see `config`).
-# ruff: noqa: PTH110, PTH118, PTH123
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from .config_files import PREFIX
 from .config_keys import KEYS, ConfigError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-FILE_NAME: Final = "otel-untether.toml"
-PREFIX: Final = "OTEL_UNTETHER_"
-
 Values: TypeAlias = dict[str, Any]
-
-
-def find(path: str | None, env: Mapping[str, str], cwd: str, home: str) -> str | None:
-    """Return the settings file to read; one that was asked for is read or is an error."""
-    asked = path or env.get(PREFIX + "CONFIG")
-    if asked:
-        return os.path.join(cwd, asked)
-    folder = env.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
-    candidates = (os.path.join(cwd, FILE_NAME), os.path.join(folder, "otel-untether", FILE_NAME))
-    return next((name for name in candidates if os.path.exists(name)), None)
-
-
-def untether_file(env: Mapping[str, str], home: str) -> str | None:
-    """Return Untether's own settings file, if there is one."""
-    name = env.get("UNTETHER_CONFIG_PATH") or os.path.join(home, ".untether", "untether.toml")
-    return name if os.path.exists(name) else None
 
 
 def _parse(file: str) -> dict[str, Any]:

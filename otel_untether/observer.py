@@ -43,7 +43,14 @@ class Child(NamedTuple):
 
 
 class Observer(Protocol):
-    """What a run is reported to, always from one thread; times in ns since the epoch."""
+    """What a run is reported to, always from one thread; times in ns since the epoch.
+
+    `tick_interval` is how often it wants to be called, in ns; `overtime` how many seconds
+    beyond the exit timeout its `finish` may take, because a kill is being carried out.
+    """
+
+    tick_interval: int = TICK
+    overtime: float = 0.0
 
     def stdout(self, chunk: bytes, at: int) -> None:
         """Take bytes as they came; a line may span chunks."""
@@ -55,7 +62,7 @@ class Observer(Protocol):
         """Note that some of stdout is missing here: resume at the next newline."""
 
     def tick(self, now: int) -> None:
-        """Called about every second, in silence too."""
+        """Called every `tick_interval` or so, in silence too."""
 
     def finish(self, exit_code: int | None, signal: int | None, at: int) -> str | None:
         """Note the agent's end and return a line for the operator.
@@ -91,11 +98,17 @@ class ObserverThread(threading.Thread):
         self._factory = factory
         self._child = child
         self._queue = queue
+        self._observer: Observer | None = None
         self.failed = False
+
+    @property
+    def overtime(self) -> float:
+        """Seconds that the end may take beyond its timeout."""
+        return 0.0 if self._observer is None else self._observer.overtime
 
     def run(self) -> None:
         """Observe until the end; nothing is raised."""
-        observer = self._guarded(self._factory, self._child)
+        observer = self._observer = self._guarded(self._factory, self._child)
         if observer is None:
             self._discard()
             return
@@ -104,7 +117,7 @@ class ObserverThread(threading.Thread):
 
     def _observe(self, observer: Observer) -> Ended:
         now = self._child.clock.now
-        next_tick = now() + TICK
+        next_tick = now() + observer.tick_interval
         while True:
             item = self._next((next_tick - now()) / 1e9)
             if isinstance(item, Ended):
@@ -115,7 +128,7 @@ class ObserverThread(threading.Thread):
                     time.sleep(_NAP)
             if now() >= next_tick:
                 self._guarded(observer.tick, now())
-                next_tick = now() + TICK
+                next_tick = now() + observer.tick_interval
 
     def _next(self, timeout: float) -> Copied | Ended | None:
         try:

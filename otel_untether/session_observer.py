@@ -19,6 +19,7 @@ from .desk import RunDesk
 from .engines import registry
 from .monitor import Monitor
 from .notice import notice
+from .observer import Observer
 from .process_identity import identify
 from .recorder import Recorder, RunInfo
 from .sampler import Sampler
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from .store import Run
     from .summary import Summary
 
+# Of the exit timeout, for exporters: the rest is for us to say how it went.
+_SHARE = 0.8
+
 # A session that ended like this tends to freeze again when resumed: its context is tainted.
 _TAINTING = frozenset({"killed", "stalled", "orphaned"})
 
@@ -44,8 +48,8 @@ def factory(
     return partial(SessionObserver, config=config, root=root, engine=engine, environ=environ)
 
 
-class SessionObserver:
-    """Observes one session; see `observer.Observer`."""
+class SessionObserver(Observer):
+    """Observes one session."""
 
     def __init__(
         self,
@@ -57,6 +61,7 @@ class SessionObserver:
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         self._config = config
+        self.tick_interval = int(min(1.0, config.watchdog.sample_interval) * 1e9)
         self._child = child
         detected = registry.detect_argv(child.argv)
         name = engine or (detected.name if detected else None)
@@ -115,11 +120,7 @@ class SessionObserver:
     def tick(self, now: int) -> None:
         """Look at the session, in silence too."""
         self._monitor.tick(now)
-
-    @property
-    def overtime(self) -> float:
-        """Seconds that a kill under way may take beyond the exit timeout."""
-        return self._monitor.overtime
+        self.overtime = self._monitor.overtime
 
     def finish(self, exit_code: int | None, signal: int | None, at: int) -> str | None:
         """End the trace, hand it over within the deadline, and sum up."""
@@ -127,7 +128,7 @@ class SessionObserver:
         summary = self.recorder.finish(exit_code, signal, at, self._monitor.killed_for)
         self._remember(summary, at)
         known = len(self._telemetry.problems)
-        self._telemetry.shutdown(self._config.telemetry.exit_timeout)
+        self._telemetry.shutdown(_SHARE * self._config.telemetry.exit_timeout)
         for problem in self._telemetry.problems[known:]:
             notice(problem)
         return summary.text()

@@ -177,7 +177,8 @@ class _Run:
         exited = code is not None and code >= 0
         signal = -code if code is not None and code < 0 else None
         self._copies.put(Ended(code if exited else None, signal, at))
-        self._join([self._observer], timeout=self._options.exit_timeout)
+        timeout = self._options.exit_timeout + self._observer.overtime
+        self._join([self._observer], timeout=timeout)
         self._report()
         if cut_short is not None:
             return 128 + cut_short

@@ -1,7 +1,7 @@
 """`otel-untether run`: run an agent and watch it.
 
 What is imported here comes before the agent's first byte. So a command line without options
-is not parsed (`plain`), and settings are read once the agent runs, unless a file was named.
+is not parsed (`plain`), and where nothing is set anywhere, no settings are read.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import sys
 
 from otel_untether import supervisor
+from otel_untether.config_files import anything_set
 from otel_untether.notice import notice
 
 TYPE_CHECKING = False
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from otel_untether.observer import Child, Observer
     from otel_untether.propagation import RootContext
 
+_USAGE_ERROR: Final = 2
 _DESCRIPTION: Final = """\
 Run a coding agent and watch it. Its output passes through byte for byte, and its exit status
 is returned: 128+N if signal N ended it, 127 if it was not found, 126 if it cannot be executed.
@@ -45,7 +47,15 @@ def add_parser(subparsers: Subparsers) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Run the command and leave with its status; return only where nothing was run."""
     argv = plain(arguments)
-    return _main_with_options(arguments) if argv is None else _Run(argv).leave()
+    if argv is None:
+        return _main_with_options(arguments)
+    run = _Run(argv)
+    try:
+        run.use_config(None)
+    except ValueError as error:
+        notice(str(error))
+        return _USAGE_ERROR
+    return run.leave()
 
 
 def plain(arguments: Sequence[str]) -> Sequence[str] | None:
@@ -68,8 +78,7 @@ def _main_with_options(arguments: Sequence[str]) -> int:
     try:
         if args.engine is not None:
             run.use_engine(args.engine)
-        if args.config is not None:
-            run.use_config(args.config)
+        run.use_config(args.config)
     except ValueError as error:
         parser.error(str(error))
     return run.leave()
@@ -117,9 +126,14 @@ class _Run:
 
         self._engine = registry.get(name).name
 
-    def use_config(self, path: str) -> None:
-        """Read the settings now; raise ConfigError where they are wrong."""
-        from otel_untether import config  # noqa: PLC0415  only where it is asked for
+    def use_config(self, path: str | None) -> None:
+        """Read the settings if there are any; raise ConfigError where they are wrong.
+
+        An operator who asked for a watchdog must not find out afterwards that there was none.
+        """
+        if path is None and not anything_set(os.environ):
+            return
+        from otel_untether import config  # noqa: PLC0415  only where something is set
 
         self._config = config.load(path)
 
@@ -151,11 +165,7 @@ class _Run:
     def _settings(self) -> Config:
         from otel_untether import config  # noqa: PLC0415  not before the agent runs
 
-        try:
-            settings = self._config or config.load()
-        except config.ConfigError as error:
-            notice(f"{error}; the defaults are used")
-            settings = config.Config()
+        settings = self._config or config.Config()
         if self._exit_timeout is None:
             return settings
         telemetry = settings.telemetry._replace(exit_timeout=self._exit_timeout)

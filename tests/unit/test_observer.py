@@ -4,7 +4,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from otel_untether.clock import Clock
-from otel_untether.observer import Child, Ended, ObserverThread
+from otel_untether.observer import Child, Ended, Observer, ObserverThread
 from otel_untether.relay import Copied, Tap
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from otel_untether.observer import ObserverFactory
 
 
-class Diary:
+class Diary(Observer):
     """An observer that writes down what it is told."""
 
     def __init__(self, child: Child) -> None:

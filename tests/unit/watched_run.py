@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otel_untether import supervisor
+from otel_untether.observer import Observer
 
 if TYPE_CHECKING:
     from otel_untether.observer import Child
 
 
-class Recording:
+class Recording(Observer):
     """Remembers how much it saw, and when it was told what."""
 
     def __init__(self, child: Child) -> None:

@@ -1,0 +1,41 @@
+"""Which places hold settings. Imports nothing, for it runs before the agent is spawned."""
+
+# ruff: noqa: PTH110, PTH111, PTH118  pathlib takes 5 ms to import
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Final
+
+FILE_NAME: Final = "otel-untether.toml"
+PREFIX: Final = "OTEL_UNTETHER_"
+
+
+def find(path: str | None, env: Mapping[str, str], cwd: str, home: str) -> str | None:
+    """Return the settings file to read; one that was asked for is read or is an error."""
+    asked = path or env.get(PREFIX + "CONFIG")
+    if asked:
+        return os.path.join(cwd, asked)
+    folder = env.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
+    candidates = (os.path.join(cwd, FILE_NAME), os.path.join(folder, "otel-untether", FILE_NAME))
+    return next((name for name in candidates if os.path.exists(name)), None)
+
+
+def untether_file(env: Mapping[str, str], home: str) -> str | None:
+    """Return Untether's own settings file, if there is one."""
+    name = env.get("UNTETHER_CONFIG_PATH") or os.path.join(home, ".untether", "untether.toml")
+    return name if os.path.exists(name) else None
+
+
+def anything_set(env: Mapping[str, str]) -> bool:
+    """Tell whether any place sets anything, and so might be wrong."""
+    home = os.path.expanduser("~")
+    return (
+        any(name.startswith(PREFIX) for name in env)
+        or find(None, env, ".", home) is not None
+        or untether_file(env, home) is not None
+    )
