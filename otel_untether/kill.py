@@ -63,7 +63,8 @@ class Killer:
     """Kills one tree, once.
 
     `record` is called with an event's name and attributes, at first for the decision; if that
-    raises, nothing is signalled. `cgroup` names a control group (v2) that holds the tree and
+    raises, nothing is signalled. `proceed` is asked right before the first signal, since the
+    agent may have come back while the decision was being recorded. `cgroup` names a control group (v2) that holds the tree and
     nobody else. With `reap`, members that this process inherited as a subreaper are waited for;
     the tree's own leader never is, its parent wants its status.
     """
@@ -76,12 +77,14 @@ class Killer:
         record: Record,
         cgroup: str | os.PathLike[str] | None = None,
         reap: bool = False,
+        proceed: Callable[[], bool] = lambda: True,
     ) -> None:
         self.tree = tree
         self.grace = grace
         self._record = record
         self._cgroup = Path(cgroup) if cgroup is not None else None
         self._reap = reap
+        self._proceed = proceed
         self._targets: dict[Identity, Target] = {}
 
     def kill(self, decision: Mapping[str, AttributeValue]) -> KillReport:
@@ -94,6 +97,8 @@ class Killer:
             self._look()
             if any(target.identity.pid == os.getpid() for target in self._targets.values()):
                 return KillReport(refused="this process is part of the tree")
+            if not self._proceed():
+                return KillReport(refused="it came back to life")
             return self._escalate()
         finally:
             for target in self._targets.values():

@@ -63,6 +63,7 @@ class Detector:
         self._last_tick: int | None = None
         self._floor = 0
         self._sign: int | None = None
+        self._blocked_since: int | None = None
         self._patience = min(shortest(config), config.liveness_timeout)
         self._begin_silence()
 
@@ -72,8 +73,20 @@ class Detector:
         self._decided = False
         self._judged: tuple[float, tuple[str, ...]] | None = None
 
-    def tick(self, state: SessionState, samples: Reversible[ProcDiag], now: int) -> Finding | None:
-        """Look once; `now` is ns since the epoch, on the clock of `state`."""
+    def tick(
+        self,
+        state: SessionState,
+        samples: Reversible[ProcDiag],
+        now: int,
+        *,
+        blocked_since: int | None = None,
+    ) -> Finding | None:
+        """Look once; `now` is ns since the epoch, on the clock of `state`.
+
+        `blocked_since` is since when nobody has read the agent's output, None while it is read:
+        then the agent may have said what has not reached us, and is never to blame.
+        """
+        self._blocked_since = blocked_since
         self._notice_hole(state, now)
         fresh = self._evidence.take(samples, now)
         since, self._sign = self._sign, state.last_sign
@@ -121,7 +134,15 @@ class Detector:
         excused = last_excused(state, self.config, now)
         reference = max(self._floor, state.last_sign, excused)
         recent = self._evidence.current(now)
-        return observe(state, self.config, now, reference, recent, tainted=self.tainted)
+        return observe(
+            state,
+            self.config,
+            now,
+            reference,
+            recent,
+            tainted=self.tainted,
+            blocked_since=self._blocked_since,
+        )
 
     def _excused(self, state: SessionState, wait: Wait, now: int) -> Finding | None:
         """A wait explains the silence: whatever follows it is a new one."""

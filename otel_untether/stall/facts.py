@@ -48,6 +48,7 @@ class Facts:
     now: int
     reference: int
     tainted: bool
+    blocked_since: int | None
     recent: tuple[ProcDiag, ...]
     tools: tuple[Activity, ...]
     subagents: tuple[Activity, ...]
@@ -180,6 +181,7 @@ def observe(
     recent: tuple[ProcDiag, ...],
     *,
     tainted: bool = False,
+    blocked_since: int | None = None,
 ) -> Facts:
     """Put together what is known at `now`."""
     newest = recent[-1] if recent else None
@@ -192,6 +194,7 @@ def observe(
         now=now,
         reference=reference,
         tainted=tainted,
+        blocked_since=blocked_since,
         recent=recent,
         tools=tuple(calls),
         subagents=tuple(state.subagents) or tuple(filter(starts_subagent, state.open.values())),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from . import wchan
-from .facts import names_tools_late
+from .facts import SECOND, names_tools_late
 from .words import count, duration, percent
 
 if TYPE_CHECKING:
@@ -57,7 +57,10 @@ def disk_wait(facts: Facts) -> Evidence:
 
 
 def output_blocked(facts: Facts) -> Evidence:
-    """Its own output pipe is full: the reader is slow, the agent is not to blame."""
+    """Its output is not being read: the reader is slow, the agent is not to blame."""
+    if facts.blocked_since is not None:
+        since = duration(max(0, facts.now - facts.blocked_since) / SECOND)
+        return (f"its output has not been read for {since}",)
     leader = facts.leader
     if leader is None or not wchan.writes_pipe(leader):
         return None

@@ -249,6 +249,15 @@ def test_a_decision_that_cannot_be_recorded_is_not_carried_out(grove: Grove) -> 
     assert leader.poll() is None
 
 
+def test_an_agent_that_comes_back_meanwhile_is_spared(grove: Grove) -> None:
+    """Recording and flushing take a moment, in which it may have printed a line."""
+    leader = grove.plant("exec sleep 1000")
+    grove.grown(1)
+    report = kill(Tree(leader.pid), proceed=lambda: False)
+    assert report.refused == "it came back to life"
+    assert leader.poll() is None
+
+
 def test_a_kill_once_begun_is_finished_though_nobody_can_be_told(grove: Grove) -> None:
     leader = grove.plant(DEAF + "sleep 1000")
     grove.grown(2)

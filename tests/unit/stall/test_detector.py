@@ -339,3 +339,14 @@ def test_a_gap_that_the_sampler_marked_discards_the_evidence() -> None:
     watch.look = sample()
     assert "kill" not in [kind for _, kind in watch.until(890)]
     assert "kill" in [kind for _, kind in watch.until(910)]
+
+
+def test_an_output_that_nobody_reads_is_our_own_fault_and_no_reason_to_kill() -> None:
+    """What the agent said may be waiting in a pipe: its silence is not its own."""
+    state, config = session(), CONFIG._replace(kill_causes=("wedged", "startup_hang"))
+    window = [sample(at=float(a)) for a in range(0, 701, 5)]
+    detector = Detector(config)
+    found = [detector.tick(state, window, at(700 + i), blocked_since=at(1)) for i in range(5)]
+    kinds = [(finding.kind, finding.cause) for finding in found if finding]
+    assert kinds[0] == ("stall", "output_blocked")
+    assert "kill" not in [kind for kind, _ in kinds]
