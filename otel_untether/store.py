@@ -187,8 +187,11 @@ class Store:
         return Listing(tuple(runs), tuple(problems))
 
     def newest(self) -> Run | None:
-        """Return the run that started last, None when there is none that can be read."""
-        for path in self._folders([]):
+        """Return the run that was recorded last, None when there is none that can be read.
+
+        A replay is recorded when it is replayed, whenever its session was.
+        """
+        for path in sorted(self._folders([]), key=_recorded, reverse=True):
             with contextlib.suppress(StoreError):
                 return load_run(path)
         return None
@@ -270,6 +273,13 @@ class Store:
         # A session id comes out of the agent's stream and may hold anything.
         digest = hashlib.sha256(f"{engine}\0{session_id}".encode("utf-8", "replace")).hexdigest()
         return self.root / "sessions" / f"{digest[:32]}.json"
+
+
+def _recorded(path: Path) -> float:
+    try:
+        return (path / "run.json").stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def load_run(path: Path) -> Run:

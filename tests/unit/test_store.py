@@ -94,9 +94,16 @@ def test_runs_are_listed_newest_first(store: Store) -> None:
         store.create_run(RunIdentity(f"run{offset}"), started=NOW + offset * SECOND)
     listed = [run.record.run_id for run in store.list_runs().runs]
     assert listed == ["run3", "run2", "run1"]
+
+
+def test_the_newest_is_the_one_recorded_last(store: Store) -> None:
+    """A replay of last week's session is what its user wants to see now."""
+    week = store.create_run(RunIdentity("today"), started=NOW).path / "run.json"
+    os.utime(week, (1, 1))
+    store.create_run(RunIdentity("replayed"), started=NOW - 7 * 86_400 * SECOND)
     newest = store.newest()
     assert newest is not None
-    assert newest.record.run_id == "run3"
+    assert newest.record.run_id == "replayed"
 
 
 def test_an_empty_store_has_no_runs(store: Store) -> None:
