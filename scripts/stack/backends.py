@@ -129,7 +129,7 @@ class Backend:
         if self.process.poll() is not None:
             raise AssertionError(f"{self.name} ended:\n{self.log.read_text()[-3000:]}")
         with urllib.request.urlopen(self.ready, timeout=2) as response:
-            return response.status == 200
+            return bool(response.status == 200)
 
 
 class Stack:
