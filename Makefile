@@ -60,5 +60,5 @@ $(VENV)/.dev: $(VENV)/.runtime
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 	.venv-oldest/bin/pip install --quiet --disable-pip-version-check \
-		--constraint constraints/oldest.txt --editable . --group dev
+		--constraint constraints/oldest.txt --editable . --group test
 	touch $@
