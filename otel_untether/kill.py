@@ -64,9 +64,10 @@ class Killer:
 
     `record` is called with an event's name and attributes, at first for the decision; if that
     raises, nothing is signalled. `proceed` is asked right before the first signal, since the
-    agent may have come back while the decision was being recorded. `cgroup` names a control group (v2) that holds the tree and
-    nobody else. With `reap`, members that this process inherited as a subreaper are waited for;
-    the tree's own leader never is, its parent wants its status.
+    agent may have come back while the decision was being recorded. `cgroup` names a control
+    group (v2) that holds the tree and nobody else. With `reap`, members that this process
+    inherited as a subreaper are waited for; the tree's own leader never is, its parent wants
+    its status.
     """
 
     def __init__(

@@ -15,19 +15,18 @@ from .evidence import Evidence
 from .facts import SECOND, Facts, observe
 from .findings import Decision, Finding, Kind
 from .process_rules import context
-from .session_rules import last_event
+from .session_rules import last_event, waiting
 from .thresholds import (
     ASKED,
     BELOW,
     EXPLANATIONS,
     Threshold,
-    in_background,
+    awaits_prompt,
     in_force,
     last_excused,
     shortest,
     threshold,
 )
-from .words import duration
 
 if TYPE_CHECKING:
     from collections.abc import Reversible
@@ -94,7 +93,7 @@ class Detector:
             return self._sign_of_life(state, since)
         if (wait := in_force(state, self.config, now)) is not None:
             return self._excused(state, wait, now)
-        if _awaits_prompt(state):
+        if awaits_prompt(state):
             self._floor = now
             return None
         if now - max(self._floor, state.last_sign) < self._patience * SECOND:
@@ -107,7 +106,7 @@ class Detector:
         limit = threshold(facts)
         if (wait := in_force(state, self.config, now)) is not None:
             return Assessment(EXPLANATIONS[wait.kind], facts.idle, limit, stall=False)
-        if _awaits_prompt(state):
+        if awaits_prompt(state):
             return Assessment("awaiting_prompt", facts.idle, limit, stall=False)
         if facts.quiet < limit.seconds:
             return Assessment(BELOW[limit.name], facts.idle, limit, stall=False)
@@ -149,7 +148,7 @@ class Detector:
         self._floor = now
         facts = self._facts(state, now)
         self._evidence.start_over()
-        why = Explanation(EXPLANATIONS[wait.kind], _waiting(wait, now), stall=False)
+        why = Explanation(EXPLANATIONS[wait.kind], waiting(wait, now), stall=False)
         pace = self.config.approval_timeout
         old = wait.kind in ASKED and now - wait.since >= pace * SECOND
         if old and self._due("waiting", now, pace):
@@ -263,17 +262,3 @@ class Detector:
             decision=decision,
             attributes=attributes(facts, limit),
         )
-
-
-def _awaits_prompt(state: SessionState) -> bool:
-    """Whether the turn is over in a process that serves several: the next prompt is not its."""
-    return state.multi_prompt and state.last_result_at is not None and not in_background(state)
-
-
-def _waiting(wait: Wait, now: int) -> tuple[str, ...]:
-    """Say what it waits for, and for how long it has and will."""
-    what = EXPLANATIONS[wait.kind].replace("_", " ")
-    text = f"{what} for {duration(max(0, now - wait.since) / SECOND)}"
-    if wait.until is not None and wait.until > now:
-        text += f", {duration((wait.until - now) / SECOND)} to go"
-    return (text,)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from .facts import SECOND, names_tools_late
-from .thresholds import in_background, said_anything, threshold
+from .thresholds import EXPLANATIONS, in_background, said_anything, threshold
 from .words import count, duration
 
 if TYPE_CHECKING:
-    from otel_untether.activity import Activity
+    from otel_untether.activity import Activity, Wait
 
     from .facts import Facts
 
@@ -130,6 +130,15 @@ def model_silent(facts: Facts) -> Evidence:
 def unexplained(facts: Facts) -> Evidence:
     """Too little is known to say why."""
     return ("too little is known to say why",) if facts.alive is None else ("no cause fits",)
+
+
+def waiting(wait: Wait, now: int) -> tuple[str, ...]:
+    """What it waits for, for how long it has, and for how long it will."""
+    what = EXPLANATIONS[wait.kind].replace("_", " ")
+    text = f"{what} for {duration(max(0, now - wait.since) / SECOND)}"
+    if wait.until is not None and wait.until > now:
+        text += f", {duration((wait.until - now) / SECOND)} to go"
+    return (text,)
 
 
 def last_event(facts: Facts) -> tuple[str, ...]:

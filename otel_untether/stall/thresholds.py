@@ -164,3 +164,8 @@ def in_background(state: SessionState) -> bool:
 def said_anything(state: SessionState) -> bool:
     """Whether the agent has done more than introduce itself."""
     return state.tools > 0 or any(entry.type == "ModelMessage" for entry in state.recent)
+
+
+def awaits_prompt(state: SessionState) -> bool:
+    """Whether the turn is over in a process that serves several: the next is not its to begin."""
+    return state.multi_prompt and state.last_result_at is not None and not in_background(state)

@@ -325,6 +325,8 @@ def test_survivors_are_reported_by_pid_and_name(
     monkeypatch.setattr(Target, "send", lambda _self, _number: True)
     leader = grove.plant("exec sleep 1000")
     grove.grown(1)
+    while Path(f"/proc/{leader.pid}/comm").read_text() != "sleep\n":
+        time.sleep(0.01)
     report = kill(Tree(leader.pid), grace=0.05)
     assert [(s.pid, s.name) for s in report.survivors] == [(leader.pid, "sleep")]
 
