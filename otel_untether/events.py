@@ -36,13 +36,15 @@ class Usage(msgspec.Struct, frozen=True):
         def add(a: int | None, b: int | None) -> int | None:
             return b if a is None else a if b is None else a + b
 
-        return Usage(
-            add(self.input, other.input),
-            add(self.output, other.output),
-            add(self.cache_read, other.cache_read),
-            add(self.cache_write, other.cache_write),
-            add(self.reasoning, other.reasoning),
-        )
+        return Usage(*map(add, msgspec.structs.astuple(self), msgspec.structs.astuple(other)))
+
+    def __sub__(self, other: Usage) -> Usage:
+        """Subtract field by field; a total below what it began with was not continued."""
+
+        def subtract(a: int | None, b: int | None) -> int | None:
+            return a - b if a is not None and b is not None and a >= b else a
+
+        return Usage(*map(subtract, msgspec.structs.astuple(self), msgspec.structs.astuple(other)))
 
 
 class McpServer(msgspec.Struct, frozen=True):

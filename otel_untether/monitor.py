@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .activity import AttributeValue
-    from .clock import Clock
     from .config import WatchdogConfig
     from .kill import KillReport
+    from .observer import Child
     from .proc_diag import ProcDiag
     from .recorder import Recorder
     from .sampler import Sampler
@@ -77,17 +77,17 @@ class Monitor:
     """Watches one session from the spawn of its process to its end.
 
     `tick` is called about every second from the thread that feeds the recorder. `subreaper`
-    says that this process inherits the tree's orphans.
+    says that this process inherits the tree's orphans. An agent whose stdout is not relayed is
+    not heard, and never called silent.
     """
 
     def __init__(
         self,
         recorder: Recorder,
-        pid: int,
+        child: Child,
         config: WatchdogConfig,
         sampler: Sampler,
         desk: Desk,
-        clock: Clock,
         *,
         subreaper: bool = False,
     ) -> None:
@@ -95,10 +95,10 @@ class Monitor:
         self._config = config
         self._sampler = sampler
         self._desk = desk
-        self._clock = clock
+        self._child = child
         self._subreaper = subreaper
         self._detector = Detector(config)
-        self._tree = Tree(pid, subreaper=subreaper)
+        self._tree = Tree(child.pid, subreaper=subreaper)
         self._window = sampler.add(recorder.state.run_id, self._tree)
         self._seen = 0.0
         self._peaks = Peaks()
@@ -118,7 +118,11 @@ class Monitor:
                 self._seen = diag.at
                 self._peaks.add(diag)
                 self._desk.sampled(diag, now)
-        finding = self._detector.tick(self._recorder.state, self._window, now)
+        if "stdout" not in self._child.relayed:
+            return
+        finding = self._detector.tick(
+            self._recorder.state, self._window, now, blocked_since=self._child.blocked_since()
+        )
         if finding is not None:
             self._report(finding)
 
@@ -161,7 +165,13 @@ class Monitor:
         grace = self._config.kill_grace
         self._deadline = time.monotonic() + grace + _AFTER_KILL
         self.killed_for = finding.cause
-        killer = Killer(self._tree, grace=grace, record=self._record, reap=self._subreaper)
+        killer = Killer(
+            self._tree,
+            grace=grace,
+            record=self._record,
+            proceed=lambda: self._still_silent(finding),
+            reap=self._subreaper,
+        )
 
         def carry_out() -> None:
             report = killer.kill(facts)
@@ -176,10 +186,13 @@ class Monitor:
         self._killing = threading.Thread(target=carry_out, name="otel-untether-kill")
         self._killing.start()
 
+    def _still_silent(self, finding: Finding) -> bool:
+        return self._recorder.state.last_sign == finding.since and not self._child.blocked_since()
+
     def _record(self, event: str, facts: Mapping[str, AttributeValue]) -> None:
         """Journal, then trace, then the collector: in this order a crash loses least."""
         self._desk.record(event, facts)
-        self._recorder.tracer.note(event, self._clock.now(), facts, SeverityNumber.ERROR)
+        self._recorder.tracer.note(event, self._child.clock.now(), facts, SeverityNumber.ERROR)
         if event == semconv.EVENT_KILL_DECIDED:
             self._desk.flush()
 

@@ -36,7 +36,8 @@ class SessionState:
     `open` holds the tool calls whose result has not come, by call id; `background` those that
     returned while their work goes on; `tasks` the subagents and shell commands at work, by
     task id (a shell task is its tool's own activity); `waits` what the agent may rightly be
-    waiting for. `last_sign` is the arrival of the last line, whatever it said.
+    waiting for. `last_sign` is the arrival of the last line, whatever it said. `usage` and
+    `cost_usd` are as the engine prints them, which for a resumed session includes its past.
     """
 
     run_id: str
@@ -70,6 +71,8 @@ class SessionState:
     usage: ev.Usage = field(default_factory=ev.Usage)
     message_usage: ev.Usage = field(default_factory=ev.Usage)
     cost_usd: float | None = None
+    usage_before: ev.Usage = field(default_factory=ev.Usage)
+    cost_before: float = 0.0
 
     turn_open: bool = False
     interrupted: bool = False
@@ -108,8 +111,19 @@ class SessionState:
 
     @property
     def tokens(self) -> ev.Usage:
-        """The engine's totals, or the sum over its messages where it printed no total."""
-        return self.message_usage if self.usage == ev.Usage() else self.usage
+        """What this run used: by the engine's totals, or by its messages where it printed none."""
+        return self.message_usage if self.usage == ev.Usage() else self.usage - self.usage_before
+
+    @property
+    def cost(self) -> float | None:
+        """What this run cost, in US dollars."""
+        if self.cost_usd is None or self.cost_usd < self.cost_before:
+            return self.cost_usd
+        return self.cost_usd - self.cost_before
+
+    def resumes(self, usage: ev.Usage | None, cost_usd: float | None) -> None:
+        """Take over what an earlier run of this session printed last: engines go on from there."""
+        self.usage_before, self.cost_before = usage or ev.Usage(), cost_usd or 0.0
 
     def line(self, at: int) -> None:
         """Count a line of output: a sign of life, whatever it says."""

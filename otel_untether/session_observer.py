@@ -88,11 +88,10 @@ class SessionObserver(Observer):
         self._sampler = Sampler(config.watchdog.sample_interval)
         self._monitor = Monitor(
             self.recorder,
-            child.pid,
+            child,
             config.watchdog,
             self._sampler,
             self._desk,
-            child.clock,
             subreaper=True,
         )
         self._known: str | None = None
@@ -168,6 +167,7 @@ class SessionObserver(Observer):
         before = self._store.last_outcome(state.engine, session_id)
         if before is None:
             return
+        state.resumes(before.usage, before.cost_usd)
         tainted = before.outcome in _TAINTING
         root = self.recorder.tracer.root
         root.set_attributes({semconv.RESUMED: True, semconv.TAINTED: tainted})
@@ -200,7 +200,8 @@ class SessionObserver(Observer):
                 at=at,
                 trace_id=summary.trace_id,
                 span_id=f"{context.span_id:016x}" if context.is_valid else None,
-                cost_usd=summary.cost_usd,
+                cost_usd=self.recorder.state.cost_usd,
+                usage=self.recorder.state.usage,
             )
         )
 

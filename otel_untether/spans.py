@@ -97,7 +97,7 @@ class SessionTracer:
         name: str,
         start: int,
         end: int | None,
-        attributes: Attributes,
+        attributes: Mapping[str, AttributeValue],
         error: str | None = None,
     ) -> None:
         """Make a span that is over already, visible while the session still runs."""

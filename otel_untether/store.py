@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from . import retention
+from .events import Usage
 from .files import make_private, replace
 from .process_identity import ProcessIdentity, identify, is_running
 
@@ -73,7 +74,10 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class SessionOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How an engine's session last ended, for the run that resumes it. `at` in ns."""
+    """How an engine's session last ended, for the run that resumes it. `at` in ns.
+
+    `cost_usd` and `usage` are the totals as the engine printed them, which go on when resumed.
+    """
 
     engine: str
     session_id: str
@@ -82,6 +86,7 @@ class SessionOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     trace_id: str | None = None
     span_id: str | None = None
     cost_usd: float | None = None
+    usage: Usage | None = None
 
 
 @dataclass(slots=True)

@@ -107,7 +107,7 @@ def summarise(
         tools=state.tools,
         tool_errors=state.tool_errors,
         usage=state.tokens,
-        cost_usd=state.cost_usd,
+        cost_usd=state.cost,
         session_id=state.session_id,
         model=state.model,
         version=state.version,

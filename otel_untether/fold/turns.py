@@ -36,7 +36,7 @@ def turn_started(state: SessionState, _event: ev.TurnStarted, at: int) -> list[C
         return []
     state.turns_begun += 1
     state.turn = state.child(state.root, "turn", str(state.turns_begun), at)
-    state.turn_cost_base = state.cost_usd or 0.0
+    state.turn_cost_base = state.cost_before if state.cost_usd is None else state.cost_usd
     state.main.owner = state.turn
     return [Opened(state.turn)]
 

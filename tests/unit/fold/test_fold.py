@@ -318,6 +318,22 @@ class TestTurns:
         story = Story().tell(turn, turn)
         assert (story.state.cost_usd, story.state.usage.input) == (1.0, 10)
 
+    def test_a_resumed_sessions_past_is_not_counted_again(self) -> None:
+        """Claude goes on counting from where the session's last process stopped."""
+        story = Story()
+        story.state.resumes(ev.Usage(input=1000, output=20), 0.25)
+        totals = ev.TurnFinished(
+            at=1, session_cost_usd=0.75, session_usage=ev.Usage(input=1500, output=30)
+        )
+        story.tell(totals)
+        assert (story.state.cost, story.state.tokens) == (0.5, ev.Usage(input=500, output=10))
+
+    def test_a_session_that_began_to_count_afresh_is_taken_as_it_is(self) -> None:
+        story = Story()
+        story.state.resumes(ev.Usage(input=1000), 0.25)
+        story.tell(ev.TurnFinished(at=1, session_cost_usd=0.1, session_usage=ev.Usage(input=400)))
+        assert (story.state.cost, story.state.tokens.input) == (0.1, 400)
+
     def test_the_first_result_does_not_end_the_session(self) -> None:
         story = Story().tell(ev.TurnFinished(at=1), ev.TurnStarted(at=2), message(3, "m"))
         assert story.state.last_result_at is None
