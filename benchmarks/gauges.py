@@ -36,7 +36,7 @@ from opentelemetry.sdk.resources import Resource
 
 from otel_untether import semconv
 from otel_untether.gauge_export import GaugeExporter
-from otel_untether.gauges import SessionGauges, session_resource
+from otel_untether.gauges import SessionGauges
 from otel_untether.metrics import FleetMetrics
 from otel_untether.outcome import Outcome
 from otel_untether.proc_diag import Identity, ProcDiag, ProcessDiag, SocketDiag, Tree
@@ -115,7 +115,7 @@ def session(number: int) -> tuple[SessionState, SessionGauges, Window]:
     window = Window()
     for _ in range(16):
         window.append(diag(number))
-    return state, SessionGauges(state, session_resource(BASE, state), window), window
+    return state, SessionGauges(state, BASE, window), window
 
 
 def live(count: int) -> Iterator[Row]:
@@ -211,7 +211,7 @@ def one_after_another(
         state = SessionState(f"run-{number}", time.time_ns(), engine="claude", pid=os.getpid())
         metrics = fleet.session(state)
         window = sampler.add(state.run_id, Tree(os.getpid()))
-        own = SessionGauges(state, session_resource(BASE, state), window)
+        own = SessionGauges(state, BASE, window)
         gauges.add(own)
         state.line(time.time_ns())
         metrics.tick()

@@ -59,12 +59,14 @@ class GaugeExporter:
         self._thread: threading.Thread | None = None
         self._changed = threading.Condition()
         self._asked = self._done = 0
+        self._closing = False
 
     def add(self, gauges: SessionGauges) -> None:
         """Export a session's gauges from now on."""
         with self._changed:
             if not self._exporters:
                 return
+            self._closing = False
             self._live.append(gauges)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(
@@ -92,7 +94,8 @@ class GaugeExporter:
             return self._changed.wait_for(lambda: self._done >= asked, timeout)
 
     def shutdown(self, timeout: float) -> bool:
-        """End all sessions and export that, for at most `timeout` seconds."""
+        """End all sessions and export that once, for at most `timeout` seconds."""
+        self._closing = True
         for gauges in tuple(self._live):
             self.remove(gauges)
         return self.flush(timeout)
@@ -131,7 +134,8 @@ class GaugeExporter:
             detach(token)
         with self._changed:
             # What was not taken is worth another try, but not worth everybody's memory.
-            gone = set(map(id, ended if taken else ended[:-MAX_SESSIONS]))
+            dropped = ended if taken or self._closing else ended[:-MAX_SESSIONS]
+            gone = set(map(id, dropped))
             self._ended = [gauges for gauges in self._ended if id(gauges) not in gone]
 
     def _give(self, sessions: Sequence[SessionGauges]) -> bool:

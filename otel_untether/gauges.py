@@ -47,14 +47,23 @@ _STATES: Final = {
     "FIN_WAIT2": "fin_wait_2",
     "CLOSE": "closed",
 }
+# A sample that old says nothing about now: the sampling must have stopped.
+_STALE: Final = 300_000_000_000  # ns
 
 Labels: TypeAlias = dict[str, str]
+_NO_LABELS: Final[Labels] = {}
 Point: TypeAlias = tuple[semconv.Metric, float, Labels]
 
 
 def session_resource(base: Resource, state: SessionState) -> Resource:
     """Return the Resource of a session: `base` (service, host) with its and its process's own."""
-    own: dict[str, str | int] = {"service.instance.id": state.run_id, semconv.RUN_ID: state.run_id}
+    own: dict[str, str | int] = {
+        "service.instance.id": state.run_id,
+        semconv.RUN_ID: state.run_id,
+        semconv.ENGINE: state.engine,
+    }
+    if state.session_id is not None:
+        own[semconv.CONVERSATION_ID] = state.session_id
     if state.pid is not None:
         own[semconv.PROCESS_PID] = state.pid
     return base.merge(Resource(own))
@@ -63,20 +72,22 @@ def session_resource(base: Resource, state: SessionState) -> Resource:
 class SessionGauges:
     """The gauges of one session; what is not known at a moment is not reported for it.
 
-    `window` is what the sampler fills, None where there is no process to look at; `clock` the
-    one that the session's times are on.
+    `base` is the Resource of the service; `window` what the sampler fills, None where there is
+    no process to look at; `clock` the one that the session's times are on.
     """
 
     def __init__(
         self,
         state: SessionState,
-        resource: Resource,
+        base: Resource,
         window: Window | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.clock = clock or Clock()
         self._state = state
-        self._resource = resource
+        self._base = base
+        self._resource: Resource | None = None
+        self._engine = state.engine
         self._window = window
         self._stalled = False
         self._seen_states: set[str] = set()
@@ -95,13 +106,27 @@ class SessionGauges:
 
     def collect(self, now: int, temporality: AggregationTemporality) -> ResourceMetrics:
         """Return all there is to report at `now`, in ns since the epoch."""
-        metrics: dict[str, tuple[semconv.Metric, list[NumberDataPoint]]] = {}
+        made: list[Metric] = []
+        points: list[NumberDataPoint] = []
+        last: semconv.Metric | None = None
         for metric, value, labels in self._points(now):
+            if metric is not last:
+                last, points = metric, []
+                made.append(_metric(metric, points, temporality))
             start, shown = self._since_export(metric, now, value, temporality)
-            point = NumberDataPoint(labels, start, now, shown, [])
-            metrics.setdefault(metric.name, (metric, []))[1].append(point)
-        made = [_metric(metric, points, temporality) for metric, points in metrics.values()]
-        return ResourceMetrics(self._resource, [ScopeMetrics(_SCOPE, made, semconv.SCHEMA_URL)], "")
+            points.append(NumberDataPoint(labels, start, now, shown, []))
+        scope = ScopeMetrics(_SCOPE, made, semconv.SCHEMA_URL)
+        return ResourceMetrics(self._identity(), [scope], "")
+
+    def _identity(self) -> Resource:
+        """Return the session's Resource, which stays what it was at first but for the engine.
+
+        With any other attribute the series would be others, and both be seen for minutes.
+        """
+        if self._resource is None or self._engine != self._state.engine:
+            self._engine = self._state.engine
+            self._resource = session_resource(self._base, self._state)
+        return self._resource
 
     def _since_export(
         self, metric: semconv.Metric, now: int, value: float, temporality: AggregationTemporality
@@ -115,30 +140,22 @@ class SessionGauges:
         return since, value - before
 
     def _points(self, now: int) -> Iterator[Point]:
-        labels = {semconv.ENGINE: self._state.engine}
         diag = self._window.latest if self._window else None
-        yield from self._session_points(now, labels)
-        if diag is not None:
-            yield from self._tree_points(diag, labels)
-            yield from self._connection_points(diag, labels)
+        yield from self._session_points(now)
+        if diag is not None and now - self.clock.from_monotonic(diag.at) < _STALE:
+            yield from self._tree_points(diag)
+            yield from self._connection_points(diag)
 
-    def _session_points(self, now: int, labels: Labels) -> Iterator[Point]:
+    def _session_points(self, now: int) -> Iterator[Point]:
         state = self._state
         idle = 0.0 if self.ended else max(0, now - state.last_sign) / 1e9
-        yield semconv.SESSION_IDLE, idle, labels
-        yield semconv.SESSION_LAST_EVENT, state.last_sign / 1e9, labels
-        yield semconv.SESSION_OPEN_TOOLS, 0 if self.ended else len(state.open), labels
+        yield semconv.SESSION_IDLE, idle, _NO_LABELS
+        yield semconv.SESSION_LAST_EVENT, state.last_sign / 1e9, _NO_LABELS
+        yield semconv.SESSION_OPEN_TOOLS, 0 if self.ended else len(state.open), _NO_LABELS
         current = self._current_state()
         self._seen_states.add(current)
         for name in sorted(self._seen_states):
-            yield (
-                semconv.SESSION_STATES,
-                int(name == current),
-                {
-                    **labels,
-                    semconv.SESSION_STATE: name,
-                },
-            )
+            yield semconv.SESSION_STATES, int(name == current), {semconv.SESSION_STATE: name}
 
     def _current_state(self) -> str:
         state = self._state
@@ -150,7 +167,7 @@ class SessionGauges:
             return "waiting"
         return "working" if state.lines else "starting"
 
-    def _tree_points(self, diag: ProcDiag, labels: Labels) -> Iterator[Point]:
+    def _tree_points(self, diag: ProcDiag) -> Iterator[Point]:
         living = sum(process.state not in ("Z", "X") for process in diag.processes)
         known = diag.alive is not None
         now_values = (
@@ -168,12 +185,12 @@ class SessionGauges:
         )
         for metric, value in now_values:
             if self.ended or value is not None:
-                yield metric, 0 if self.ended or value is None else value, labels
+                yield metric, 0 if self.ended or value is None else value, _NO_LABELS
         for metric, value in totals:
             if value is not None:
-                yield metric, value, labels
+                yield metric, value, _NO_LABELS
 
-    def _connection_points(self, diag: ProcDiag, labels: Labels) -> Iterator[Point]:
+    def _connection_points(self, diag: ProcDiag) -> Iterator[Point]:
         if diag.sockets is None and not self.ended:
             return
         sockets = () if self.ended or diag.sockets is None else diag.sockets
@@ -183,14 +200,14 @@ class SessionGauges:
             counts[name] = counts.get(name, 0) + 1
         self._seen_connections |= counts.keys()
         for name, count in sorted(counts.items()):
-            yield semconv.TREE_CONNECTIONS, count, {**labels, semconv.CONNECTION_STATE: name}
+            yield semconv.TREE_CONNECTIONS, count, {semconv.CONNECTION_STATE: name}
         ages = [
             socket.receive_age
             for socket in sockets
             if socket.state == "ESTABLISHED" and socket.receive_age is not None
         ]
         if ages:
-            yield semconv.TREE_RECEIVE_AGE, min(ages), labels
+            yield semconv.TREE_RECEIVE_AGE, min(ages), _NO_LABELS
 
 
 def _metric(

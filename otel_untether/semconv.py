@@ -437,79 +437,66 @@ TELEMETRY_LOST: Final = _metric(
 
 # One live session, whose Resource says which: observed over its whole process tree.
 TREE_CPU: Final = _metric(
-    "untether.tree.cpu.utilization", "observable_gauge", "1", "CPU in use, in cores.", (ENGINE,)
+    "untether.tree.cpu.utilization", "observable_gauge", "1", "CPU in use, in cores."
 )
 TREE_CPU_TIME: Final = _metric(
     "untether.tree.cpu.time",
     "observable_counter",
     "s",
     "CPU time used, by members that have ended too.",
-    (ENGINE,),
 )
-TREE_RSS: Final = _metric(
-    "untether.tree.memory.rss", "observable_gauge", "By", "Resident memory.", (ENGINE,)
-)
-TREE_THREADS: Final = _metric(
-    "untether.tree.threads", "observable_gauge", "{thread}", "Threads.", (ENGINE,)
-)
+TREE_RSS: Final = _metric("untether.tree.memory.rss", "observable_gauge", "By", "Resident memory.")
+TREE_THREADS: Final = _metric("untether.tree.threads", "observable_gauge", "{thread}", "Threads.")
 TREE_FDS: Final = _metric(
-    "untether.tree.fds", "observable_gauge", "{file_descriptor}", "Open descriptors.", (ENGINE,)
+    "untether.tree.fds", "observable_gauge", "{file_descriptor}", "Open descriptors."
 )
 TREE_PROCESSES: Final = _metric(
-    "untether.tree.processes", "observable_gauge", "{process}", "Living processes.", (ENGINE,)
+    "untether.tree.processes", "observable_gauge", "{process}", "Living processes."
 )
 TREE_ZOMBIES: Final = _metric(
     "untether.tree.zombies",
     "observable_gauge",
     "{process}",
     "Processes that ended and were not waited for.",
-    (ENGINE,),
 )
 TREE_CONNECTIONS: Final = _metric(
     "untether.tree.tcp.connections",
     "observable_gauge",
     "{connection}",
     "TCP sockets that members hold, by state.",
-    (ENGINE, CONNECTION_STATE),
+    (CONNECTION_STATE,),
 )
 TREE_RECEIVE_AGE: Final = _metric(
     "untether.tree.tcp.receive_age",
     "observable_gauge",
     "s",
     "Since any established connection last received data.",
-    (ENGINE,),
 )
 TREE_IO_READ: Final = _metric(
-    "untether.tree.io.read", "observable_counter", "By", "Bytes read by system calls.", (ENGINE,)
+    "untether.tree.io.read", "observable_counter", "By", "Bytes read by system calls."
 )
 TREE_IO_WRITE: Final = _metric(
-    "untether.tree.io.write",
-    "observable_counter",
-    "By",
-    "Bytes written by system calls.",
-    (ENGINE,),
+    "untether.tree.io.write", "observable_counter", "By", "Bytes written by system calls."
 )
 SESSION_IDLE: Final = _metric(
-    "untether.session.idle", "observable_gauge", "s", "Since the last line of output.", (ENGINE,)
+    "untether.session.idle", "observable_gauge", "s", "Since the last line of output."
 )
 SESSION_LAST_EVENT: Final = _metric(
     "untether.session.last_event.timestamp",
     "observable_gauge",
     "s",
     "When the last line of output came, since the epoch.",
-    (ENGINE,),
 )
 SESSION_STATES: Final = _metric(
     "untether.session.state",
     "observable_gauge",
     "{session}",
     "1 for the state it is in, 0 for those it was in.",
-    (ENGINE, SESSION_STATE),
+    (SESSION_STATE,),
 )
 SESSION_OPEN_TOOLS: Final = _metric(
     "untether.session.open_tools",
     "observable_gauge",
     "{tool_call}",
     "Tool calls whose result has not come.",
-    (ENGINE,),
 )
