@@ -23,10 +23,10 @@ from . import semconv
 from .targets import Target, await_exit, strays
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from .activity import AttributeValue
-    from .proc_diag.model import Identity
+    from .proc_diag.model import Identity, ProcessDiag
     from .proc_diag.tree import Tree
 
     Record = Callable[[str, Mapping[str, AttributeValue]], object]
@@ -87,6 +87,7 @@ class Killer:
         self._reap = reap
         self._proceed = proceed
         self._targets: dict[Identity, Target] = {}
+        self._ended: set[Identity] = set()
 
     def kill(self, decision: Mapping[str, AttributeValue]) -> KillReport:
         """Carry out `decision`, which holds its evidence; takes `grace` and a second at most."""
@@ -147,7 +148,8 @@ class Killer:
         """Kill until nobody is left, or time is up; return whom."""
         killed: dict[Identity, None] = {}
         deadline = time.monotonic() + _KILL_TIME
-        while self._alive() or self._look():
+        # In this order: who is gone has left its children behind before we look for them.
+        while (self._alive() or self._look(stop=True)) and time.monotonic() < deadline:
             self._kill_cgroup()
             self._freeze()
             hit = self._signal(signal.SIGKILL, self._alive())
@@ -155,16 +157,14 @@ class Killer:
                 self._tell(signal.SIGKILL, first)
             killed |= dict.fromkeys(hit)
             await_exit(self._alive(), min(_LOOK, max(0.0, deadline - time.monotonic())))
-            if time.monotonic() > deadline:
-                break
         return list(killed)
 
     def _freeze(self) -> None:
         """Stop everybody: a child forked between a look and a signal would be lost for good."""
+        deadline = time.monotonic() + _STOP_TIME
         self._signal(signal.SIGSTOP, self._alive())
         self._await_stop()
-        while news := self._look():
-            self._signal(signal.SIGSTOP, news)
+        while self._look(stop=True) and time.monotonic() < deadline:
             self._await_stop()
 
     def _await_stop(self) -> None:
@@ -175,20 +175,31 @@ class Killer:
                 return
             time.sleep(0.001)
 
-    def _look(self) -> list[Target]:
-        """Take a census; hold on to those not known yet, and return them."""
-        members = dict(self.tree.walk(self.tree.backend.begin()).found)
-        for stray in strays(self._targets):
-            members.setdefault(stray.identity.pid, stray)
-        news = []
-        for member in members.values():
-            if member.identity in self._targets or member.state in ("Z", "X"):
-                continue
-            target = Target.hold(member, self.tree.backend.identify)
-            if target is not None:
-                self._targets[member.identity] = target
-                news.append(target)
-        return news
+    def _look(self, *, stop: bool = False) -> bool:
+        """Take a census; return whether anybody new was met, were he gone already.
+
+        With `stop`, newcomers are stopped as they are met: some live for milliseconds only, and
+        leave a child behind. One that is gone when we reach for it means: look again.
+        """
+        met = [self._admit(member, stop=stop) for member in self._census()]
+        return any(met)
+
+    def _census(self) -> Iterator[ProcessDiag]:
+        yield from self.tree.walk(self.tree.backend.begin()).found.values()
+        yield from strays(self._targets)
+
+    def _admit(self, member: ProcessDiag, *, stop: bool) -> bool:
+        if member.identity in self._targets or member.identity in self._ended:
+            return False
+        dead = member.state in ("Z", "X")
+        target = None if dead else Target.hold(member, self.tree.backend.identify)
+        if target is None:
+            self._ended.add(member.identity)
+            return True
+        self._targets[member.identity] = target
+        if stop:
+            target.send(signal.SIGSTOP)
+        return True
 
     def _alive(self) -> list[Target]:
         return [target for target in self._targets.values() if not target.gone()]

@@ -34,7 +34,7 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 while True:
     if os.fork():
         os._exit(0)
-    time.sleep(0.005)
+    time.sleep(0.1)
 """
 
 
@@ -173,7 +173,10 @@ def subreaper() -> Iterator[None]:
 def test_a_double_fork_into_a_session_of_its_own_comes_back_to_the_subreaper(
     grove: Grove,
 ) -> None:
-    tree = Tree(grove.plant(DEAF + "( (setsid sleep 1000 &) & ); sleep 1000").pid, subreaper=True)
+    tree = Tree(
+        grove.plant(DEAF + "sleep 0.2; ( (setsid sleep 1000 &) & ); sleep 1000").pid, subreaper=True
+    )
+    time.sleep(0.3)
     grove.grown(3)
     time.sleep(0.1)
     assert len(kill(tree, reap=True).killed) == 3
@@ -183,15 +186,18 @@ def test_a_double_fork_into_a_session_of_its_own_comes_back_to_the_subreaper(
 
 @pytest.mark.usefixtures("subreaper")
 def test_a_process_that_hops_from_pid_to_pid_is_caught(grove: Grove) -> None:
-    """Each life lasts a few milliseconds and leaves one child behind."""
+    """Each life lasts a tenth of a second and leaves one child behind."""
     leader = grove.start([sys.executable, "-S", "-c", HOPPER])
     tree = Tree(leader.pid, subreaper=True)
     leader.wait(10)
-    grove.grown(1)
+    deadline = time.monotonic() + 10
+    while _zombies() < 3:  # each life leaves one to the subreaper
+        assert time.monotonic() < deadline, "it does not hop"
     report = kill(tree, grace=0.1, reap=True)
     assert report.survivors == ()
-    time.sleep(0.1)
-    assert grove.living() == []
+    before = _zombies()
+    time.sleep(0.5)
+    assert (_zombies(), grove.living()) == (before, [])
 
 
 def test_a_leader_that_exited_takes_its_remembered_children_along(grove: Grove) -> None:
