@@ -92,6 +92,12 @@ class Session:
         (root,) = (span for span in self.spans if not span.get("parentSpanId"))
         return root
 
+    @property
+    def causes(self) -> list[str]:
+        """What the stall warnings named, in order."""
+        stalls = sorted(self.named("untether.stall"), key=lambda s: int(s["endTimeUnixNano"]))
+        return [attribute(span, "untether.stall.cause") for span in stalls]
+
     def named(self, name: str) -> list[dict[str, Any]]:
         return [span for span in self.spans if span["name"] == name]
 
@@ -145,12 +151,14 @@ class Agents:
         settings: dict[str, str],
         *,
         signal_after: tuple[signal.Signals, float] | None = None,
+        **watchdog: float,
     ) -> Session:
         state = self.home / "state"
         environment = {
             "HOME": str(self.home),
             "PATH": os.environ["PATH"],
             "OTEL_UNTETHER_STATE_DIR": str(state),
+            **{f"OTEL_UNTETHER_{key.upper()}": str(value) for key, value in watchdog.items()},
             **settings,
         }
         command = ["env", "-i", *(f"{k}={v}" for k, v in environment.items())]
