@@ -7,6 +7,7 @@ is recorded before it is carried out, in a thread of its own, since a kill may t
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from typing import TYPE_CHECKING, Final, Protocol
@@ -52,7 +53,7 @@ class Desk(Protocol):
     """Where findings go, besides the trace."""
 
     def record(self, event: str, facts: Mapping[str, AttributeValue]) -> None:
-        """Put an event where a crash cannot take it."""
+        """Put an event where a crash cannot take it; raise OSError where that fails."""
 
     def keep(self, finding: Finding, tree: Tree) -> None:
         """Keep what the session and its tree look like now."""
@@ -157,7 +158,8 @@ class Monitor:
         if finding.kind == "kill" and finding.decision and finding.decision.action == "kill":
             self._kill(finding, facts)  # which records the decision itself, before it acts
             return
-        desk.record(event, facts)
+        with contextlib.suppress(OSError):  # a full disk hides no finding
+            desk.record(event, facts)
         tracer.note(event, finding.at, facts, _severity(finding))
         _aside(desk.flush)
 
