@@ -177,7 +177,14 @@ class Recorder:
         changes += close(state.root, at)[:-1]
         with self._guard("the end"):
             self._tell(changes)
-        summary = summarise(state, outcome, exit_code, state.root.end or at, self.extra)
+        summary = summarise(
+            state,
+            outcome,
+            exit_code,
+            state.root.end or at,
+            self.extra,
+            executable=self._run.executable,
+        )
         self.tracer.note(semconv.EVENT_SUMMARY, state.root.end or at, summary.attributes())
         self.tracer.end(outcome, summary.attributes(), state.root.end or at)
         return summary.of_trace(self.tracer.root.get_span_context())

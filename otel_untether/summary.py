@@ -29,6 +29,7 @@ class Summary:
 
     run_id: str
     engine: str
+    executable: str | None
     outcome: Outcome
     duration: float
     exit_code: int | None
@@ -75,11 +76,13 @@ class Summary:
         word, error = self.outcome
         failed = f" ({self.tool_errors} failed)" if self.tool_errors else ""
         stalls = self.extra.get(semconv.STALL_COUNT)
+        known = self.engine != "unknown"
+        name = self.engine if known else self.executable or self.engine
         parts = [
-            f"{self.engine} {word}" + (f" ({error})" if error else ""),
+            f"{name} {word}" + (f" ({error})" if error else ""),
             f"in {seconds(self.duration)}",
-            _count(self.turns, "turn"),
-            _count(self.tools, "tool") + failed,
+            _count(self.turns, "turn") if known else None,
+            _count(self.tools, "tool") + failed if known else None,
             _tokens(self.usage),
             None if self.cost_usd is None else f"${self.cost_usd:.4f}",
             _peak(self.extra.get(semconv.PEAK_RSS)),
@@ -95,11 +98,14 @@ def summarise(
     exit_code: int | None,
     ended: int,
     extra: Mapping[str, AttributeValue],
+    *,
+    executable: str | None = None,
 ) -> Summary:
     """Sum a session up at its end (`ended` in ns since the epoch)."""
     return Summary(
         run_id=state.run_id,
         engine=state.engine,
+        executable=executable,
         outcome=outcome,
         duration=(ended - state.started) / 1e9,
         exit_code=exit_code,
@@ -139,4 +145,4 @@ def _tokens(usage: Usage) -> str | None:
 
 
 def _peak(rss: AttributeValue | None) -> str | None:
-    return f"peak {rss / 2**20:.0f} MiB" if isinstance(rss, int) else None
+    return f"peak {rss / 2**20:.0f} MiB" if isinstance(rss, int) and rss >= 2**19 else None

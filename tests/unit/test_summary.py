@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+
+from otel_untether import semconv
+from otel_untether.events import Usage
+from otel_untether.outcome import Outcome
+from otel_untether.session import SessionState
+from otel_untether.summary import Summary, seconds, summarise
+
+S = 10**9
+
+
+def summary(engine: str = "claude", outcome: Outcome | None = None, **extra: float) -> Summary:
+    state = SessionState("run", started=0, engine=engine)
+    state.turns, state.tools, state.tool_errors = 2, 5, 1
+    state.usage, state.cost_usd = Usage(input=1200, output=34), 0.25
+    outcome = outcome or Outcome("completed")
+    return summarise(state, outcome, 0, 90 * S, extra, executable="agent")
+
+
+def test_one_line_says_it_all() -> None:
+    extra = {semconv.PEAK_RSS: 300 * 2**20, semconv.STALL_COUNT: 1}
+    assert summary(outcome=Outcome("killed", "wedged"), **extra).text() == (
+        "claude killed (wedged), in 1 min 30 s, 2 turns, 5 tools (1 failed), "
+        "1,200 tokens in, 34 out, $0.2500, peak 300 MiB, 1 stall warning"
+    )
+
+
+def test_a_process_that_is_no_known_engine_is_called_by_its_name() -> None:
+    assert summary("unknown").text().startswith("agent completed, in 1 min 30 s, 1,200 tokens")
+
+
+def test_what_is_unknown_is_absent() -> None:
+    state = SessionState("run", started=0)
+    attributes = summarise(state, Outcome("unknown"), None, S, {}).attributes()
+    absent = (semconv.COST_USD, semconv.INPUT_TOKENS, semconv.PROCESS_EXIT_CODE)
+    assert not set(absent) & set(attributes)
+
+
+@pytest.mark.parametrize(
+    ("duration", "expected"),
+    [(0.421, "0.42 s"), (12.34, "12.3 s"), (302.0, "5 min 2 s"), (3900.0, "1 h 5 min")],
+)
+def test_durations_are_for_people(duration: float, expected: str) -> None:
+    assert seconds(duration) == expected
