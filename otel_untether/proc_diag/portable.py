@@ -191,7 +191,9 @@ class PortableHandle:
 
     def _sockets(self) -> dict[object, SocketDiag]:
         found: dict[object, SocketDiag] = {}
-        for connection in self._process.net_connections(kind="tcp"):
+        # Its name before psutil 6.
+        read = getattr(self._process, "net_connections", None) or self._process.connections
+        for connection in read(kind="tcp"):
             if state := _TCP_STATES.get(connection.status):
                 port = connection.raddr.port if connection.raddr else 0
                 ends = connection.family, connection.laddr, connection.raddr

@@ -35,7 +35,7 @@ from otel_untether.sampler import Sampler, Window
 from otel_untether.session import SessionState
 from otel_untether.stall import Finding
 from tests.support import processes
-from tests.support.otlp_receiver import grpc_receiver, http_receiver, refusing, wait_until
+from tests.support.otlp_receiver import grpc_receiver, hanging, http_receiver, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -439,7 +439,7 @@ def test_interval_is_the_environment_s(
 
 
 def test_flush_does_not_wait_for_a_dead_collector() -> None:
-    with refusing() as url:
+    with hanging() as url:
         exporter = GaugeExporter([HttpExporter(f"{url}/v1/metrics", timeout=2)], interval=3600)
         exporter.add(gauges())
         began = time.monotonic()
