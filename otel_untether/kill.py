@@ -88,6 +88,7 @@ class Killer:
         self._proceed = proceed
         self._targets: dict[Identity, Target] = {}
         self._ended: set[Identity] = set()
+        self._older: set[int] = set()
 
     def kill(self, decision: Mapping[str, AttributeValue]) -> KillReport:
         """Carry out `decision`, which holds its evidence; takes `grace` and a second at most."""
@@ -186,7 +187,7 @@ class Killer:
 
     def _census(self) -> Iterator[ProcessDiag]:
         yield from self.tree.walk(self.tree.backend.begin()).found.values()
-        yield from strays(self._targets)
+        yield from strays(self._targets, self._older)
 
     def _admit(self, member: ProcessDiag, *, stop: bool) -> bool:
         if member.identity in self._targets or member.identity in self._ended:

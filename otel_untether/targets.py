@@ -96,26 +96,35 @@ def await_exit(targets: Iterable[Target], seconds: float) -> None:
     poll.poll(max(1, round(seconds * 1000)))
 
 
-def strays(known: Mapping[Identity, Target]) -> Iterator[ProcessDiag]:
+def strays(known: Mapping[Identity, Target], older: set[int]) -> Iterator[ProcessDiag]:
     """Yield who belongs to `known` but was orphaned before the tree's own look found it.
 
     They are children of somebody known who still lives, or members of a session that somebody
     known began: a session holds nobody but descendants of its leader (setsid(2)). Its number
     is trusted while no stranger has that pid. Linux only; elsewhere there is no /proc to read.
+
+    `older` is the caller's to keep from call to call: the pids of those who were there before
+    any of `known`, hence no descendants, and need not be read again.
     """
-    everybody = dict(_everybody())
+    if not known:
+        return
+    young = dict(_young(min(identity.start_time for identity in known), older))
     parents = {target.identity.pid for target in known.values() if not target.gone()}
     leaders = {identity.pid: identity for identity in known}
-    for pid, stat in everybody.items():
-        leader, holder = leaders.get(stat.sid), everybody.get(stat.sid)
-        mate = leader is not None and (holder is None or holder.start_time == leader.start_time)
+    for pid, stat in young.items():
+        leader, holder = leaders.get(stat.sid), young.get(stat.sid)
+        ours = leader is not None and stat.sid not in older
+        mate = ours and (holder is None or Identity(stat.sid, holder.start_time) == leader)
         if mate or stat.ppid in parents:
             identity = Identity(pid, stat.start_time)
             yield ProcessDiag(identity, stat.ppid, stat.pgid, stat.sid, stat.name, stat.state)
 
 
-def _everybody() -> Iterator[tuple[int, Stat]]:
-    for name in listing("/proc") or ():
-        raw = read(f"/proc/{name}/stat") if name.isdigit() else None
-        if raw:
-            yield int(name), parse_stat(raw)
+def _young(since: float, older: set[int]) -> Iterator[tuple[int, Stat]]:
+    """Yield who was started at `since` or later."""
+    for pid in [int(name) for name in listing("/proc") or () if name.isdigit()]:
+        raw = None if pid in older else read(f"/proc/{pid}/stat")
+        if raw and (stat := parse_stat(raw)).start_time >= since:
+            yield pid, stat
+        elif raw:
+            older.add(pid)

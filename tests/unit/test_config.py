@@ -38,7 +38,11 @@ def test_defaults_need_no_file(tmp_path: Path) -> None:
 
 
 def test_every_key_is_described_once_and_only_real_ones_are() -> None:
-    sections = {"watchdog": Watchdog, "telemetry": TelemetryConfig, "capture": CaptureConfig}
+    sections: dict[str, Any] = {
+        "watchdog": Watchdog,
+        "telemetry": TelemetryConfig,
+        "capture": CaptureConfig,
+    }
     described = [key.path for key in KEYS]
     fields = [f"{name}.{field}" for name, table in sections.items() for field in table._fields]
     assert sorted(described) == sorted(fields)

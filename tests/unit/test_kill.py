@@ -49,7 +49,7 @@ class Grove:
         return self.start(["/bin/sh", "-c", script], own_session=own_session)
 
     def start(self, argv: list[str], *, own_session: bool = True) -> subprocess.Popen[bytes]:
-        env = dict([self.mark.split("=")], PATH=os.environ["PATH"])
+        env = {"MARK": self.mark.removeprefix("MARK="), "PATH": os.environ["PATH"]}
         leader = subprocess.Popen(
             argv, env=env, stdin=subprocess.DEVNULL, start_new_session=own_session
         )

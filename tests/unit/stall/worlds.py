@@ -71,6 +71,7 @@ def sample(
 ) -> ProcDiag:
     """A look at a tree; by default one that sleeps without a connection."""
     leader = leader or process()
+    rate: float | None = cpu if leader_cpu == "same" else leader_cpu
     return ProcDiag(
         at,
         changes.pop("alive", leader.state not in ("Z", "X")),
@@ -78,7 +79,7 @@ def sample(
         processes=(leader, *children),
         sockets=None if sockets is None else tuple(sockets),
         cpu_rate=cpu,
-        leader_cpu_rate=cpu if leader_cpu == "same" else leader_cpu,
+        leader_cpu_rate=rate,
         **changes,
     )
 
