@@ -66,7 +66,7 @@ def sample(
     leader: ProcessDiag | None = None,
     sockets: Sequence[SocketDiag] | None = (),
     cpu: float | None = 0.0,
-    leader_cpu: float | str | None = "same",
+    leader_cpu: Any = "same",
     **changes: Any,
 ) -> ProcDiag:
     """A look at a tree; by default one that sleeps without a connection."""
