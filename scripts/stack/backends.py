@@ -192,9 +192,13 @@ class Stack:
         )
 
     def _jaeger(self) -> Backend:
+        command = [self._binaries["JAEGER_BIN"], "--config", str(CONFIG / "jaeger/config.yaml")]
+        # The module has no web interface in it, only a placeholder; a build of jaeger-ui does.
+        if assets := os.environ.get("JAEGER_UI_ASSETS"):
+            command += ["--config", f"yaml:extensions::jaeger_query::ui::assets_path: {assets}"]
         return self._backend(
             "jaeger",
-            [self._binaries["JAEGER_BIN"], "--config", str(CONFIG / "jaeger/config.yaml")],
+            command,
             self._url("jaeger_health", "/status"),
             {
                 "JAEGER_HEALTH_ENDPOINT": self._at("jaeger_health"),

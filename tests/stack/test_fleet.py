@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from scripts.stack.backends import CONFIG, Stack, eventually
+from scripts.stack.backends import CONFIG, Stack, eventually, get
 from tests.stack.agents import Runner, Session
 
 if TYPE_CHECKING:
@@ -188,12 +188,26 @@ def test_every_rule_is_evaluated_and_the_stall_fires(fleet: Fleet) -> None:
     assert not fleet.stack.query('ALERTS{alertname="UntetherWatcherDead", alertstate="firing"}')
 
 
-def test_the_monitor_tab_has_its_metrics(fleet: Fleet) -> None:
-    def served() -> bool:
-        spans = fleet.stack.query('traces_span_metrics_duration_seconds_bucket{le="+Inf"}')
-        return any(s["metric"]["span_name"] == "invoke_agent claude" for s in spans)
+def test_jaegers_monitor_tab_has_its_figures(fleet: Fleet) -> None:
+    """Jaeger computes them from the span metrics in Prometheus."""
 
-    eventually("span metrics are in Prometheus as Jaeger asks for them", served)
+    def latencies() -> list[float]:
+        answer = get(
+            f"http://127.0.0.1:{fleet.stack.ports['jaeger_http']}/api/metrics/latencies",
+            service=fleet.ended[0].service,
+            spanKind="internal",
+            quantile="0.95",
+            groupByOperation="true",
+            endTs=str(int(time.time() * 1000)),
+            lookback="3600000",
+            step="60000",
+            ratePer="600000",
+        )
+        points = [p for metric in answer["metrics"] for p in metric["metricPoints"]]
+        values = [float(point["gaugeValue"]["doubleValue"]) for point in points]
+        return [value for value in values if value > 0]
+
+    eventually("Jaeger has latencies of a session's spans", latencies)
 
 
 def test_an_ended_session_is_gone(fleet: Fleet) -> None:
