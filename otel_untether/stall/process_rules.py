@@ -100,7 +100,9 @@ def memory_pressure(facts: Facts) -> Evidence:
 
 def spinning(facts: Facts) -> Evidence:
     """The agent process itself burns CPU and says nothing."""
-    if not facts.leader_busy or facts.newest is None:
+    # On a crowded machine it gets less than it asks for, but asks in every sample.
+    hungry = facts.steadily("R") and facts.leader_working
+    if not (facts.leader_busy or hungry) or facts.newest is None:
         return None
     rate = facts.newest.leader_cpu_rate or 0.0
     return (f"the agent process is busy without a word ({percent(rate)})",)

@@ -80,6 +80,7 @@ TABLE: list[tuple[str, SessionState, ProcDiag | None]] = [
     ("lock_wait", with_events(tool()), sample(child("dpkg", wchan="fcntl_setlk"))),
     ("memory_pressure", session(), sample(host=starved())),
     ("spinning", session(), sample(cpu=0.97)),
+    ("spinning", session(), sample(leader=process(state="R"), cpu=0.2)),
     ("spinning", with_events(tool()), sample(child(), cpu=1.5, leader_cpu=0.99)),
     ("spinning", session(), sample(cpu=0.97, sockets=SILENT)),
     ("wedged", session(), sample()),
