@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from .activity import AttributeValue
     from .kill import KillReport
+    from .meters import Meters
     from .proc_diag import ProcDiag, Tree
     from .session import SessionState
     from .stall import Finding
@@ -34,6 +35,7 @@ class RunDesk:
     """
 
     def __init__(self, path: Path | None, telemetry: Telemetry, state: SessionState) -> None:
+        self.meters: Meters | None = None
         self._path = path
         self._telemetry = telemetry
         self._state = state
@@ -70,17 +72,24 @@ class RunDesk:
 
     def found(self, finding: Finding) -> None:
         """Count a finding."""
+        if self.meters is not None:
+            self.meters.found(finding)
 
-    def killed(self, report: KillReport) -> None:
+    def killed(self, cause: str, report: KillReport) -> None:
         """Count what became of a kill."""
+        if self.meters is not None:
+            self.meters.killed(cause, report)
 
     def flush(self) -> None:
-        """Have spans and log records leave now; exporters of a dead collector are not awaited."""
+        """Have spans, log records and metrics leave now, as far as a collector takes them."""
         for provider in (self._telemetry.tracer_provider, self._telemetry.logger_provider):
             flush: Any = getattr(provider, "force_flush", None)
             if flush is not None:
                 with contextlib.suppress(Exception):
                     flush(_FLUSH_MS)
+        if self.meters is not None:
+            with contextlib.suppress(Exception):
+                self.meters.flush()
 
     def say(self, line: str) -> None:
         """Tell the operator, in one line on stderr."""

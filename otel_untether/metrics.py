@@ -164,7 +164,7 @@ class SessionMetrics:
             if total > counted:
                 counter.add(total - counted, labels)
                 self._counted[field] = total
-        cost = self._state.cost_usd or 0.0
+        cost = self._state.cost or 0.0
         if cost > self._cost:
             fleet.cost.add(cost - self._cost, self._labels)
             self._cost = cost

@@ -64,7 +64,7 @@ class Desk(Protocol):
     def found(self, finding: Finding) -> None:
         """Count a finding."""
 
-    def killed(self, report: KillReport) -> None:
+    def killed(self, cause: str, report: KillReport) -> None:
         """Count what became of a kill."""
 
     def flush(self) -> None:
@@ -100,7 +100,7 @@ class Monitor:
         self._subreaper = subreaper
         self._detector = Detector(config)
         self._tree = Tree(child.pid, subreaper=subreaper)
-        self._window = sampler.add(recorder.state.run_id, self._tree)
+        self.window = sampler.add(recorder.state.run_id, self._tree)
         self._seen = 0.0
         self._peaks = Peaks()
         self._stalls = 0
@@ -114,7 +114,7 @@ class Monitor:
 
     def tick(self, now: int) -> None:
         """Look once; `now` is ns since the epoch, on the recorder's clock."""
-        for diag in self._window.since(self._seen):
+        for diag in self.window.since(self._seen):
             if diag.at > self._seen:
                 self._seen = diag.at
                 self._peaks.add(diag)
@@ -122,7 +122,7 @@ class Monitor:
         if "stdout" not in self._child.relayed:
             return
         finding = self._detector.tick(
-            self._recorder.state, self._window, now, blocked_since=self._child.blocked_since()
+            self._recorder.state, self.window, now, blocked_since=self._child.blocked_since()
         )
         if finding is not None:
             self._report(finding)
@@ -139,7 +139,7 @@ class Monitor:
         if self._killing is not None:
             self._killing.join(self.overtime)
         self._sampler.remove(self._recorder.state.run_id)
-        for diag in self._window.since(self._seen):
+        for diag in self.window.since(self._seen):
             self._peaks.add(diag)
         extra = self._recorder.extra
         extra.update(self._peaks.attributes())
@@ -182,7 +182,7 @@ class Monitor:
                 self._desk.say(f"not killed: {report.refused}")
             for survivor in report.survivors:
                 self._desk.say(f"survived the kill: process {survivor.pid} ({survivor.name})")
-            self._desk.killed(report)
+            self._desk.killed(finding.cause, report)
 
         # Not a daemon: an interpreter that ends must not leave half a tree behind.
         self._killing = threading.Thread(target=carry_out, name="otel-untether-kill")

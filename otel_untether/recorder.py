@@ -93,7 +93,7 @@ class Recorder:
             chats=chats,
         )
         self.extra: dict[str, AttributeValue] = {}
-        self._listeners = tuple(listeners)
+        self._listeners = list(listeners)
         self._lines = LineSplitter()
         self._errors = LineSplitter(limit=1024 * 1024)
         self._undecided: list[tuple[bytes, int]] = []
@@ -105,6 +105,10 @@ class Recorder:
         """The process lives: from here on the session can be found where traces are kept."""
         self.state.pid = pid
         self.tracer.started({**self._identity(), semconv.PROCESS_PID: pid})
+
+    def listen(self, listener: Listener) -> None:
+        """Have another listener hear every change from now on."""
+        self._listeners.append(listener)
 
     def feed(self, chunk: bytes, at: int) -> None:
         """Take bytes of standard output, in chunks of any size, arrived at `at`."""

@@ -10,13 +10,14 @@ import os
 import threading
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from opentelemetry.trace import Link, SpanContext, TraceFlags
 
 from . import capture, semconv, telemetry
 from .desk import RunDesk
 from .engines import registry
+from .meters import Meters
 from .monitor import Monitor
 from .notice import notice
 from .observer import Observer
@@ -94,10 +95,15 @@ class SessionObserver(Observer):
             self._desk,
             subreaper=True,
         )
+        self._meters = Meters(
+            self._telemetry, self.recorder.state, self._monitor.window, child.clock, environ
+        )
+        self._desk.meters = self._meters
+        self.recorder.listen(self._meters.changed)
         self._known: str | None = None
         for problem in self._telemetry.problems:
             notice(problem)
-        _in_background(self._flush)
+        _in_background(self._desk.flush)
         _in_background(self._prune)
 
     def stdout(self, chunk: bytes, at: int) -> None:
@@ -119,6 +125,7 @@ class SessionObserver(Observer):
     def tick(self, now: int) -> None:
         """Look at the session, in silence too."""
         self._monitor.tick(now)
+        self._meters.tick()
         self.overtime = self._monitor.overtime
 
     def finish(self, exit_code: int | None, signal: int | None, at: int) -> str | None:
@@ -126,8 +133,11 @@ class SessionObserver(Observer):
         self._monitor.close()
         summary = self.recorder.finish(exit_code, signal, at, self._monitor.killed_for)
         self._remember(summary, at)
+        self._desk.close()
+        allowed = _SHARE * self._config.telemetry.exit_timeout
+        self._meters.end(summary.outcome, at, allowed / 2)
         known = len(self._telemetry.problems)
-        self._telemetry.shutdown(_SHARE * self._config.telemetry.exit_timeout)
+        self._telemetry.shutdown(allowed / 2)
         for problem in self._telemetry.problems[known:]:
             notice(problem)
         return summary.text()
@@ -204,12 +214,6 @@ class SessionObserver(Observer):
                 usage=self.recorder.state.usage,
             )
         )
-
-    def _flush(self) -> None:
-        """Have the marker leave now, not with the next batch."""
-        flush: Any = getattr(self._telemetry.tracer_provider, "force_flush", None)
-        if flush is not None:
-            flush(1_000)
 
     def _prune(self) -> None:
         kept = self._config.telemetry

@@ -69,7 +69,8 @@ class Desk:
     def found(self, finding: Finding) -> None:
         """Nothing to count here."""
 
-    def killed(self, report: KillReport) -> None:
+    def killed(self, cause: str, report: KillReport) -> None:
+        assert cause
         self.reports.append(report)
 
     def flush(self) -> None:

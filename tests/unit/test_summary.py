@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from otel_untether import semconv
@@ -11,17 +13,21 @@ from otel_untether.summary import Summary, seconds, summarise
 S = 10**9
 
 
-def summary(engine: str = "claude", outcome: Outcome | None = None, **extra: float) -> Summary:
+def summary(
+    engine: str = "claude",
+    outcome: Outcome | None = None,
+    extra: Mapping[str, int] | None = None,
+) -> Summary:
     state = SessionState("run", started=0, engine=engine)
     state.turns, state.tools, state.tool_errors = 2, 5, 1
     state.usage, state.cost_usd = Usage(input=1200, output=34), 0.25
     outcome = outcome or Outcome("completed")
-    return summarise(state, outcome, 0, 90 * S, extra, executable="agent")
+    return summarise(state, outcome, 0, 90 * S, extra or {}, executable="agent")
 
 
 def test_one_line_says_it_all() -> None:
     extra = {semconv.PEAK_RSS: 300 * 2**20, semconv.STALL_COUNT: 1}
-    assert summary(outcome=Outcome("killed", "wedged"), **extra).text() == (
+    assert summary(outcome=Outcome("killed", "wedged"), extra=extra).text() == (
         "claude killed (wedged), in 1 min 30 s, 2 turns, 5 tools (1 failed), "
         "1,200 tokens in, 34 out, $0.2500, peak 300 MiB, 1 stall warning"
     )
