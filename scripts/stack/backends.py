@@ -149,9 +149,11 @@ class Stack:
         self.backends = [self.jaeger, self.prometheus, self.collector]
 
     def __enter__(self) -> Self:
-        for backend in self.backends:
-            self._exit.callback(backend.stop)
-            backend.start()
+        with ExitStack() as starting:  # one that does not start takes the others with it
+            for backend in self.backends:
+                starting.callback(backend.stop)
+                backend.start()
+            self._exit = starting.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -269,6 +271,20 @@ class Stack:
         """Return every rule Prometheus has loaded, with its health."""
         groups = get(self._url("prometheus", "/api/v1/rules"))["data"]["groups"]
         return [rule for group in groups for rule in group["rules"]]
+
+
+class ImportingStack(Stack):
+    """A stack whose collector also reads the local runs below a state directory."""
+
+    def __init__(self, binaries: dict[str, str], directory: Path, state: Path) -> None:
+        self._state = state
+        super().__init__(binaries, directory)
+
+    def _collector(self) -> Backend:
+        backend = super()._collector()
+        backend.command += ["--config", str(CONFIG / "import.yaml")]
+        backend.environment["OTEL_UNTETHER_STATE_DIR"] = str(self._state)
+        return backend
 
 
 class ScaledStack(Stack):

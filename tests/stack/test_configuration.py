@@ -17,6 +17,7 @@ from scripts.stack.backends import CONFIG, ROOT, compose_services
 # Files that are given to one collector together, later ones over earlier ones.
 COLLECTOR_CONFIGS = [
     ("otel-collector.yaml",),
+    ("otel-collector.yaml", "import.yaml"),
     ("scale/agent.yaml",),
     ("scale/agent.yaml", "scale/agent-kubernetes.yaml"),
     ("scale/agent.yaml", "scale/kafka-producer.yaml"),

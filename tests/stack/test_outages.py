@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 import uuid
@@ -16,8 +17,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
-from scripts.stack.backends import Stack, eventually
-from tests.stack.agents import COMMAND, Runner
+from scripts.stack.backends import ImportingStack, Stack, eventually
+from tests.stack.agents import AGENT, COMMAND, Runner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,3 +102,25 @@ def test_a_session_without_a_collector_is_sent_later(own_stack: Stack, tmp_path:
     parents = {span.get("parentSpanId") for span in spans} - {None, ""}
     assert parents <= {span["spanId"] for span in spans}
     assert any(span["name"] == "invoke_agent claude" for span in spans)
+
+
+def test_a_session_without_an_endpoint_is_read_by_the_collector(
+    binaries: dict[str, str], tmp_path: Path
+) -> None:
+    """The local files are what the collector's own receiver reads."""
+    service, state = f"local-{uuid.uuid4().hex[:8]}", tmp_path / "state"
+    local = {k: v for k, v in os.environ.items() if not k.startswith("OTEL_")}
+    subprocess.run(
+        [COMMAND, "run", "--", *AGENT],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        env=local | {"OTEL_UNTETHER_STATE_DIR": str(state), "OTEL_SERVICE_NAME": service},
+    )
+    with ImportingStack(binaries, tmp_path, state) as stack:
+
+        def whole() -> bool:
+            spans = stack.spans_of(service)
+            root = any(span["name"] == "invoke_agent claude" for span in spans)
+            return root and not any(span["warnings"] for span in spans)
+
+        eventually("the session is in Jaeger, nothing missing", whole)
