@@ -181,10 +181,8 @@ async def _attended(process: Process, watched: WatchedProcess) -> AsyncIterator[
             await watched.wait()
         except Exception as raised:  # noqa: BLE001  raised again below, outside of the group
             error = raised
+            # Cancellation has `process` kill it, once: to kill twice can lose the status.
             process.kill()
-        except BaseException:
-            process.kill()
-            raise
     if error is not None:
         raise error
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from msgspec import Raw, Struct, field
 
 from ._salvage import ABSENT
-from ._values import (  # noqa: TC001  msgspec fields
+from ._values import (
     Code,
     Count,
     Dollars,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec import Raw, Struct
 
 from ._salvage import ABSENT
-from ._values import Code, Count  # noqa: TC001  msgspec fields
+from ._values import Code, Count
 
 
 class Tokens(Struct):

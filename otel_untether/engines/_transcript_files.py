@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Raw, Struct
 
-from ._claude_shapes import Message, Permission  # noqa: TC001  msgspec fields
+from ._claude_shapes import Message, Permission
 from ._salvage import ABSENT, BROKEN, fit, loads, read
 from ._values import Code, Count, Dollars, Milliseconds, Seconds, nanoseconds
 

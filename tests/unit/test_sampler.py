@@ -76,7 +76,7 @@ def test_one_thread_serves_all_sessions_and_ends_with_the_last(sampler: Sampler)
 
 def test_removed_session_is_sampled_no_more_and_keeps_nothing_open(sampler: Sampler) -> None:
     with processes.sleeper() as pid:
-        before = processes.open_descriptors()
+        before = processes.open_in_proc()
         sampler.add("stays", Tree(os.getpid()))
         tree = Tree(pid)
         window = sampler.add("goes", tree)
@@ -87,7 +87,7 @@ def test_removed_session_is_sampled_no_more_and_keeps_nothing_open(sampler: Samp
         count = len(window)
         time.sleep(5 * FAST)
         assert len(window) == count
-        processes.eventually(lambda: processes.open_descriptors() == before)
+        processes.eventually(lambda: processes.open_in_proc() == before)
 
 
 def test_listener_gets_every_sample_with_its_session() -> None:
