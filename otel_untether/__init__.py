@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .capture import Capture
+    from .config import WatchdogConfig
     from .outcome import Outcome
     from .recorder import Recorder, RunInfo
     from .session import SessionState
@@ -29,6 +30,7 @@ __all__ = [
     "SessionState",
     "SessionTracer",
     "Summary",
+    "WatchdogConfig",
     "WatchedProcess",
     "__version__",
     "watch",
@@ -42,6 +44,7 @@ _HOMES = {
     "SessionState": "session",
     "SessionTracer": "spans",
     "Summary": "summary",
+    "WatchdogConfig": "config",
     "WatchedProcess": "watching",
     "watch": "watching",
 }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from .stall import Finding
     from .telemetry import Telemetry
 
-_FLUSH_MS = 1_000
+_FLUSH_MS: Final = 1_000
+_log: Final = logging.getLogger("otel_untether")
 
 
 class RunDesk:
@@ -100,6 +102,33 @@ class RunDesk:
         if self._samples is not None:
             os.close(self._samples)
             self._samples = None
+
+
+class LogDesk:
+    """The desk of a host program: findings go to Python's logging, and nothing to disk."""
+
+    def record(self, event: str, facts: Mapping[str, AttributeValue]) -> None:
+        """Log an event; what it says in full is in the trace."""
+        _log.debug("%s %s", event, dict(facts))
+
+    def keep(self, finding: Finding, tree: Tree) -> None:
+        """Keep nothing: where to is the host's business."""
+
+    def sampled(self, diag: ProcDiag, now: int) -> None:
+        """Keep nothing."""
+
+    def found(self, finding: Finding) -> None:
+        """Count nothing."""
+
+    def killed(self, cause: str, report: KillReport) -> None:
+        """Count nothing."""
+
+    def flush(self) -> None:
+        """Leave it to the host's own exporters."""
+
+    def say(self, line: str) -> None:
+        """Warn."""
+        _log.warning("%s", line)
 
 
 def _open(path: Path) -> int | None:

@@ -5,7 +5,8 @@
             ...
     print(agent.summary.text())
 
-Spans go through the OpenTelemetry providers of the program, or through those it passes.
+With `watchdog=WatchdogConfig()` its silence is watched, too. Spans go through the OpenTelemetry
+providers of the program, or through those it passes.
 """
 
 from __future__ import annotations
@@ -21,10 +22,14 @@ from anyio import EndOfStream
 
 from .capture import from_environ
 from .clock import Clock
+from .desk import LogDesk
 from .engines import registry
 from .lines import LineSplitter
+from .monitor import Monitor
+from .observer import Child
 from .propagation import TRACEPARENT
 from .recorder import Recorder, RunInfo
+from .sampler import Sampler
 from .store import new_run_id
 
 if TYPE_CHECKING:
@@ -36,6 +41,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, TracerProvider
 
     from .capture import Capture
+    from .config import WatchdogConfig
     from .session import SessionState
     from .summary import Summary
 
@@ -53,6 +59,8 @@ class WatchedProcess:
         self._recorder = recorder
         self._clock = clock
         self._lines = LineSplitter()
+        # Since when nobody asks for the agent's output, None while somebody does.
+        self._unread_since: int | None = clock.now()
         self.summary: Summary | None = None
 
     @property
@@ -82,8 +90,12 @@ class WatchedProcess:
     async def receive(self) -> bytes:
         """Return the next bytes of standard output; `anyio.EndOfStream` after the last."""
         assert self._process.stdout is not None  # noqa: S101  it was opened as a pipe
-        chunk = await self._process.stdout.receive()
-        self._recorder.feed(chunk, self._clock.now())
+        self._unread_since = None
+        try:
+            chunk = await self._process.stdout.receive()
+            self._recorder.feed(chunk, self._clock.now())
+        finally:
+            self._unread_since = self._clock.now()
         return chunk
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -109,10 +121,15 @@ class WatchedProcess:
             async for chunk in self._process.stderr:
                 self._recorder.feed_stderr(chunk, self._clock.now())
 
-    def _finish(self) -> None:
+    async def _watch_silence(self, monitor: Monitor, interval: float) -> None:
+        while True:
+            await anyio.sleep(interval)
+            monitor.tick(self._clock.now())
+
+    def _finish(self, killed_for: str | None) -> None:
         code = self.returncode
         exit_code, signal = (code, None) if code is None or code >= 0 else (None, -code)
-        self.summary = self._recorder.finish(exit_code, signal, self._clock.now())
+        self.summary = self._recorder.finish(exit_code, signal, self._clock.now(), killed_for)
 
 
 @asynccontextmanager
@@ -126,15 +143,18 @@ async def watch(
     tracer_provider: TracerProvider | None = None,
     logger_provider: LoggerProvider | None = None,
     capture: Capture | None = None,
+    watchdog: WatchdogConfig | None = None,
 ) -> AsyncIterator[WatchedProcess]:
     """Run an agent and make a trace of its session.
 
     `engine` is found from the command, or from the first lines, where it is not given. The
     agent gets a `TRACEPARENT` of its session's span, which itself lies under the current one,
-    if there is any. Leaving the block waits for the agent;
-    leaving it by an exception, or by cancellation, ends the agent first. Raises what
-    `anyio.open_process` raises when the command cannot be started, and `ValueError` for an
-    unknown engine.
+    if there is any. With a `watchdog` configuration its process tree is sampled and its silence
+    explained, in spans, events and warnings of the logger `otel_untether`.
+
+    Leaving the block waits for the agent; leaving it by an exception, or by cancellation, ends
+    the agent first. Raises what `anyio.open_process` raises when the command cannot be started,
+    `ValueError` for an unknown engine, `ConfigError` for a configuration that cannot be.
     """
     clock = Clock()
     named = registry.get(engine) if engine else registry.detect_argv(command)
@@ -163,22 +183,44 @@ async def watch(
         raise
     recorder.spawned(process.pid)
     watched = WatchedProcess(process, recorder, clock)
+    monitor = None
+    if watchdog is not None:
+        child = Child(
+            pid=process.pid,
+            argv=tuple(command),
+            started=run.started,
+            clock=clock,
+            relayed=frozenset({"stdout"}),
+            blocked_since=lambda: watched._unread_since,  # noqa: SLF001  one class in two halves
+        )
+        monitor = Monitor(recorder, child, watchdog, Sampler(watchdog.sample_interval), LogDesk())
     try:
-        async with _attended(process, watched):
+        async with _attended(process, watched, monitor, watchdog):
             yield watched
     finally:
-        watched._finish()  # noqa: SLF001  one class in two halves
+        if monitor is not None:
+            monitor.close()
+        watched._finish(monitor.killed_for if monitor else None)  # noqa: SLF001
 
 
 @asynccontextmanager
-async def _attended(process: Process, watched: WatchedProcess) -> AsyncIterator[None]:
+async def _attended(
+    process: Process,
+    watched: WatchedProcess,
+    monitor: Monitor | None,
+    watchdog: WatchdogConfig | None,
+) -> AsyncIterator[None]:
     """Drain standard error beside the caller, who gets its own exceptions as they are."""
     error: Exception | None = None
     async with process, anyio.create_task_group() as tasks:
         tasks.start_soon(watched._drain_stderr)  # noqa: SLF001
+        if monitor is not None and watchdog is not None:
+            interval = min(1.0, watchdog.sample_interval)
+            tasks.start_soon(watched._watch_silence, monitor, interval)  # noqa: SLF001
         try:
             yield
             await watched.wait()
+            tasks.cancel_scope.cancel()
         except Exception as raised:  # noqa: BLE001  raised again below, outside of the group
             error = raised
             # Cancellation has `process` kill it, once: to kill twice can lose the status.

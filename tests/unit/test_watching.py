@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from otel_untether import WatchdogConfig
 from otel_untether.watching import watch
 
 pytestmark = pytest.mark.anyio
@@ -115,6 +116,49 @@ async def test_stderr_is_drained_and_its_tail_kept(provider: TracerProvider) -> 
     async with watch(python(code), tracer_provider=provider) as agent:
         pass
     assert agent.state.stderr_tail[-1] == "last words"
+
+
+QUICK = WatchdogConfig(
+    stall_timeout=0.3,
+    stall_repeat_seconds=0.3,
+    liveness_timeout=0.6,
+    startup_timeout=0.3,
+    resume_startup_timeout=0.2,
+    kill_grace=0.5,
+    kill_confirmations=2,
+    sample_interval=0.1,
+)
+SILENT = "print('{}', flush=True); import threading; threading.Event().wait()"
+
+
+async def test_silence_is_explained(
+    provider: TracerProvider, spans: InMemorySpanExporter, caplog: pytest.LogCaptureFixture
+) -> None:
+    with anyio.move_on_after(1.5):
+        async with watch(python(SILENT), tracer_provider=provider, watchdog=QUICK) as agent:
+            await agent.wait()
+    stalls = [s for s in spans.get_finished_spans() if s.name == "untether.stall"]
+    assert stalls
+    assert "silent for" in caplog.text
+
+
+async def test_a_wedged_agent_is_killed_on_request(provider: TracerProvider) -> None:
+    watchdog = QUICK._replace(stall_auto_kill=True)
+    with anyio.fail_after(10):
+        async with watch(python(SILENT), tracer_provider=provider, watchdog=watchdog) as agent:
+            await agent.wait()
+    assert agent.summary is not None
+    assert agent.summary.outcome == ("killed", "wedged")
+
+
+async def test_an_agent_whose_output_nobody_reads_is_not_to_blame(
+    provider: TracerProvider,
+) -> None:
+    watchdog = QUICK._replace(stall_auto_kill=True)
+    code = "print('x' * 1_000_000)"
+    async with watch(python(code), tracer_provider=provider, watchdog=watchdog) as agent:
+        await anyio.sleep(2.5)
+    assert agent.returncode == 0
 
 
 async def test_an_unknown_engine_is_refused_by_name() -> None:
