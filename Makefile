@@ -6,10 +6,11 @@ PIP    := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test lint unit oldest conformance e2e stack bench docs clean
 
-# The main job, with nothing but the package and its dependencies: a scripted agent works,
-# freezes, is found out, and the report says where the time went.
+# The main job, with nothing but the package and its dependencies: a scripted agent works, and
+# the report says where the time went; another freezes, is found out and, being asked for, ended.
 demo: $(VENV)/.runtime
-	$(BIN)/otel-untether demo $(DEMO)
+	$(BIN)/otel-untether demo
+	$(BIN)/otel-untether demo --stall wedged --kill
 
 # Everything. In CI a missing tool is a failure; elsewhere it is said loudly.
 test: lint unit conformance oldest e2e stack
