@@ -26,6 +26,8 @@ SCALED = {
     "OTEL_UNTETHER_KILL_GRACE": "1",
     "OTEL_UNTETHER_SAMPLE_INTERVAL": "0.25",
     "OTEL_METRIC_EXPORT_INTERVAL": "1000",
+    # Not scaled: a busy test machine must not cost a session its last export.
+    "OTEL_UNTETHER_EXIT_TIMEOUT": "60",
 }
 
 
@@ -56,10 +58,11 @@ class Runner:
         *arguments: str,
         agent: tuple[str, ...] = AGENT,
         protocol: str = "http/protobuf",
+        service: str = "",
         **settings: str,
     ) -> Session:
         """Start the agent with `arguments` under `otel-untether run`."""
-        service = f"stack-test-{uuid.uuid4().hex[:8]}"
+        service = service or f"stack-test-{uuid.uuid4().hex[:8]}"
         environment = os.environ | SCALED | settings
         environment |= {
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.stack.endpoint(protocol),
@@ -84,10 +87,13 @@ class Runner:
         *arguments: str,
         agent: tuple[str, ...] = AGENT,
         protocol: str = "http/protobuf",
+        service: str = "",
         **settings: str,
     ) -> Session:
         """Start, and wait for the end."""
-        session = self.start(*arguments, agent=agent, protocol=protocol, **settings)
+        session = self.start(
+            *arguments, agent=agent, protocol=protocol, service=service, **settings
+        )
         session.finish()
         return session
 
