@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .proc_diag import ProcDiag, Tree
     from .session import SessionState
     from .stall import Finding
-    from .telemetry import Telemetry
+    from .telemetry.providers import Telemetry
 
 _FLUSH_MS: Final = 1_000
 _log: Final = logging.getLogger("otel_untether")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .sampler import Window
     from .session import SessionState
     from .stall import Finding
-    from .telemetry import Telemetry
+    from .telemetry.providers import Telemetry
 
 _FLUSH_MS = 1_000
 

@@ -1,7 +1,7 @@
 """The trace context a session inherits and hands on, through environment variables.
 
 The child is spawned before the SDK is imported, so the root span's ids are made here and the
-SDK is told to use them (`telemetry.RootIdGenerator`). Nothing here imports OpenTelemetry, nor
+SDK is told to use them (`telemetry.ids.RootIdGenerator`). Nothing here imports OpenTelemetry, nor
 `dataclasses`, `typing` or `secrets`, which together would delay the child by 20 ms.
 
 The formats are W3C Trace Context (https://www.w3.org/TR/trace-context/) and OpenTelemetry's

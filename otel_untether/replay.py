@@ -9,13 +9,14 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from . import sdk, telemetry
 from .capture import Capture, from_environ
 from .engines import registry
-from .ids import SeededIdGenerator
 from .recorder import Recorder, RunInfo
 from .recordings import RecordingError
 from .store import RunIdentity
+from .telemetry import providers as telemetry
+from .telemetry import sdk
+from .telemetry.ids import SeededIdGenerator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from .delivery import DELIVERED, json_key, line_key, read_delivered, record_delivered
 from .files import locked
 from .journal import recover
-from .otlp_client import ConfigError, SendError
-from .otlp_config import SIGNALS, Signal
-from .otlp_json import FILES, parse
 from .store import Run, StoreError
+from .telemetry.delivery import DELIVERED, json_key, line_key, read_delivered, record_delivered
+from .telemetry.otlp_client import ConfigError, SendError
+from .telemetry.otlp_config import SIGNALS, Signal
+from .telemetry.otlp_json import FILES, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from .otlp_json import Request
+    from .telemetry.otlp_json import Request
 
     Send = Callable[[Signal, Request], None]
 

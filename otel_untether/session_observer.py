@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.trace import Link, SpanContext, TraceFlags
 
-from . import capture, semconv, telemetry
+from . import capture, semconv
 from .desk import RunDesk
 from .engines import registry
 from .meters import Meters
@@ -25,6 +25,7 @@ from .process_identity import identify
 from .recorder import Recorder, RunInfo
 from .sampler import Sampler
 from .store import RunIdentity, SessionOutcome, Store, StoreError, new_run_id, state_dir
+from .telemetry.providers import start as start_telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -69,7 +70,7 @@ class SessionObserver(Observer):
         self._identity = RunIdentity(new_run_id(), name or "unknown")
         self._store = Store(Path(config.telemetry.state_dir or state_dir(environ)))
         self._run = self._create_run(root)
-        self._telemetry = telemetry.start(
+        self._telemetry = start_telemetry(
             self._identity,
             root=root,
             run_dir=self._run.path if self._run else None,

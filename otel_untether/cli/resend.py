@@ -42,8 +42,8 @@ def add_parser(subparsers: Subparsers) -> None:
 def main(args: argparse.Namespace) -> int:
     """Send it, newest run first, and say what became of it."""
     # Here and not above: `--help` needs no OpenTelemetry.
-    from otel_untether.otlp_client import ConfigError, send  # noqa: PLC0415
     from otel_untether.resend import resend  # noqa: PLC0415
+    from otel_untether.telemetry.otlp_client import ConfigError, send  # noqa: PLC0415
 
     try:
         runs = _chosen(Store(state_dir(os.environ)), args.run, everything=args.all)

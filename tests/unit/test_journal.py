@@ -14,12 +14,12 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider, sampling
 
-from otel_untether import otlp_json
 from otel_untether.files import LineFile, locked
 from otel_untether.journal import Journal, recover
 from otel_untether.process_identity import ProcessIdentity
-from otel_untether.processors import JournalProcessor
 from otel_untether.store import Run, RunIdentity, Store, StoreError, load_run
+from otel_untether.telemetry import otlp_json
+from otel_untether.telemetry.processors import JournalProcessor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -235,7 +235,7 @@ def test_a_line_cut_off_by_a_full_disk_spoils_only_itself(
 SCRIPT = """
 import os, pathlib, signal, sys, time
 from opentelemetry import trace
-from otel_untether import telemetry
+from otel_untether.telemetry import providers as telemetry
 from otel_untether.propagation import root_context
 from otel_untether.store import RunIdentity, Store
 root = root_context({})

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace.id_generator import IdGenerator
 
-    from .store import RunIdentity
+    from otel_untether.store import RunIdentity
 
 _CONFIG_FILE: Final = "OTEL_CONFIG_FILE"
 # What is kept of OTEL_* when the whole of it made the SDK fail.

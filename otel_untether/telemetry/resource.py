@@ -8,12 +8,12 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from . import semconv
+from otel_untether import semconv
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .store import RunIdentity
+    from otel_untether.store import RunIdentity
 
 SERVICE_NAME: Final = "otel-untether"
 

@@ -27,11 +27,12 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from otel_untether.files import locked
+from otel_untether.journal import Journal
+
 from . import quiet, sdk
 from .delivery import Delivery
-from .files import locked
 from .ids import RootIdGenerator, SeededIdGenerator
-from .journal import Journal
 from .otlp_json import FILES, FileLogExporter, FileSpanExporter
 from .processors import JournalProcessor
 
@@ -39,9 +40,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from otel_untether.propagation import RootContext
+    from otel_untether.store import RunIdentity
+
     from .otlp_config import Plan
-    from .propagation import RootContext
-    from .store import RunIdentity
 
 __all__ = ["RootIdGenerator", "SeededIdGenerator", "Telemetry", "start"]
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
-from .propagation import new_span_id, new_trace_id
+from otel_untether.propagation import new_span_id, new_trace_id
 
 if TYPE_CHECKING:
-    from .propagation import RootContext
+    from otel_untether.propagation import RootContext
 
 
 class RootIdGenerator(IdGenerator):

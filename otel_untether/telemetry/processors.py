@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import ReadableSpan, Span
 
-    from .journal import Journal
+    from otel_untether.journal import Journal
 
 
 class JournalProcessor(SpanProcessor):

@@ -20,7 +20,8 @@ import threading
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
-from .files import LineFile
+from otel_untether.files import LineFile
+
 from .otlp_json import FILES, Signal, encode
 
 if TYPE_CHECKING:
