@@ -7,7 +7,6 @@ is not parsed (`plain`), and where nothing is set anywhere, no settings are read
 from __future__ import annotations
 
 import os
-import sys
 
 from otel_untether import supervisor
 from otel_untether.config_files import anything_set
@@ -119,6 +118,8 @@ class _Run:
         self._config: Config | None = None
         self._options = supervisor.Options(dedicated=True)
         self._options.summary = summary
+        if exit_timeout is not None:
+            self._options.exit_timeout = exit_timeout
 
     def use_engine(self, name: str) -> None:
         """Take the agent for this engine; raise ValueError with the known ones."""
@@ -136,6 +137,8 @@ class _Run:
         from otel_untether import config  # noqa: PLC0415  only where something is set
 
         self._config = config.load(path)
+        if self._exit_timeout is None:
+            self._options.exit_timeout = self._config.telemetry.exit_timeout
 
     def leave(self) -> NoReturn:
         """Run the agent and exit with its status.
@@ -150,7 +153,6 @@ class _Run:
         options.environ = propagation.child_environ(environ, root)
         options.terminal = self._relays_terminal()
         status = supervisor.run(self._argv, options, lambda child: self._observer(child, root))
-        sys.stdout.flush()
         os._exit(status)
 
     def _observer(self, child: Child, root: RootContext) -> Observer:
@@ -158,7 +160,6 @@ class _Run:
         from otel_untether import session_observer  # noqa: PLC0415  takes 0.3 s
 
         config = self._settings()
-        self._options.exit_timeout = config.telemetry.exit_timeout
         make = session_observer.factory(config, root, engine=self._engine, environ=os.environ)
         return make(child)
 
@@ -166,9 +167,7 @@ class _Run:
         from otel_untether import config  # noqa: PLC0415  not before the agent runs
 
         settings = self._config or config.Config()
-        if self._exit_timeout is None:
-            return settings
-        telemetry = settings.telemetry._replace(exit_timeout=self._exit_timeout)
+        telemetry = settings.telemetry._replace(exit_timeout=self._options.exit_timeout)
         return settings._replace(telemetry=telemetry)
 
     def _relays_terminal(self) -> bool:

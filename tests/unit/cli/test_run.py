@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,22 @@ def test_no_summary_leaves_stderr_to_the_command(tmp_path: Path) -> None:
     quiet = run("--no-summary", "--", "sh", "-c", "echo e >&2", cwd=tmp_path)
     assert "e\n" in quiet.stderr
     assert "trace" not in quiet.stderr
+
+
+def test_the_status_is_the_commands_where_our_outputs_are_closed(tmp_path: Path) -> None:
+    """Python has no `sys.stdout` then."""
+    shell = '"$0" -m otel_untether run -q -- sh -c "exit 3" <&- >&- 2>&-'
+    env = {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    command = ["sh", "-c", shell, sys.executable]
+    assert subprocess.run(command, env=env, cwd=tmp_path, check=False).returncode == 3
+
+
+def test_the_exit_timeout_is_known_before_an_agent_that_ends_at_once(tmp_path: Path) -> None:
+    """It is not the default that holds until telemetry is imported."""
+    began = time.monotonic()
+    ended = run("--exit-timeout", "0", "true", cwd=tmp_path)
+    assert "not finished within 0 s" in ended.stderr
+    assert time.monotonic() - began < 2.0
 
 
 @pytest.mark.parametrize(
