@@ -87,7 +87,9 @@ def idle_of(fleet: Fleet, session: Session) -> list[dict[str, Any]]:
 
 
 def known(fleet: Fleet, *sessions: Session) -> bool:
-    return all(len(idle_of(fleet, session)) == 1 for session in sessions)
+    """Whether there are enough samples of each session for a rate."""
+    rate = 'rate(untether_tree_io_read_bytes_total{{service_name="{}"}}[1m])'
+    return all(fleet.stack.query(rate.format(session.service)) for session in sessions)
 
 
 def run_of(fleet: Fleet, session: Session) -> str:
