@@ -374,8 +374,8 @@ def test_a_thousand_kills_leave_no_trace_and_hit_no_bystander(grove: Grove) -> N
             assert leader.wait(5) == -signal.SIGTERM
         assert sentinel.poll() is None
         assert grove.living() == []
-        assert len(list(Path("/proc/self/fd").iterdir())) == fds
-        assert threading.active_count() == threads
+        assert len(list(Path("/proc/self/fd").iterdir())) <= fds
+        assert threading.active_count() <= threads
         assert _zombies() == 0
     finally:
         sentinels.clear()
