@@ -192,7 +192,8 @@ def test_every_rule_is_evaluated_and_the_stall_fires(fleet: Fleet) -> None:
         return run_of(fleet, fleet.stalled) in runs and run_of(fleet, fleet.waiting) not in runs
 
     eventually("the stalled session fires, the waiting one does not", firing)
-    assert fleet.stack.query('ALERTS{alertname="UntetherKillRate", alertstate="firing"}')
+    often = 'ALERTS{alertname="UntetherKillRate", alertstate="firing"}'
+    eventually("five kills are too many", lambda: fleet.stack.query(often))
     assert not fleet.stack.query('ALERTS{alertname="UntetherKillSurvivors"}')
     assert not fleet.stack.query('ALERTS{alertname="UntetherWatcherDead", alertstate="firing"}')
 
