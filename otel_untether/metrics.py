@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 
 from . import semconv
 from .activity import Activity, Closed
-from .stall import CAUSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -72,16 +71,13 @@ class FleetMetrics:
         self._lost.add(count, {semconv.TELEMETRY_SIGNAL: signal})
 
     def announce(self, engine: str) -> None:
-        """Count 0 of everything that may happen to an engine's sessions.
+        """Count 0 of what every session of an engine may have.
 
-        A counter whose first sample is already 1 shows no increase: the step has to be seen.
+        Not of every cause: 44 series a process would say nothing, and how dashboards and rules
+        count (docs/backends.md) needs no zero.
         """
-        labels = {semconv.ENGINE: engine}
         for counter in (self.survivors, self.decoded, self.unknown):
-            counter.add(0, labels)
-        for cause in CAUSES:
-            self.stalls.add(0, {**labels, semconv.STALL_CAUSE: cause})
-            self.kills.add(0, {**labels, semconv.STALL_CAUSE: cause})
+            counter.add(0, {semconv.ENGINE: engine})
 
 
 class SessionMetrics:

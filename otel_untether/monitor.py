@@ -47,6 +47,8 @@ _EVENTS: Final = {
 }
 # Beyond grace and SIGKILL: what it takes to look who is left.
 _AFTER_KILL: Final = 2.0
+# How long a kill waits for its decision to reach the collector, in seconds.
+_FLUSH: Final = 1.0
 
 
 class Desk(Protocol):
@@ -165,12 +167,11 @@ class Monitor:
 
     def _kill(self, finding: Finding, facts: dict[str, AttributeValue]) -> None:
         grace = self._config.kill_grace
-        self._deadline = time.monotonic() + grace + _AFTER_KILL
-        self.killed_for = finding.cause
+        self._deadline = time.monotonic() + _FLUSH + grace + _AFTER_KILL
         killer = Killer(
             self._tree,
             grace=grace,
-            record=self._record,
+            record=lambda event, facts: self._record(event, facts, finding.cause),
             proceed=lambda: self._still_silent(finding),
             reap=self._subreaper,
         )
@@ -178,7 +179,6 @@ class Monitor:
         def carry_out() -> None:
             report = killer.kill(facts)
             if report.refused is not None:
-                self.killed_for = None
                 self._desk.say(f"not killed: {report.refused}")
             for survivor in report.survivors:
                 self._desk.say(f"survived the kill: process {survivor.pid} ({survivor.name})")
@@ -191,12 +191,18 @@ class Monitor:
     def _still_silent(self, finding: Finding) -> bool:
         return self._recorder.state.last_sign == finding.since and not self._child.blocked_since()
 
-    def _record(self, event: str, facts: Mapping[str, AttributeValue]) -> None:
-        """Journal, then trace, then the collector: in this order a crash loses least."""
+    def _record(self, event: str, facts: Mapping[str, AttributeValue], cause: str) -> None:
+        """Journal, then trace, then the collector: in this order a crash loses least.
+
+        A collector that does not answer is not waited for: the SDK's flush can take 20 s, and
+        the decision is on disk.
+        """
         self._desk.record(event, facts)
         self._recorder.tracer.note(event, self._child.clock.now(), facts, SeverityNumber.ERROR)
         if event == semconv.EVENT_KILL_DECIDED:
-            self._desk.flush()
+            _aside(self._desk.flush).join(_FLUSH)
+        elif event == semconv.EVENT_KILL_SIGNALLED:
+            self.killed_for = cause
 
 
 def _facts(finding: Finding) -> dict[str, AttributeValue]:
@@ -227,5 +233,7 @@ def _severity(finding: Finding) -> SeverityNumber:
     return _SEVERITY.get(finding.kind, SeverityNumber.WARN)
 
 
-def _aside(work: Callable[[], None]) -> None:
-    threading.Thread(target=work, name="otel-untether-flush", daemon=True).start()
+def _aside(work: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=work, name="otel-untether-flush", daemon=True)
+    thread.start()
+    return thread

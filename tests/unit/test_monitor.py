@@ -45,8 +45,9 @@ ASLEEP = "import threading; threading.Lock().acquire(); threading.Event().wait()
 class Desk:
     """Writes down what it is told, in order."""
 
-    def __init__(self, *, full: bool = False) -> None:
+    def __init__(self, *, full: bool = False, collector_hangs: bool = False) -> None:
         self.full = full
+        self.collector_hangs = collector_hangs
         self.events: list[str] = []
         self.lines: list[str] = []
         self.kept: list[Finding] = []
@@ -75,6 +76,8 @@ class Desk:
 
     def flush(self) -> None:
         self.events.append("flush")
+        if self.collector_hangs:
+            time.sleep(30)
 
     def say(self, line: str) -> None:
         self.lines.append(line)
@@ -177,6 +180,15 @@ def test_a_kill_is_recorded_and_flushed_before_the_first_signal(desk: Desk) -> N
     assert desk.events[begun:].index(semconv.EVENT_KILL_SIGNALLED) > 1
     assert desk.events[-1] == semconv.EVENT_KILL_COMPLETED
     assert [report.survivors for report in desk.reports] == [()]
+
+
+def test_a_collector_that_hangs_does_not_keep_a_wedged_agent_alive() -> None:
+    """The SDK's flush takes up to 22 s; the decision is on disk, and that is enough."""
+    with watched(KILLING, Desk(collector_hangs=True)) as session:
+        session.watch(5.0)
+        session.monitor.close()
+        assert session.process.wait(0) == -signal.SIGTERM
+        assert session.monitor.killed_for == "wedged"
 
 
 def test_a_decision_that_cannot_be_recorded_is_not_carried_out() -> None:
