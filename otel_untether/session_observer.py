@@ -17,6 +17,7 @@ from opentelemetry.trace import Link, SpanContext, TraceFlags
 from . import capture, semconv
 from .desk import RunDesk
 from .engines import registry
+from .journal import recover
 from .meters import Meters
 from .monitor import Monitor
 from .notice import notice
@@ -105,7 +106,7 @@ class SessionObserver(Observer):
         for problem in self._telemetry.problems:
             notice(problem)
         _in_background(self._desk.flush)
-        _in_background(self._prune)
+        _in_background(self._tidy)
 
     def stdout(self, chunk: bytes, at: int) -> None:
         """Decode what the agent said."""
@@ -216,7 +217,12 @@ class SessionObserver(Observer):
             )
         )
 
-    def _prune(self) -> None:
+    def _tidy(self) -> None:
+        """End what a watcher that died left open; let go of what is too old, or too much."""
+        for run in self._store.list_runs().runs:
+            if run.record.ended is None and not run.running:
+                with contextlib.suppress(StoreError, OSError):
+                    recover(run.path)
         kept = self._config.telemetry
         self._store.prune(
             self._child.clock.now(),

@@ -1,0 +1,57 @@
+"""A watcher that dies loses nothing: the next run ends what it left open."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+OTEL_UNTETHER = [sys.executable, "-m", "otel_untether"]
+RECORDINGS = Path(__file__).parents[2] / "conformance" / "recordings" / "claude"
+
+
+def spans(run: Path) -> dict[str, dict[str, Any]]:
+    return {
+        span["name"]: span
+        for line in (run / "traces.jsonl").read_text().splitlines()
+        for resource in json.loads(line)["resourceSpans"]
+        for scope in resource["scopeSpans"]
+        for span in scope["spans"]
+    }
+
+
+def test_a_killed_watchers_open_spans_are_ended_by_the_next_run(tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "OTEL_UNTETHER_STATE_DIR": str(tmp_path)}
+    opened = f"head -5 {RECORDINGS / 'claude_ok.jsonl'}; exec sleep 30"
+    watcher = subprocess.Popen(
+        [*OTEL_UNTETHER, "run", "--engine", "claude", "--", "sh", "-c", opened],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 20
+    while '"execute_tool Bash"' not in journals(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    (run,) = tmp_path.glob("runs/*")
+    agent = json.loads((run / "run.json").read_text())["process"]["pid"]
+    watcher.kill()
+    watcher.wait()
+    os.kill(agent, signal.SIGKILL)
+    assert "execute_tool Bash" not in spans(run)
+
+    subprocess.run([*OTEL_UNTETHER, "run", "--", "sleep", "2"], env=environment, check=True)
+
+    ended = spans(run)
+    for name in ("execute_tool Bash", "invoke_agent claude"):
+        assert ended[name]["status"]["code"] == 2
+        attributes = {item["key"]: item["value"] for item in ended[name]["attributes"]}
+        assert attributes["error.type"] == {"stringValue": "orphaned"}
+
+
+def journals(state: Path) -> str:
+    return "".join(path.read_text() for path in state.glob("runs/*/journal.jsonl"))
