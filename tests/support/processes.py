@@ -246,7 +246,7 @@ def daemonizing() -> Iterator[subprocess.Popen[bytes]]:
         if os.fork() == 0:
             os.setsid()
             if os.fork() == 0:
-                time.sleep(600)
+                time.sleep(60)
             {_READY}
             os.read(0, 1)
             os._exit(0)
