@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import threading
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -83,7 +84,16 @@ class RunDesk:
             self.meters.killed(cause, report)
 
     def flush(self) -> None:
-        """Have spans, log records and metrics leave now, as far as a collector takes them."""
+        """Have spans, log records and metrics leave now, as far as a collector takes them.
+
+        The SDK's flush may outlast its own timeout many times over against a dead collector,
+        and a kill waits for this: it is left behind when its time is up.
+        """
+        thread = threading.Thread(target=self._flush, name="otel-untether-flush", daemon=True)
+        thread.start()
+        thread.join(_FLUSH_MS / 1000)
+
+    def _flush(self) -> None:
         for provider in (self._telemetry.tracer_provider, self._telemetry.logger_provider):
             flush: Any = getattr(provider, "force_flush", None)
             if flush is not None:
