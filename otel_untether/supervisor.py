@@ -82,6 +82,7 @@ def run(argv: Sequence[str], options: Options, factory: ObserverFactory) -> int:
         sys.setswitchinterval(_SWITCH_INTERVAL)
         try:
             this.relay(pipes)
+            this.adopt()
             this.observe(factory)
             return this.end(this.wait())
         finally:
@@ -132,6 +133,11 @@ class _Run:
             relay.start()
             self._relays.append(relay)
 
+    def adopt(self) -> None:
+        """Keep the agent's orphans in reach; at once, since it may leave some at once."""
+        if self._options.dedicated:
+            _adopt_orphans()
+
     def observe(self, factory: ObserverFactory) -> None:
         """Start to observe, in a thread of its own."""
         from .observer import Child, ObserverThread  # noqa: PLC0415  after the spawn, on purpose
@@ -152,8 +158,6 @@ class _Run:
 
         None where somebody else in this process collected it.
         """
-        if self._options.dedicated:
-            _adopt_orphans()
         while True:
             received = self._signals.wait(_POLL)
             try:

@@ -18,7 +18,7 @@ class Members:
     def __init__(self, backend: Backend, leader: Identity | None, *, subreaper: bool) -> None:
         self._backend = backend
         self._handles: dict[int, Handle] = {}
-        self._strangers = frozenset(backend.own_children()) if subreaper else None
+        self._strangers = _strangers(backend, leader) if subreaper else None
         self._shaken = False
         self._marked: dict[int, tuple[ProcessDiag, ProcessDiag]] = {}
         self._home: tuple[int | None, int | None] = (None, None)
@@ -98,6 +98,19 @@ class Members:
             return False
         pgid, sid = self._home
         return diag.ppid not in found or (diag.pgid != pgid and diag.sid != sid)
+
+
+def _strangers(backend: Backend, leader: Identity | None) -> frozenset[int]:
+    """Return the children of this process that are not the leader's offspring, now orphans.
+
+    One that has started since can only have been inherited: orphans are made before we look.
+    """
+    children = ((pid, backend.identify(pid)) for pid in backend.own_children())
+    return frozenset(pid for pid, child in children if not _younger(child, leader))
+
+
+def _younger(child: Identity | None, leader: Identity | None) -> bool:
+    return child is not None and leader is not None and child.start_time > leader.start_time
 
 
 def _unknown(pid: int) -> ProcessDiag:

@@ -55,7 +55,8 @@ class Tree:
 
     A member is found by descent while its parent lives, and remembered by its identity when
     the parent is gone. With `subreaper` (for a process that set PR_SET_CHILD_SUBREAPER and
-    watches one tree), children that this process inherits from now on are members too.
+    watches one tree), children that this process has had since the target started are members
+    too: it inherited them.
 
     A pid that nobody has, or that is only a thread's, gives a tree that is not alive; a process
     that takes the pid over later is not followed. Raises ValueError for what cannot be a pid.

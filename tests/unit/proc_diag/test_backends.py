@@ -127,6 +127,31 @@ def test_inherited_children_belong_to_a_subreaper_s_tree() -> None:
     assert done.stdout.split() == ["0", "1", "1"]
 
 
+def test_an_orphan_inherited_before_the_first_look_belongs_too() -> None:
+    """An agent may leave one at once, long before all that watches it has been imported."""
+    source = """
+        import ctypes, os, subprocess, time
+        from otel_untether import proc_diag
+        assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0  # PR_SET_CHILD_SUBREAPER
+        bystander = subprocess.Popen(["sleep", "60"])
+        time.sleep(0.1)
+        agent = subprocess.Popen(
+            ["sh", "-c", "sleep 0.1; (setsid sleep 60 >/dev/null & ); echo done; read x"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )
+        agent.stdout.readline()
+        (diag,) = proc_diag.sample([proc_diag.Tree(agent.pid, subreaper=True)])
+        orphans = [child.identity.pid for child in diag.children]
+        print(len(orphans), bystander.pid in orphans)
+        for pid in {bystander.pid, *orphans}:
+            os.kill(pid, 9)
+        agent.kill()
+    """
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(source)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    assert done.stdout.split() == ["1", "False"]
+
+
 def test_own_process_is_a_tree_too() -> None:
     linux, portable = both(os.getpid())
     assert linux.alive is portable.alive is True
