@@ -32,7 +32,8 @@ def task_started(state: SessionState, event: ev.TaskStarted, at: int) -> list[Ch
         agent.concluded = None  # it was resumed: what it had left in the background woke it
     if agent is None:
         parent = call or state.tasks.get(event.parent_task or "") or state.main.owner
-        agent = _open_agent(state, parent, event.id, event.tool_id or event.id, event.name, at)
+        name = event.name or _subagent_name(call)
+        agent = _open_agent(state, parent, event.id, event.tool_id or event.id, name, at)
         changes.append(Opened(agent))
     elif agent.key in state.tasks:
         del state.tasks[agent.key]  # it was shown by its own lines, before it had a name
@@ -83,6 +84,12 @@ def _open_call(state: SessionState, key: str | None) -> Activity | None:
     return call if call is not None and call.end is None else None
 
 
+def _subagent_name(call: Activity | None) -> str | None:
+    """Return what the call that starts a subagent says it is."""
+    name = call.attributes.get(semconv.SUBAGENT_NAME) if call is not None else None
+    return str(name) if name else None
+
+
 def _open_agent(
     state: SessionState, parent: Activity, key: str, lane_key: str, name: str | None, at: int
 ) -> Activity:
@@ -107,8 +114,7 @@ def show_agent(state: SessionState, parent: str | None, at: int) -> list[Change]
     if call is None:
         state.odd("unknown_parent")
         return []
-    name = call.attributes.get(semconv.SUBAGENT_NAME)
-    agent = _open_agent(state, call, parent, parent, str(name) if name else None, at)
+    agent = _open_agent(state, call, parent, parent, _subagent_name(call), at)
     state.tasks[agent.key] = agent
     return [Opened(agent)]
 

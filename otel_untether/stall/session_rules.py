@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from otel_untether import semconv
+
 from .facts import SECOND, names_tools_late
 from .thresholds import EXPLANATIONS, in_background, said_anything, threshold
 from .words import count, duration
@@ -25,8 +27,8 @@ _SPOKEN: Final = {
     "TaskStarted": "a subagent's start",
     "TaskProgress": "a subagent's progress",
     "TaskFinished": "a subagent's end",
-    "WaitBegan": "a question",
-    "WaitEnded": "an answer",
+    "WaitBegan": "the start of a wait",
+    "WaitEnded": "the end of a wait",
     "Retry": "a retry",
     "RateLimited": "a rate limit",
     "Compaction": "a compaction",
@@ -58,7 +60,7 @@ def subagent_hung(facts: Facts) -> Evidence:
     """Subagents are at work, and none of them says anything."""
     if not facts.subagents:
         return None
-    names = ", ".join(sorted({agent.name for agent in facts.subagents}))
+    names = ", ".join(sorted({_subagent_name(agent) for agent in facts.subagents}))
     last = max(max(agent.last_sign, agent.start) for agent in facts.subagents)
     number = count(len(facts.subagents), "subagent")
     return (f"{number} ({names}) without a sign of life for {_since(facts, last)}",)
@@ -155,6 +157,11 @@ def last_event(facts: Facts) -> tuple[str, ...]:
 def _tool_at_work(facts: Facts) -> bool:
     named = bool(facts.tools) or names_tools_late(facts.state)
     return named and bool(facts.children) and not facts.subagents
+
+
+def _subagent_name(agent: Activity) -> str:
+    """Return a subagent's name, also where only the call that started it is known."""
+    return str(agent.attributes.get(semconv.SUBAGENT_NAME, agent.name))
 
 
 def _tool_name(facts: Facts) -> str:

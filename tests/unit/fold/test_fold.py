@@ -56,6 +56,13 @@ def message(at: int, key: str, parent: str | None = None, **more: object) -> ev.
     return ev.ModelMessage(at=at, id=key, model="m", parent=parent, **more)  # type: ignore[arg-type]
 
 
+def test_a_subagent_is_named_by_its_call_where_its_start_does_not_say() -> None:
+    """The type is optional where a task is announced, and given where it is asked for."""
+    call = ev.ToolStarted(at=1, id="t1", name="Task", subagent="Explore")
+    story = Story().tell(call, ev.TaskStarted(at=2, id="a1", tool_id="t1", kind="agent"))
+    assert [agent.name for agent in story.opened("agent")] == ["Explore"]
+
+
 class TestTools:
     def test_a_call_lasts_until_its_result(self) -> None:
         story = Story().tell(tool(1 * S), result(4 * S))
