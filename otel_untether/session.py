@@ -72,6 +72,7 @@ class SessionState:
     message_usage: ev.Usage = field(default_factory=ev.Usage)
     cost_usd: float | None = None
     usage_before: ev.Usage = field(default_factory=ev.Usage)
+    usage_runs_on: bool = False
     cost_before: float = 0.0
 
     turn_open: bool = False
@@ -112,7 +113,9 @@ class SessionState:
     @property
     def tokens(self) -> ev.Usage:
         """What this run used: by the engine's totals, or by its messages where it printed none."""
-        return self.message_usage if self.usage == ev.Usage() else self.usage - self.usage_before
+        if self.usage == ev.Usage():
+            return self.message_usage
+        return self.usage - self.usage_before if self.usage_runs_on else self.usage
 
     @property
     def cost(self) -> float | None:

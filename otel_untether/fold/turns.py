@@ -58,7 +58,7 @@ def turn_finished(state: SessionState, event: ev.TurnFinished, at: int) -> list[
 def _account(state: SessionState, event: ev.TurnFinished) -> None:
     """Totals replace, a turn's own figures add: engines that print totals print them each turn."""
     if event.session_usage is not None:
-        state.usage = event.session_usage
+        state.usage, state.usage_runs_on = event.session_usage, True
     elif event.usage is not None:
         state.usage += event.usage
     if event.session_cost_usd is not None:

@@ -335,6 +335,13 @@ class TestTurns:
         story.tell(totals)
         assert (story.state.cost, story.state.tokens) == (0.5, ev.Usage(input=500, output=10))
 
+    def test_a_resumed_sessions_own_turns_are_counted_in_full(self) -> None:
+        """Claude Code before `modelUsage` printed each turn's tokens, and no running total."""
+        story = Story()
+        story.state.resumes(ev.Usage(input=1000, output=20), None)
+        story.tell(ev.TurnFinished(at=1, usage=ev.Usage(input=1500, output=30)))
+        assert story.state.tokens == ev.Usage(input=1500, output=30)
+
     def test_a_session_that_began_to_count_afresh_is_taken_as_it_is(self) -> None:
         story = Story()
         story.state.resumes(ev.Usage(input=1000), 0.25)
