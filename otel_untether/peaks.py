@@ -19,7 +19,9 @@ class Peaks:
         self._most: dict[str, float] = {}
 
     def add(self, diag: ProcDiag) -> None:
-        """Take one sample."""
+        """Take one sample; where nobody lived any more there was nothing to measure."""
+        if diag.alive is False and not diag.children:
+            return
         values = {
             semconv.PEAK_RSS: diag.rss,
             semconv.PEAK_CPU: diag.cpu_rate,
