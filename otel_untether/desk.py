@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from .telemetry.providers import Telemetry
 
 _FLUSH_MS: Final = 1_000
+# Of one silence; an agent that is silent for days looks the same in each.
+_DUMPS: Final = 10
 _log: Final = logging.getLogger("otel_untether")
 
 
@@ -66,7 +68,7 @@ class RunDesk:
 
     def keep(self, finding: Finding, tree: Tree) -> None:
         """Dump what there is to see: last events, the tail of stderr, the tree, its sockets."""
-        if self._path is None:
+        if self._path is None or finding.number > _DUMPS:
             return
         with contextlib.suppress(OSError, msgspec.MsgspecError):
             path = self._path / f"stall-{finding.at}.json"

@@ -45,10 +45,8 @@ _EVENTS: Final = {
     "veto": semconv.EVENT_KILL_VETOED,
     "kill": semconv.EVENT_KILL_DECIDED,
 }
-# Beyond grace and SIGKILL: what it takes to look who is left.
-_AFTER_KILL: Final = 2.0
-# How long a kill waits for its decision to reach the collector, in seconds.
-_FLUSH: Final = 1.0
+# Beyond grace and SIGKILL: for the decision to leave, and to look who is left.
+_AFTER_KILL: Final = 3.0
 
 
 class Desk(Protocol):
@@ -70,7 +68,7 @@ class Desk(Protocol):
         """Count what became of a kill."""
 
     def flush(self) -> None:
-        """Have what was recorded leave now; may take a moment, must not take long."""
+        """Have what was recorded leave now, in a second or so, whatever a collector does."""
 
     def say(self, line: str) -> None:
         """Tell the operator."""
@@ -121,13 +119,16 @@ class Monitor:
                 self._seen = diag.at
                 self._peaks.add(diag)
                 self._desk.sampled(diag, now)
-        if "stdout" not in self._child.relayed:
-            return
-        finding = self._detector.tick(
-            self._recorder.state, self.window, now, blocked_since=self._child.blocked_since()
-        )
+        finding = self._look(now)
         if finding is not None:
             self._report(finding)
+
+    def _look(self, now: int) -> Finding | None:
+        if "stdout" not in self._child.relayed:
+            return None
+        return self._detector.tick(
+            self._recorder.state, self.window, now, blocked_since=self._child.blocked_since()
+        )
 
     @property
     def overtime(self) -> float:
@@ -140,6 +141,9 @@ class Monitor:
         """Stop watching, but see a kill through: a dead leader may leave descendants."""
         if self._killing is not None:
             self._killing.join(self.overtime)
+        last = self._look(self._child.clock.now())
+        if last is not None and last.kind == "recovered":
+            self._report(last)  # it spoke again, and ended before anybody looked
         self._sampler.remove(self._recorder.state.run_id)
         for diag in self.window.since(self._seen):
             self._peaks.add(diag)
@@ -167,7 +171,7 @@ class Monitor:
 
     def _kill(self, finding: Finding, facts: dict[str, AttributeValue]) -> None:
         grace = self._config.kill_grace
-        self._deadline = time.monotonic() + _FLUSH + grace + _AFTER_KILL
+        self._deadline = time.monotonic() + grace + _AFTER_KILL
         killer = Killer(
             self._tree,
             grace=grace,
@@ -192,15 +196,11 @@ class Monitor:
         return self._recorder.state.last_sign == finding.since and not self._child.blocked_since()
 
     def _record(self, event: str, facts: Mapping[str, AttributeValue], cause: str) -> None:
-        """Journal, then trace, then the collector: in this order a crash loses least.
-
-        A collector that does not answer is not waited for: the SDK's flush can take 20 s, and
-        the decision is on disk.
-        """
+        """Journal, then trace, then the collector: in this order a crash loses least."""
         self._desk.record(event, facts)
         self._recorder.tracer.note(event, self._child.clock.now(), facts, SeverityNumber.ERROR)
         if event == semconv.EVENT_KILL_DECIDED:
-            _aside(self._desk.flush).join(_FLUSH)
+            self._desk.flush()
         elif event == semconv.EVENT_KILL_SIGNALLED:
             self.killed_for = cause
 
@@ -233,7 +233,5 @@ def _severity(finding: Finding) -> SeverityNumber:
     return _SEVERITY.get(finding.kind, SeverityNumber.WARN)
 
 
-def _aside(work: Callable[[], None]) -> threading.Thread:
-    thread = threading.Thread(target=work, name="otel-untether-flush", daemon=True)
-    thread.start()
-    return thread
+def _aside(work: Callable[[], None]) -> None:
+    threading.Thread(target=work, name="otel-untether-aside", daemon=True).start()

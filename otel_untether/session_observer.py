@@ -136,7 +136,8 @@ class SessionObserver(Observer):
         summary = self.recorder.finish(exit_code, signal, at, self._monitor.killed_for)
         self._remember(summary, at)
         self._desk.close()
-        allowed = _SHARE * self._config.telemetry.exit_timeout
+        late = (self._child.clock.now() - at) / 1e9
+        allowed = max(0.1, _SHARE * self._config.telemetry.exit_timeout - late)
         self._meters.end(summary.outcome, at, allowed / 2)
         known = len(self._telemetry.problems)
         self._telemetry.shutdown(allowed / 2)
