@@ -77,6 +77,7 @@ def fleet(binaries: dict[str, str], tmp_path_factory: pytest.TempPathFactory) ->
         waiting = runner.start("--stall", "approval")
         fleet = Fleet(stack, ended, stalled, waiting)
         eventually("the live sessions are known", lambda: known(fleet, stalled, waiting))
+        eventually("the live stall is counted", lambda: warned(fleet, stalled))
         yield fleet
         runner.end_all()
 
@@ -84,6 +85,12 @@ def fleet(binaries: dict[str, str], tmp_path_factory: pytest.TempPathFactory) ->
 def idle_of(fleet: Fleet, session: Session) -> list[dict[str, Any]]:
     """Return the idle time of a session that has a service name of its own."""
     return fleet.stack.query(f'untether_session_idle_seconds{{service_name="{session.service}"}}')
+
+
+def warned(fleet: Fleet, session: Session) -> bool:
+    """Whether the session's first warning has arrived."""
+    series = f'untether_stalls_total{{service_name="{session.service}"}}'
+    return bool(fleet.stack.query(series))
 
 
 def known(fleet: Fleet, *sessions: Session) -> bool:
