@@ -121,6 +121,18 @@ class WatchedProcess:
             async for chunk in self._process.stderr:
                 self._recorder.feed_stderr(chunk, self._clock.now())
 
+    def _monitored(self, command: Sequence[str], watchdog: WatchdogConfig) -> Monitor:
+        child = Child(
+            pid=self.pid,
+            argv=tuple(command),
+            started=self.state.started,
+            clock=self._clock,
+            relayed=frozenset({"stdout"}),
+            blocked_since=lambda: self._unread_since,
+        )
+        sampler = Sampler(watchdog.sample_interval)
+        return Monitor(self._recorder, child, watchdog, sampler, LogDesk())
+
     async def _watch_silence(self, monitor: Monitor, interval: float) -> None:
         while True:
             await anyio.sleep(interval)
@@ -156,6 +168,8 @@ async def watch(
     the agent first. Raises what `anyio.open_process` raises when the command cannot be started,
     `ValueError` for an unknown engine, `ConfigError` for a configuration that cannot be.
     """
+    if watchdog is not None:
+        watchdog.check()  # before there is a process that a wrong setting would leave behind
     clock = Clock()
     named = registry.get(engine) if engine else registry.detect_argv(command)
     run = RunInfo(
@@ -183,17 +197,7 @@ async def watch(
         raise
     recorder.spawned(process.pid)
     watched = WatchedProcess(process, recorder, clock)
-    monitor = None
-    if watchdog is not None:
-        child = Child(
-            pid=process.pid,
-            argv=tuple(command),
-            started=run.started,
-            clock=clock,
-            relayed=frozenset({"stdout"}),
-            blocked_since=lambda: watched._unread_since,  # noqa: SLF001  one class in two halves
-        )
-        monitor = Monitor(recorder, child, watchdog, Sampler(watchdog.sample_interval), LogDesk())
+    monitor = watched._monitored(command, watchdog) if watchdog else None  # noqa: SLF001
     try:
         async with _attended(process, watched, monitor, watchdog):
             yield watched

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import anyio
 import pytest
@@ -159,6 +160,14 @@ async def test_an_agent_whose_output_nobody_reads_is_not_to_blame(
     async with watch(python(code), tracer_provider=provider, watchdog=watchdog) as agent:
         await anyio.sleep(2.5)
     assert agent.returncode == 0
+
+
+async def test_a_wrong_setting_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    with pytest.raises(ValueError, match="stall_timeout"):
+        async with watch(["touch", str(started)], watchdog=QUICK._replace(stall_timeout=-1.0)):
+            pass
+    assert not started.exists()
 
 
 async def test_an_unknown_engine_is_refused_by_name() -> None:
