@@ -48,11 +48,15 @@ class Idle:
 
     tick_interval = 10**9
     overtime = 0.0
+    reads_stdout = False
 
     def __init__(self, child: Child) -> None:
         self.child = child
 
     def stdout(self, chunk: bytes, at: int) -> None:
+        """Do nothing."""
+
+    def passed(self, size: int, at: int) -> None:
         """Do nothing."""
 
     def stderr(self, chunk: bytes, at: int) -> None:
@@ -73,6 +77,8 @@ class Idle:
 
 class Decoding(Idle):
     """An observer that decodes every line as Claude Code's."""
+
+    reads_stdout = True
 
     def __init__(self, child: Child) -> None:
         super().__init__(child)

@@ -61,7 +61,7 @@ class RunDesk:
             "cpu": diag.cpu_rate,
             "rss": diag.rss,
             "tcp": None if diag.sockets is None else len(diag.sockets),
-            "lines": self._state.lines,
+            "output": self._state.output,
         }
         with contextlib.suppress(OSError):
             os.write(self._samples, msgspec.json.encode(line) + b"\n")

@@ -3,7 +3,8 @@
 A decoder (`otel_untether.engines`) turns one line of a CLI's output into a few of these; the
 fold (`otel_untether.session`) turns them into the state of a session. They are immutable and
 carry facts only: what the fold can work out (which span is a parent, when a model's turn
-began) is not in here.
+began) is not in here. None holds anything that could hold it, so the garbage collector is
+told not to look at them.
 
 All times are nanoseconds since the epoch. `at` is when the line arrived; `happened` is when
 the CLI says it happened, or None where it says nothing.
@@ -21,7 +22,7 @@ WaitKind: TypeAlias = Literal[
 ]
 
 
-class Usage(msgspec.Struct, frozen=True):
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """Tokens. `input` includes cached ones, as the GenAI conventions want; None is unknown."""
 
     input: int | None = None
@@ -47,14 +48,14 @@ class Usage(msgspec.Struct, frozen=True):
         return Usage(*map(subtract, msgspec.structs.astuple(self), msgspec.structs.astuple(other)))
 
 
-class McpServer(msgspec.Struct, frozen=True):
+class McpServer(msgspec.Struct, frozen=True, gc=False):
     """An MCP server as the engine reports it at start; `status` is the engine's word."""
 
     name: str
     status: str | None = None
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Common to all events: when it arrived and, where the CLI says so, when it happened."""
 
     at: int

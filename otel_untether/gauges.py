@@ -165,7 +165,7 @@ class SessionGauges:
             return "stalled"
         if any(wait.kind in _FOR_SOMEBODY for wait in tuple(state.waits.values())):
             return "waiting"
-        return "working" if state.lines else "starting"
+        return "starting" if state.silent else "working"
 
     def _tree_points(self, diag: ProcDiag) -> Iterator[Point]:
         living = sum(process.state not in ("Z", "X") for process in diag.processes)

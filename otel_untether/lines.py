@@ -29,14 +29,18 @@ class LineSplitter:
         self._size = 0
         self._overflow = False
 
-    def feed(self, chunk: bytes) -> Iterator[bytes | None]:
-        """Yield the lines that this chunk completes."""
-        start = 0
-        while (end := chunk.find(b"\n", start)) >= 0:
-            yield self._complete(chunk[start:end] if start or end < len(chunk) else chunk)
-            start = end + 1
-        if start < len(chunk):
-            self._keep(chunk[start:] if start else chunk)
+    def feed(self, chunk: bytes) -> list[bytes | None]:
+        """Return the lines that this chunk completes."""
+        parts = chunk.split(b"\n")
+        rest = parts.pop()
+        lines: list[bytes | None] = []
+        if parts:
+            lines = [self._complete(parts[0]), *parts[1:]]
+        if len(chunk) > self._limit:
+            lines = [None if line and len(line) > self._limit else line for line in lines]
+        if rest:
+            self._keep(rest)
+        return lines
 
     def rest(self) -> Iterator[bytes | None]:
         """Yield what is left without a final newline, if anything."""

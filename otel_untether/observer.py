@@ -16,7 +16,7 @@ from .clock import Clock  # noqa: TC001  a NamedTuple's field
 from .notice import notice
 
 if TYPE_CHECKING:
-    from .relay import Copied
+    from .relay import Copied, Tap
 
 TICK: Final = 1_000_000_000  # ns
 # Seconds between looks at a busy stream: every chunk for itself would cost the relay a switch.
@@ -46,14 +46,19 @@ class Observer(Protocol):
     """What a run is reported to, always from one thread; times in ns since the epoch.
 
     `tick_interval` is how often it wants to be called, in ns; `overtime` how many seconds
-    beyond the exit timeout its `finish` may take, because a kill is being carried out.
+    beyond the exit timeout its `finish` may take, because a kill is being carried out. Once
+    `reads_stdout` is false, it is told how much of it passed in place of what.
     """
 
     tick_interval: int = TICK
     overtime: float = 0.0
+    reads_stdout: bool = True
 
     def stdout(self, chunk: bytes, at: int) -> None:
         """Take bytes as they came; a line may span chunks."""
+
+    def passed(self, size: int, at: int) -> None:
+        """Note that so many bytes of stdout came unread, the last of them then."""
 
     def stderr(self, chunk: bytes, at: int) -> None:
         """Take bytes as they came; a line may span chunks."""
@@ -99,6 +104,8 @@ class ObserverThread(threading.Thread):
         self._child = child
         self._queue = queue
         self._observer: Observer | None = None
+        self._unread: Tap | None = None
+        self._passed = 0
         self.failed = False
 
     @property
@@ -121,12 +128,14 @@ class ObserverThread(threading.Thread):
         while True:
             item = self._next((next_tick - now()) / 1e9)
             if isinstance(item, Ended):
+                self._count(observer)
                 return item
             if item is not None:
                 self._show(observer, item)
                 if self._queue.empty():
                     time.sleep(_NAP)
             if now() >= next_tick:
+                self._count(observer)
                 self._guarded(observer.tick, now())
                 next_tick = now() + observer.tick_interval
 
@@ -144,6 +153,16 @@ class ObserverThread(threading.Thread):
         elif is_stdout:
             self._guarded(observer.gap)
         copied.tap.take(copied)
+        if is_stdout and not observer.reads_stdout:
+            self._unread = copied.tap
+            copied.tap.unread = True
+
+    def _count(self, observer: Observer) -> None:
+        """Tell of what came since the last time, if nobody reads it."""
+        if self._unread is None or (new := self._unread.passed - self._passed) == 0:
+            return
+        self._passed += new
+        self._guarded(observer.passed, new, self._unread.passed_at)
 
     def _discard(self) -> None:
         while not isinstance(item := self._queue.get(), Ended):

@@ -112,8 +112,19 @@ class Recorder:
 
     def feed(self, chunk: bytes, at: int) -> None:
         """Take bytes of standard output, in chunks of any size, arrived at `at`."""
+        self.state.heard(len(chunk), at)
         for line in self._lines.feed(chunk):
             self.line(line, at)
+
+    @property
+    def reads(self) -> bool:
+        """Whether what the agent says makes a difference; not for an engine we do not know."""
+        return self._engine is None or self._engine.name != "generic"
+
+    def passed(self, size: int, at: int) -> None:
+        """Take note of output that was not read, the last of which arrived at `at`."""
+        self.state.lines_known = False
+        self.state.heard(size, at)
 
     def feed_stderr(self, chunk: bytes, at: int) -> None:
         """Keep the tail of standard error; it is no sign of life, as agents log in their sleep."""

@@ -4,19 +4,18 @@ A `Relay` is a thread that carries one stream of the agent to where it would hav
 us: forwarded first, copied afterwards. Where the consumer is slow our write blocks, the pipe
 fills and the agent is slowed, as by any pipe; where the consumer is gone the agent's pipe is
 closed, so that it gets SIGPIPE as it would have. The copy goes through a `Tap`, which is
-bounded and loses chunks rather than make the agent wait.
+bounded and loses chunks rather than make the agent wait. Of a stream that nobody reads there
+are no copies: the kernel moves its pages from pipe to pipe (splice(2)), and we count bytes.
 """
 
 from __future__ import annotations
 
+import _thread
 import errno
-import fcntl
 import os
 import select
 import stat
 import sys
-import termios
-import threading
 import time
 
 from .notice import notice
@@ -36,7 +35,9 @@ if TYPE_CHECKING:
 # an allowance (pipe(7), pipe-user-pages-soft), so those that need no more are left alone.
 SMALL: Final = 64 * 1024
 LARGE: Final = 1024 * 1024
-_READ: Final = 256 * 1024
+_READ: Final = 512 * 1024
+# So many full reads in a row before a look at what else there is: the agent's end, a hang-up.
+_BURST: Final = 32
 # Of one stream's copy, in bytes. The SDK's import alone takes 0.3 s, in which nothing is decoded.
 BACKLOG: Final = 64 * 1024 * 1024
 # A full backlog is waited for, in seconds: for this long at a time, and in the long run so that
@@ -63,7 +64,8 @@ class Tap:
 
     Each counter has one writer, so none needs a lock: `put` is the relay's, `take` the
     observer's. Once chunks are skipped, that goes on until half the backlog is worked off.
-    `lost` counts the bytes skipped.
+    `lost` counts the bytes skipped. With `unread` set, which is the observer's to do, nothing
+    is copied any more; `passed` counts those bytes, the last of which came at `passed_at`.
     """
 
     def __init__(
@@ -71,6 +73,9 @@ class Tap:
     ) -> None:
         self.name = name
         self.lost = 0
+        self.unread = False
+        self.passed = 0
+        self.passed_at = 0
         self._queue = queue
         self._limit = limit
         self._put = 0
@@ -81,6 +86,9 @@ class Tap:
 
     def put(self, chunk: bytes, at: int) -> None:
         """Hand over a copy, or skip it."""
+        if self.unread:
+            self.pass_by(len(chunk), at)
+            return
         size = len(chunk) + _ITEM
         if self._closed or not self._has_room(size):
             self.lost += len(chunk)
@@ -91,6 +99,11 @@ class Tap:
             self._queue.put(Copied(self, None, at))
         self._put += size
         self._queue.put(Copied(self, chunk, at))
+
+    def pass_by(self, size: int, at: int) -> None:
+        """Count what nobody reads."""
+        self.passed += size
+        self.passed_at = at
 
     def take(self, copied: Copied) -> None:
         """Note that a chunk was dealt with."""
@@ -119,18 +132,19 @@ class Tap:
         return True
 
 
-class Relay(threading.Thread):
+class Relay:
     """Carries what comes through `outlet`, and a copy into `tap`, until it ends.
 
-    The outlet is closed then. `leaving` is a pipe's read end that hangs up
-    once the agent is gone: what is in the pipe by then is delivered in full, and after `grace`
-    seconds its descendants' open descriptors are not waited for any longer.
+    In a thread of its own; a bare one, as the import of `threading` and what that imports would
+    hold up the agent's first bytes by 6 ms. The outlet is closed in the end. `leaving` is a
+    pipe's read end that hangs up once the agent is gone: what is in the pipe by then is
+    delivered in full, and after `grace` seconds its descendants' open descriptors are not
+    waited for any longer.
     """
 
     def __init__(
         self, outlet: Outlet, tap: Tap, clock: Clock, *, leaving: int, grace: float
     ) -> None:
-        super().__init__(name=f"otel-untether-{outlet.name}", daemon=True)
         self.stream = outlet.name
         self.writing_since: int | None = None
         self._outlet = outlet
@@ -142,6 +156,9 @@ class Relay(threading.Thread):
         self._grace = grace
         self._size = SMALL
         self._left = False
+        self._at_work = _thread.allocate_lock()
+        self._splicing = sys.platform == "linux"
+        os.set_blocking(self._source, False)
         self._poller = select.poll()
         self._poller.register(self._source, select.POLLIN)
         self._poller.register(leaving, 0)
@@ -153,7 +170,27 @@ class Relay(threading.Thread):
         """How many bytes were passed on without a copy."""
         return self._tap.lost
 
-    def run(self) -> None:
+    def start(self) -> None:
+        """Begin."""
+        self._at_work.acquire()
+        _thread.start_new_thread(self._run, ())
+
+    def is_alive(self) -> bool:
+        """Tell whether the stream goes on."""
+        return self._at_work.locked()
+
+    def join(self, timeout: float = -1) -> None:
+        """Wait for the end of the stream, at most `timeout` seconds."""
+        if self._at_work.acquire(timeout=timeout):
+            self._at_work.release()
+
+    def _run(self) -> None:
+        try:
+            self._carry_to_the_end()
+        finally:
+            self._at_work.release()
+
+    def _carry_to_the_end(self) -> None:
         """Carry the stream; nothing is raised."""
         try:
             self._carry()
@@ -166,16 +203,26 @@ class Relay(threading.Thread):
 
     def _carry(self) -> None:
         while not self._left:
-            if self._readable(None) and not self._move():
+            if self._readable(None) and not self._drain():
                 return
         deadline = time.monotonic() + self._grace
         owed = _unread(self._source)
         while owed > 0 or time.monotonic() < deadline:
             if self._readable(deadline):
                 moved = self._move()
-                if not moved:
+                if moved == 0:
                     return
-                owed -= moved
+                owed -= moved or 0
+
+    def _drain(self) -> bool:
+        """Move what is there, most often in one go; tell if there may be more to come."""
+        for _ in range(_BURST):
+            moved = self._move()
+            if moved == 0:
+                return False
+            if moved is None or moved < self._size:
+                break
+        return True
 
     def _readable(self, deadline: float | None) -> bool:
         """Wait for bytes or the end of them; False where it was something else."""
@@ -191,9 +238,14 @@ class Relay(threading.Thread):
                 self._poller.unregister(self._leaving)
         return readable
 
-    def _move(self) -> int:
-        """Forward a chunk, then copy it; return its length, 0 at the end."""
-        chunk = os.read(self._source, self._size)
+    def _move(self) -> int | None:
+        """Forward a chunk, then copy it; return its length, 0 at the end, None if none is there."""
+        if self._tap.unread and self._splicing:
+            return self._splice()
+        try:
+            chunk = os.read(self._source, self._size)
+        except BlockingIOError:
+            return None
         if not chunk:
             return 0
         at = self._clock.now()
@@ -206,6 +258,24 @@ class Relay(threading.Thread):
             self.writing_since = None
             self._tap.put(chunk, at)
         return len(chunk)
+
+    def _splice(self) -> int | None:
+        """Forward what is there without looking at it, as `_move` does."""
+        at = self.writing_since = self._clock.now()
+        try:
+            moved = _spliced(self._source, self._target)
+        except BlockingIOError:
+            if _unread(self._source):
+                _wait_until_writable(self._target)
+            return None
+        except OSError:
+            # Not to such a file. What is really wrong, if anything, a write will tell.
+            self._splicing = False
+            return None
+        finally:
+            self.writing_since = None
+        self._tap.pass_by(moved, at)
+        return moved
 
 
 def _write(fd: int, chunk: bytes) -> None:
@@ -220,6 +290,13 @@ def _write(fd: int, chunk: bytes) -> None:
             rest = memoryview(rest)[written:]
 
 
+def _spliced(source: int, target: int) -> int:
+    """Move pages from a pipe; BlockingIOError where it is empty, or the target full."""
+    if sys.platform != "linux":
+        raise NotImplementedError
+    return os.splice(source, target, LARGE)
+
+
 def _wait_until_writable(fd: int) -> None:
     poller = select.poll()
     poller.register(fd, select.POLLOUT)
@@ -228,6 +305,8 @@ def _wait_until_writable(fd: int) -> None:
 
 def _enlarge(pipe: int) -> bool:
     """Let the writer run ahead of us, with fewer switches between us; tell if it worked."""
+    import fcntl  # noqa: PLC0415  not before the first byte
+
     try:
         return fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, LARGE) >= LARGE
     except (AttributeError, OSError):
@@ -236,6 +315,9 @@ def _enlarge(pipe: int) -> bool:
 
 def _unread(fd: int) -> int:
     """Return how many bytes wait in a pipe."""
+    import fcntl  # noqa: PLC0415  as above
+    import termios  # noqa: PLC0415  as above
+
     return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 

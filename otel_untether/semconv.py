@@ -160,7 +160,7 @@ RESUMED: Final = _attribute(
 TAINTED: Final = _attribute(
     "untether.session.tainted", "boolean", "Whether the session it continues stalled or was killed."
 )
-LINES: Final = _attribute("untether.session.lines", "int", "Lines of output seen.")
+LINES: Final = _attribute("untether.session.lines", "int", "Lines of output read.")
 STRAY_LINES: Final = _attribute(
     "untether.session.stray_lines", "int", "Of them, not understood (still signs of life)."
 )

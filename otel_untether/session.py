@@ -36,7 +36,8 @@ class SessionState:
     `open` holds the tool calls whose result has not come, by call id; `background` those that
     returned while their work goes on; `tasks` the subagents and shell commands at work, by
     task id (a shell task is its tool's own activity); `waits` what the agent may rightly be
-    waiting for. `last_sign` is the arrival of the last line, whatever it said. `usage` and
+    waiting for. `last_sign` is the arrival of the last output, whatever it said, `output` how
+    many bytes that was in all, and `lines_known` false where nobody split it. `usage` and
     `cost_usd` are as the engine prints them, which for a resumed session includes its past.
     """
 
@@ -52,7 +53,9 @@ class SessionState:
     mcp_servers: tuple[ev.McpServer, ...] = ()
 
     last_sign: int = 0
+    output: int = 0
     lines: int = 0
+    lines_known: bool = True
     stray_lines: int = 0
     events: int = 0
     oddities: dict[str, int] = field(default_factory=dict)
@@ -127,6 +130,16 @@ class SessionState:
     def resumes(self, usage: ev.Usage | None, cost_usd: float | None) -> None:
         """Take over what an earlier run of this session printed last: engines go on from there."""
         self.usage_before, self.cost_before = usage or ev.Usage(), cost_usd or 0.0
+
+    @property
+    def silent(self) -> bool:
+        """Whether it has not said a thing since it was started."""
+        return self.lines == 0 and self.output == 0
+
+    def heard(self, size: int, at: int) -> None:
+        """Count bytes of output: a sign of life, if no line yet."""
+        self.output += size
+        self.last_sign = max(self.last_sign, at)
 
     def line(self, at: int) -> None:
         """Count a line of output: a sign of life, whatever it says."""

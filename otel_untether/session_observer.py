@@ -111,10 +111,15 @@ class SessionObserver(Observer):
     def stdout(self, chunk: bytes, at: int) -> None:
         """Decode what the agent said."""
         self.recorder.feed(chunk, at)
+        self.reads_stdout = self.recorder.reads
         session_id = self.recorder.state.session_id
         if session_id is not None and session_id != self._known:
             self._known = session_id
             self._recognise(session_id)
+
+    def passed(self, size: int, at: int) -> None:
+        """Note that the agent said something."""
+        self.recorder.passed(size, at)
 
     def stderr(self, chunk: bytes, at: int) -> None:
         """Keep the tail of what the agent complained about."""

@@ -41,8 +41,8 @@ class Summary:
     session_id: str | None
     model: str | None
     version: str | None
-    lines: int
-    stray_lines: int
+    lines: int | None
+    stray_lines: int | None
     extra: Mapping[str, AttributeValue] = field(default_factory=dict)
     trace_id: str | None = None
 
@@ -117,8 +117,8 @@ def summarise(
         session_id=state.session_id,
         model=state.model,
         version=state.version,
-        lines=state.lines,
-        stray_lines=state.stray_lines,
+        lines=state.lines if state.lines_known else None,
+        stray_lines=state.stray_lines if state.lines_known else None,
         extra=dict(extra),
     )
 

@@ -18,9 +18,8 @@ from .spawn import CommandError, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import threading
+    from _queue import SimpleQueue
     from collections.abc import Iterable, Mapping, Sequence
-    from queue import SimpleQueue
     from typing import Final
 
     from .forwarding import Signals
@@ -31,8 +30,8 @@ if TYPE_CHECKING:
 # How soon, in seconds, the agent's end is noticed where its SIGCHLD went to another thread.
 _POLL: Final = 0.5
 _JOIN: Final = 0.05
-# In seconds; the thread that forwards must not wait 5 ms for one that imports or decodes.
-_SWITCH_INTERVAL: Final = 0.0001
+# In seconds; the thread that forwards must not wait for one that imports or decodes.
+_SWITCH_INTERVAL: Final = 0.00003
 _PR_SET_CHILD_SUBREAPER: Final = 36  # linux/prctl.h
 _UNKNOWN_STATUS: Final = 1
 
@@ -119,7 +118,8 @@ class _Run:
 
     def relay(self, pipes: Iterable[Outlet]) -> None:
         """Start to carry what the agent writes."""
-        from queue import SimpleQueue  # noqa: PLC0415  after the spawn, on purpose
+        # What `queue` imports takes longer than the agent takes to say something.
+        from _queue import SimpleQueue  # noqa: PLC0415  after the spawn, on purpose
 
         from .relay import Relay, Tap  # noqa: PLC0415  likewise
 
@@ -205,7 +205,7 @@ class _Run:
             if os.WSTOPSIG(status) in JOB_CONTROL:
                 self._signals.stop(os.WSTOPSIG(status))
 
-    def _join(self, threads: Iterable[threading.Thread], timeout: float | None) -> int | None:
+    def _join(self, threads: Iterable[Relay | ObserverThread], timeout: float | None) -> int | None:
         """Wait for threads, at most `timeout` seconds; return the signal that cut it short."""
         deadline = None if timeout is None else self._clock.now() + timeout * 1e9
         for thread in threads:

@@ -17,37 +17,42 @@ if TYPE_CHECKING:
 SYNTHETIC: Final = "<synthetic>"
 """The model of messages that the CLI wrote itself."""
 
+_SPOKEN: Final = frozenset({"text", "thinking", "redacted_thinking"})
 _NOTHING_ASKED: Final = b'"No response requested."'
 
 
-def assistant(line: AssistantLine, at: int) -> Iterator[Event]:
-    """Yield the message, then one `ToolStarted` for each call in it."""
-    happened = nanoseconds(line.timestamp)
+def assistant(line: AssistantLine, at: int) -> list[Event]:
+    """Return the message, then one `ToolStarted` for each call in it."""
+    message = line.message
+    if message is None:
+        return [StrayLine(at=at, reason="bad_shape", detail="assistant")]
+    happened = nanoseconds(line.timestamp) if line.timestamp else None
     parent = line.parent_tool_use_id
-    if line.message is None:
-        yield StrayLine(at=at, reason="bad_shape", detail="assistant")
-        return
-    if not _asks_nothing(line.message):
-        yield _model_message(line, line.message, at, happened)
-    for block in _blocks(line.message):
-        type_ = block.type or ""
+    synthetic = message.model == SYNTHETIC and _asks_nothing(message)
+    events: list[Event] = [] if synthetic else [_model_message(line, message, at, happened)]
+    for block in _blocks(message):
+        type_ = block.type
+        if type_ is None or type_ in _SPOKEN:
+            continue
         if type_.endswith("tool_use"):
-            yield from _started(block, parent, at, happened)
+            events += _started(block, parent, at, happened)
         elif type_.endswith("tool_result"):  # of a tool that the API ran itself
-            yield from _finished(block, UserLine(), parent, at, happened)
+            events += _finished(block, UserLine(), parent, at, happened)
+    return events
 
 
-def user(line: UserLine, at: int) -> Iterator[Event]:
-    """Yield the end of each call whose result the line brings; prompts say nothing."""
-    happened = nanoseconds(line.timestamp)
+def user(line: UserLine, at: int) -> list[Event]:
+    """Return the end of each call whose result the line brings; prompts say nothing."""
     if line.message is None:
-        yield StrayLine(at=at, reason="bad_shape", detail="user")
-        return
+        return [StrayLine(at=at, reason="bad_shape", detail="user")]
     blocks = [b for b in _blocks(line.message) if (b.type or "").endswith("tool_result")]
     if len(blocks) > 1:
         line.tool_use_result = ABSENT  # it would be anybody's guess whose this is
+    happened = nanoseconds(line.timestamp) if blocks else None
+    events: list[Event] = []
     for block in blocks:
-        yield from _finished(block, line, line.parent_tool_use_id, at, happened)
+        events += _finished(block, line, line.parent_tool_use_id, at, happened)
+    return events
 
 
 def usage(tokens: Tokens | None, *, final: bool = True) -> Usage | None:
@@ -75,36 +80,35 @@ def _blocks(message: Message) -> list[Block]:
 
 
 def _asks_nothing(message: Message) -> bool:
-    """Tell whether this stands for an answer that nobody wanted, as after a slash command."""
-    return message.model == SYNTHETIC and any(
-        given(block.text) == _NOTHING_ASKED for block in _blocks(message)
-    )
+    """Tell whether the CLI's own words stand for an answer nobody wanted, as to a command."""
+    return any(given(block.text) == _NOTHING_ASKED for block in _blocks(message))
 
 
 def _model_message(
     line: AssistantLine, message: Message, at: int, happened: int | None
 ) -> ModelMessage:
-    error = _error(line, message)
-    final = message.stop_reason is not None
+    synthetic = message.model == SYNTHETIC
+    error = _error(line)
+    if synthetic and error is None:
+        error = "synthetic"
+    reason, tokens = message.stop_reason, message.usage
     return ModelMessage(
         at=at,
         happened=happened,
         id=message.id,
-        model=None if message.model == SYNTHETIC else message.model,
+        model=None if synthetic else message.model,
         parent=line.parent_tool_use_id,
-        usage=usage(message.usage, final=final),
-        complete=final or error is not None,
-        finish_reason=word(message.stop_reason),
+        usage=usage(tokens, final=reason is not None) if tokens else None,
+        complete=reason is not None or error is not None,
+        finish_reason=word(reason) if reason else None,
         error=error,
     )
 
 
-def _error(line: AssistantLine, message: Message) -> str | None:
+def _error(line: AssistantLine) -> str | None:
     if line.error is not None or line.api_error_type is not None:
         return word(line.error) or word(line.api_error_type) or "api_error"
-    if line.is_api_error_message:
-        return "api_error"
-    return "synthetic" if message.model == SYNTHETIC else None
+    return "api_error" if line.is_api_error_message else None
 
 
 def _started(block: Block, parent: str | None, at: int, happened: int | None) -> Iterator[Event]:

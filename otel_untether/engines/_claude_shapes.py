@@ -7,7 +7,7 @@ all are optional, because versions differ and a missing one must not cost the re
 
 from __future__ import annotations
 
-from msgspec import Raw, Struct, field
+from msgspec import Raw, field
 
 from ._salvage import ABSENT
 from ._values import (
@@ -17,15 +17,16 @@ from ._values import (
     EpochMilliseconds,
     EpochSeconds,
     Milliseconds,
+    Plain,
     Seconds,
 )
 
 
-class TokenDetails(Struct):
+class TokenDetails(Plain):
     thinking_tokens: Count | None = None
 
 
-class Tokens(Struct):
+class Tokens(Plain):
     """The Messages API's ``usage``: `input_tokens` leaves out what came from or went to a cache."""
 
     input_tokens: Count | None = None
@@ -35,7 +36,7 @@ class Tokens(Struct):
     output_tokens_details: TokenDetails | None = None
 
 
-class Block(Struct):
+class Block(Plain):
     """A content block: text, thinking, a tool's use or its result."""
 
     type: str | None = None
@@ -48,7 +49,7 @@ class Block(Struct):
     is_error: bool | None = None
 
 
-class Message(Struct):
+class Message(Plain):
     id: str | None = None
     model: str | None = None
     content: list[Block] | str | None = None
@@ -56,7 +57,7 @@ class Message(Struct):
     usage: Tokens | None = None
 
 
-class AssistantLine(Struct, tag="assistant"):
+class AssistantLine(Plain, tag="assistant"):
     message: Message | None = None
     parent_tool_use_id: str | None = None
     timestamp: str | None = None
@@ -65,11 +66,11 @@ class AssistantLine(Struct, tag="assistant"):
     is_api_error_message: bool | None = None
 
 
-class Permission(Struct):
+class Permission(Plain):
     decision: str | None = None
 
 
-class ResultMeta(Struct):
+class ResultMeta(Plain):
     """What the CLI itself decided about a call; `non_execution_kind` says that it never ran."""
 
     id: str | None = None
@@ -77,7 +78,7 @@ class ResultMeta(Struct):
     permission_decision: Permission | None = None
 
 
-class UserLine(Struct, tag="user"):
+class UserLine(Plain, tag="user"):
     message: Message | None = None
     parent_tool_use_id: str | None = None
     timestamp: str | None = None
@@ -85,7 +86,7 @@ class UserLine(Struct, tag="user"):
     tool_result_meta: list[ResultMeta] | None = None
 
 
-class ToolInput(Struct):
+class ToolInput(Plain):
     """The members of tools' inputs that say how long a call may take and who does the work."""
 
     timeout: Milliseconds | None = None
@@ -97,7 +98,7 @@ class ToolInput(Struct):
     subagent_type: str | None = None
 
 
-class ToolOutcome(Struct, rename="camel"):
+class ToolOutcome(Plain, rename="camel"):
     """The results of Bash, Agent, Workflow, Monitor and ScheduleWakeup laid over each other."""
 
     status: str | None = None
@@ -115,24 +116,24 @@ class ToolOutcome(Struct, rename="camel"):
     total_tool_use_count: Count | None = None
 
 
-class Delta(Struct):
+class Delta(Plain):
     stop_reason: str | None = None
 
 
-class StreamEvent(Struct):
+class StreamEvent(Plain):
     type: str | None = None
     message: Message | None = None
     delta: Delta | None = None
     usage: Tokens | None = None
 
 
-class StreamLine(Struct, tag="stream_event"):
+class StreamLine(Plain, tag="stream_event"):
     event: StreamEvent | None = None
     parent_tool_use_id: str | None = None
     api_message_id: str | None = None
 
 
-class ModelTotals(Struct, rename="camel"):
+class ModelTotals(Plain, rename="camel"):
     input_tokens: Count | None = None
     output_tokens: Count | None = None
     cache_read_input_tokens: Count | None = None
@@ -140,11 +141,11 @@ class ModelTotals(Struct, rename="camel"):
     thinking_tokens: Count | None = None
 
 
-class Origin(Struct):
+class Origin(Plain):
     kind: str | None = None
 
 
-class ResultLine(Struct, tag="result"):
+class ResultLine(Plain, tag="result"):
     subtype: str | None = None
     is_error: bool | None = None
     terminal_reason: str | None = None
@@ -156,68 +157,68 @@ class ResultLine(Struct, tag="result"):
     origin: Origin | None = None
 
 
-class ToolProgressLine(Struct, tag="tool_progress"):
+class ToolProgressLine(Plain, tag="tool_progress"):
     tool_use_id: str | None = None
     parent_tool_use_id: str | None = None
     elapsed_time_seconds: Seconds | None = None
     heartbeat: bool | None = None
 
 
-class Limit(Struct):
+class Limit(Plain):
     status: str | None = None
     resets_at: EpochSeconds | None = field(default=None, name="resetsAt")
 
 
-class RateLimitLine(Struct, tag="rate_limit_event"):
+class RateLimitLine(Plain, tag="rate_limit_event"):
     rate_limit_info: Limit | None = None
 
 
-class Request(Struct):
+class Request(Plain):
     subtype: str | None = None
     tool_name: str | None = None
     tool_use_id: str | None = None
 
 
-class ControlRequestLine(Struct, tag="control_request"):
+class ControlRequestLine(Plain, tag="control_request"):
     request_id: str | None = None
     request: Request | None = None
 
 
-class Response(Struct):
+class Response(Plain):
     subtype: str | None = None
     request_id: str | None = None
     response: Raw = ABSENT
 
 
-class Answer(Struct):
+class Answer(Plain):
     behavior: str | None = None
 
 
-class ControlResponseLine(Struct, tag="control_response"):
+class ControlResponseLine(Plain, tag="control_response"):
     response: Response | None = None
 
 
-class ControlCancelLine(Struct, tag="control_cancel_request"):
+class ControlCancelLine(Plain, tag="control_cancel_request"):
     request_id: str | None = None
 
 
-class Server(Struct):
+class Server(Plain):
     name: str | None = None
     status: str | None = None
 
 
-class TaskUsage(Struct):
+class TaskUsage(Plain):
     total_tokens: Count | None = None
     tool_uses: Count | None = None
 
 
-class CompactMetadata(Struct):
+class CompactMetadata(Plain):
     trigger: str | None = None
     pre_tokens: Count | None = None
     post_tokens: Count | None = None
 
 
-class SystemLine(Struct, tag="system"):
+class SystemLine(Plain, tag="system"):
     """All subtypes laid over each other; no member means different things in two of them."""
 
     subtype: str | None = None

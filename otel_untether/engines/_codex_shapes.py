@@ -6,13 +6,13 @@ codex-cli 0.169.0. All members are optional: a missing one must not cost the res
 
 from __future__ import annotations
 
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from ._salvage import ABSENT
-from ._values import Code, Count
+from ._values import Code, Count, Plain
 
 
-class Tokens(Struct):
+class Tokens(Plain):
     input_tokens: Count | None = None
     cached_input_tokens: Count | None = None
     cache_write_input_tokens: Count | None = None
@@ -20,15 +20,15 @@ class Tokens(Struct):
     reasoning_output_tokens: Count | None = None
 
 
-class Failure(Struct):
+class Failure(Plain):
     message: str | None = None
 
 
-class AgentState(Struct):
+class AgentState(Plain):
     status: str | None = None
 
 
-class Item(Struct):
+class Item(Plain):
     """All item types laid over each other; no member means different things in two of them.
 
     A ``web_search`` item has two members named ``id``; of such the last counts.
@@ -56,40 +56,40 @@ class Item(Struct):
     query: Raw = ABSENT
 
 
-class ThreadStarted(Struct, tag="thread.started"):
+class ThreadStarted(Plain, tag="thread.started"):
     thread_id: str | None = None
 
 
-class TurnStartedLine(Struct, tag="turn.started"):
+class TurnStartedLine(Plain, tag="turn.started"):
     pass
 
 
-class TurnCompleted(Struct, tag="turn.completed"):
+class TurnCompleted(Plain, tag="turn.completed"):
     usage: Tokens | None = None
 
 
-class TurnFailed(Struct, tag="turn.failed"):
+class TurnFailed(Plain, tag="turn.failed"):
     error: Failure | None = None
 
 
-class ItemStarted(Struct, tag="item.started"):
+class ItemStarted(Plain, tag="item.started"):
     item: Item | None = None
 
 
-class ItemUpdated(Struct, tag="item.updated"):
+class ItemUpdated(Plain, tag="item.updated"):
     item: Item | None = None
 
 
-class ItemCompleted(Struct, tag="item.completed"):
+class ItemCompleted(Plain, tag="item.completed"):
     item: Item | None = None
 
 
-class RequestUserInput(Struct, tag="request_user_input"):
+class RequestUserInput(Plain, tag="request_user_input"):
     """A question to whoever started the turn; `call_id` is the model's call that asks."""
 
     id: str | None = None
     call_id: str | None = None
 
 
-class ErrorLine(Struct, tag="error"):
+class ErrorLine(Plain, tag="error"):
     message: str | None = None

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Final, TypeAlias
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 # Beyond these a number is not what its name says, and telemetry could not carry it:
 # OTLP integers and times end at 2**63 - 1, the CLIs' own numbers are JavaScript's.
@@ -17,6 +17,11 @@ EpochSeconds: TypeAlias = Annotated[float, Meta(ge=0, le=9e9)]
 EpochMilliseconds: TypeAlias = Annotated[float, Meta(ge=0, le=9e12)]
 Milliseconds: TypeAlias = Annotated[float, Meta(ge=0, le=1e12)]
 Dollars: TypeAlias = Annotated[float, Meta(ge=0, le=1e12)]
+
+
+class Plain(Struct, gc=False):
+    """What JSON became; it has no cycles, so the garbage collector need not look at it."""
+
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.:/-]{0,63}")

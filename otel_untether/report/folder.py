@@ -22,14 +22,14 @@ class Sample:
     """One look at the process tree, as `samples.jsonl` holds it; None is unknown.
 
     `at` in ns since the epoch, `cpu` in cores, `rss` in bytes, `tcp` the number of the tree's
-    own connections, `lines` the lines of output so far.
+    own connections, `output` the bytes of stdout so far.
     """
 
     at: int
     cpu: float | None = None
     rss: float | None = None
     tcp: float | None = None
-    lines: float | None = None
+    output: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ def _journalled(entry: Any) -> Iterator[model.SpanNode]:
 
 def _samples(entry: Any) -> Iterator[Sample]:
     if isinstance(entry, dict) and isinstance(entry.get("t"), int):
-        series = {key: _number(entry.get(key)) for key in ("cpu", "rss", "tcp", "lines")}
+        series = {key: _number(entry.get(key)) for key in ("cpu", "rss", "tcp", "output")}
         yield Sample(entry["t"], **series)
 
 

@@ -46,8 +46,8 @@ def _series(samples: Sequence[Sample]) -> Iterator[tuple[str, list[float | None]
     yield "memory", rss, f"peak {words.size(_highest(rss))}"
     tcp = [sample.tcp for sample in samples]
     yield "TCP", tcp, f"peak {words.count(int(_highest(tcp)), 'socket')}"
-    total = _highest([sample.lines for sample in samples])
-    yield "output", list(_rates(samples)), words.count(int(total), "line")
+    total = _highest([sample.output for sample in samples])
+    yield "output", list(_rates(samples)), words.size(total)
 
 
 def _highest(values: Sequence[float | None]) -> float:
@@ -72,9 +72,9 @@ def _columns(
 
 
 def _rates(samples: Sequence[Sample]) -> Iterator[float | None]:
-    """Yield the lines printed since the sample before, None where either is unknown."""
+    """Yield the bytes printed since the sample before, None where either is unknown."""
     before: float | None = None
     for sample in samples:
-        known = before is not None and sample.lines is not None
-        yield max((sample.lines or 0) - (before or 0), 0) if known else None
-        before = sample.lines
+        known = before is not None and sample.output is not None
+        yield max((sample.output or 0) - (before or 0), 0) if known else None
+        before = sample.output

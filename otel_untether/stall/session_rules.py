@@ -98,7 +98,7 @@ def exit_limbo(facts: Facts) -> Evidence:
 def startup_hang(facts: Facts) -> Evidence:
     """It never got going. Once it is due for the liveness check, `wedged` may say why."""
     state = facts.state
-    silent = state.lines == 0 or (facts.tainted and not said_anything(state))
+    silent = state.silent or (facts.tainted and not said_anything(state))
     judged = facts.quiet >= facts.config.liveness_timeout and facts.nothing_can_wake_it
     if not silent or judged:
         return None

@@ -117,7 +117,7 @@ def _thresholds(facts: Facts) -> Iterator[Threshold]:
         yield Threshold("streaming", max(config.stall_timeout, config.liveness_timeout))
     if facts.tainted and not said_anything(state):
         yield Threshold("resume_startup", config.resume_startup_timeout)
-    if state.lines == 0:
+    if state.silent:
         yield Threshold("startup", config.startup_timeout)
     if facts.leader_working and facts.established and not facts.leader_busy:
         yield Threshold("thinking", max(config.stall_timeout, config.liveness_timeout))

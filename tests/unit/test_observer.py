@@ -22,6 +22,9 @@ class Diary(Observer):
     def stdout(self, chunk: bytes, at: int) -> None:
         self.entries.append(("stdout", chunk, at))
 
+    def passed(self, size: int, at: int) -> None:
+        self.entries.append(("passed", size, at))
+
     def stderr(self, chunk: bytes, at: int) -> None:
         self.entries.append(("stderr", chunk, at))
 

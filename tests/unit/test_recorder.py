@@ -91,6 +91,22 @@ def test_an_engine_nobody_knows_is_still_watched() -> None:
     assert (summary.engine, summary.lines, summary.outcome.word) == ("unknown", 100, "completed")
 
 
+def test_what_an_unknown_engine_says_need_not_be_read_any_more() -> None:
+    recorded = Recorded()
+    assert recorded.recorder.reads
+    recorded.feed(b'{"hello": 1}\n' * 100)
+    assert not recorded.recorder.reads
+    recorded.recorder.passed(5000, 3 * S)
+    assert recorded.recorder.state.last_sign == 3 * S
+    assert recorded.recorder.state.output == 6300
+    assert recorded.recorder.finish(0, at=4 * S).lines is None
+
+
+def test_half_a_line_is_a_sign_of_life() -> None:
+    recorded = Recorded("claude").feed(b'{"type":"assis')
+    assert not recorded.recorder.state.silent
+
+
 def test_a_line_of_fifty_megabytes_is_read() -> None:
     huge = {"type": "tool_result", "tool_use_id": "t1", "content": "x" * 50_000_000}
     result = {"type": "user", "message": {"role": "user", "content": [huge]}}

@@ -109,6 +109,16 @@ def test_the_bytes_are_the_commands(data: bytes, tmp_path: Path) -> None:
     assert (saw["stdout"], saw["stderr"], saw["gaps"]) == (len(data), len(data), 0)
 
 
+def test_an_observer_that_does_not_read_is_told_how_much_came(tmp_path: Path) -> None:
+    report = tmp_path / "report"
+    command = "head -c 100000 /dev/zero; sleep 0.2; head -c 3000000 /dev/zero"
+    ended = run("sh", "-c", command, observer="deaf", WATCHED_REPORT=str(report))
+    assert ended.stdout == bytes(3_100_000)
+    saw = json.loads(report.read_text())
+    assert (saw["stdout"], saw["gaps"]) == (3_100_000, 0)
+    assert saw["sha256"] != hashlib.sha256(ended.stdout).hexdigest()
+
+
 def test_a_lot_of_stderr_before_stdout_blocks_nothing() -> None:
     code = "import sys; sys.stderr.write('e' * (1 << 20)); sys.stderr.flush(); print('out')"
     ended = run(*python(code))

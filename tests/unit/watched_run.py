@@ -38,6 +38,10 @@ class Recording(Observer):
         self.bytes["stdout"] += len(chunk)
         self.digest.update(chunk)
 
+    def passed(self, size: int, at: int) -> None:
+        assert self.child.started <= at <= self.child.clock.now()
+        self.bytes["stdout"] += size
+
     def stderr(self, chunk: bytes, at: int) -> None:
         assert self.child.started <= at <= self.child.clock.now()
         self.bytes["stderr"] += len(chunk)
@@ -80,6 +84,12 @@ class Raising(Recording):
         raise RecursionError(now)
 
 
+class Deaf(Recording):
+    """Wants to know how much came, and not what."""
+
+    reads_stdout = False
+
+
 class Hanging(Recording):
     """Never returns from the first chunk."""
 
@@ -118,6 +128,7 @@ def broken(child: Child) -> Recording:
 OBSERVERS = {
     "recording": Recording,
     "raising": Raising,
+    "deaf": Deaf,
     "hanging": Hanging,
     "slow": Slow,
     "blocked": Blocked,

@@ -229,7 +229,7 @@ def samples(seconds: int, step: float) -> str:
                     "cpu": None if index % 17 == 3 else abs((moment % 4) - 2) / 2,
                     "rss": 100_000_000 + int(moment * 20_000_000),
                     "tcp": 1 + (moment > seconds / 2),
-                    "lines": int(moment * 3),
+                    "output": int(moment * 3000),
                 }
             )
         )

@@ -1,0 +1,145 @@
+"""A stream that nobody reads: the kernel moves it, and only its bytes are counted."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import socket
+import threading
+import time
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .test_relay import copies, make_relay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from otel_untether.relay import Relay
+
+    from .test_relay import Queue
+
+DATA = random.Random(3).randbytes(3_000_000)
+
+
+class Stream:
+    """A relay to `target` whose tap nobody reads, and the agent's end of its pipe."""
+
+    def __init__(self, target: int) -> None:
+        self.queue: Queue = SimpleQueue()
+        self.relay, self.sink, self._staying = make_relay(target, self.queue)
+        self.relay._tap.unread = True
+        self.relay.start()
+
+    def write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(self.sink, rest) :]
+
+    def end(self) -> Relay:
+        os.close(self.sink)
+        self.relay.join(10)
+        assert not self.relay.is_alive()
+        for fd in (self._staying, self.relay._leaving):
+            os.close(fd)
+        return self.relay
+
+
+def pipe() -> tuple[int, int]:
+    return os.pipe()
+
+
+def sockets() -> tuple[int, int]:
+    one, other = socket.socketpair()
+    return one.detach(), other.detach()
+
+
+@pytest.mark.parametrize("connect", [pipe, sockets])
+@pytest.mark.parametrize("blocking", [True, False])
+def test_every_byte_arrives(connect: Callable[[], tuple[int, int]], *, blocking: bool) -> None:
+    """Also where the consumer made its end non-blocking, which ours is then, too (a socket's)."""
+    read, write = connect()
+    os.set_blocking(write, blocking)
+    received: list[bytes] = []
+
+    def consume() -> None:
+        while chunk := os.read(read, 1 << 16):
+            received.append(chunk)
+
+    consumer = threading.Thread(target=consume)
+    consumer.start()
+    stream = Stream(write)
+    stream.write(DATA)
+    relay = stream.end()
+    os.close(write)
+    consumer.join()
+    os.close(read)
+    assert hashlib.sha256(b"".join(received)).digest() == hashlib.sha256(DATA).digest()
+    assert (relay._tap.passed, relay.lost, copies(stream.queue)) == (len(DATA), 0, [])
+
+
+@pytest.mark.parametrize("flags", [0, os.O_APPEND])
+def test_a_file_gets_every_byte(tmp_path: Path, flags: int) -> None:
+    """splice(2) refuses a file opened for appending; then we write."""
+    path = tmp_path / "out"
+    path.write_bytes(b"before ")
+    target = os.open(path, os.O_WRONLY | flags)
+    os.lseek(target, 0, os.SEEK_END)
+    stream = Stream(target)
+    stream.write(DATA)
+    relay = stream.end()
+    os.close(target)
+    assert path.read_bytes() == b"before " + DATA
+    assert relay._tap.passed == len(DATA)
+
+
+def test_a_write_under_way_is_dated() -> None:
+    read, write = os.pipe()
+    stream = Stream(write)
+    stream.write(bytes(65536))
+    stream.write(bytes(65536))
+    deadline = time.monotonic() + 5
+    while stream.relay.writing_since is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert stream.relay.writing_since is not None
+    received = 0
+    while received < 2 * 65536:
+        received += len(os.read(read, 65536))
+    stream.end()
+    assert stream.relay.writing_since is None
+    for fd in (read, write):
+        os.close(fd)
+
+
+def test_a_consumer_that_is_gone_ends_the_stream() -> None:
+    read, write = os.pipe()
+    stream = Stream(write)
+    stream.write(b"one\n")
+    assert os.read(read, 10) == b"one\n"
+    os.close(read)
+    with pytest.raises(BrokenPipeError):
+        stream.write(bytes(10_000_000))
+    stream.end()
+    os.close(write)
+
+
+def test_what_was_being_read_goes_on_unread() -> None:
+    """The observer decides in mid-stream; not a byte is lost or told twice."""
+    read, write = os.pipe()
+    queue: Queue = SimpleQueue()
+    relay, sink, staying = make_relay(write, queue)
+    relay.start()
+    os.write(sink, b"read")
+    assert os.read(read, 10) == b"read"
+    relay._tap.unread = True
+    os.write(sink, b"unread")
+    assert os.read(read, 10) == b"unread"
+    os.close(sink)
+    relay.join(5)
+    for fd in (read, write, staying, relay._leaving):
+        os.close(fd)
+    assert (copies(queue), relay._tap.passed) == ([b"read"], 6)
