@@ -153,13 +153,13 @@ class ObserverThread(threading.Thread):
         elif is_stdout:
             self._guarded(observer.gap)
         copied.tap.take(copied)
-        if is_stdout and not observer.reads_stdout:
+        if is_stdout and not observer.reads_stdout and self._unread is None:
             self._unread = copied.tap
             copied.tap.unread = True
 
     def _count(self, observer: Observer) -> None:
         """Tell of what came since the last time, if nobody reads it."""
-        if self._unread is None or (new := self._unread.passed - self._passed) == 0:
+        if self._unread is None or (new := self._unread.uncopied - self._passed) == 0:
             return
         self._passed += new
         self._guarded(observer.passed, new, self._unread.passed_at)

@@ -65,7 +65,7 @@ class Tap:
     Each counter has one writer, so none needs a lock: `put` is the relay's, `take` the
     observer's. Once chunks are skipped, that goes on until half the backlog is worked off.
     `lost` counts the bytes skipped. With `unread` set, which is the observer's to do, nothing
-    is copied any more; `passed` counts those bytes, the last of which came at `passed_at`.
+    is copied any more, only counted; the last came at `passed_at`.
     """
 
     def __init__(
@@ -74,15 +74,20 @@ class Tap:
         self.name = name
         self.lost = 0
         self.unread = False
-        self.passed = 0
         self.passed_at = 0
         self._queue = queue
         self._limit = limit
+        self._passed = 0
         self._put = 0
         self._taken = 0
         self._patience = PATIENCE
         self._skipping = False
         self._closed = False
+
+    @property
+    def uncopied(self) -> int:
+        """How many bytes went by without a copy."""
+        return self.lost + self._passed
 
     def put(self, chunk: bytes, at: int) -> None:
         """Hand over a copy, or skip it."""
@@ -102,7 +107,7 @@ class Tap:
 
     def pass_by(self, size: int, at: int) -> None:
         """Count what nobody reads."""
-        self.passed += size
+        self._passed += size
         self.passed_at = at
 
     def take(self, copied: Copied) -> None:
@@ -112,7 +117,7 @@ class Tap:
 
     def finish(self, at: int) -> None:
         """Tell the observer of what is missing at the end."""
-        if self._skipping:
+        if self._skipping and not self.unread:
             self._queue.put(Copied(self, None, at))
 
     def close(self) -> None:
@@ -167,8 +172,8 @@ class Relay:
 
     @property
     def lost(self) -> int:
-        """How many bytes were passed on without a copy."""
-        return self._tap.lost
+        """How many bytes were passed on without the copy that was wanted."""
+        return 0 if self._tap.unread else self._tap.lost
 
     def start(self) -> None:
         """Begin."""

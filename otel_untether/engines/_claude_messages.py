@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from otel_untether.events import Event, ModelMessage, StrayLine, Usage
 
@@ -10,9 +10,6 @@ from . import _claude_tools as tools
 from ._claude_shapes import AssistantLine, Block, Message, Tokens, UserLine
 from ._salvage import ABSENT, given
 from ._values import nanoseconds, word
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SYNTHETIC: Final = "<synthetic>"
 """The model of messages that the CLI wrote itself."""
@@ -45,7 +42,7 @@ def user(line: UserLine, at: int) -> list[Event]:
     """Return the end of each call whose result the line brings; prompts say nothing."""
     if line.message is None:
         return [StrayLine(at=at, reason="bad_shape", detail="user")]
-    blocks = [b for b in _blocks(line.message) if (b.type or "").endswith("tool_result")]
+    blocks = [b for b in _blocks(line.message) if b.type and b.type.endswith("tool_result")]
     if len(blocks) > 1:
         line.tool_use_result = ABSENT  # it would be anybody's guess whose this is
     happened = nanoseconds(line.timestamp) if blocks else None
@@ -111,19 +108,21 @@ def _error(line: AssistantLine) -> str | None:
     return "api_error" if line.is_api_error_message else None
 
 
-def _started(block: Block, parent: str | None, at: int, happened: int | None) -> Iterator[Event]:
+def _started(block: Block, parent: str | None, at: int, happened: int | None) -> list[Event]:
     if block.id and block.name:
-        yield from tools.started(block, parent, at, happened)
-    else:
-        yield StrayLine(at=at, reason="bad_shape", detail=word(block.type))
+        return tools.started(block, parent, at, happened)
+    return [StrayLine(at=at, reason="bad_shape", detail=word(block.type))]
 
 
 def _finished(
     block: Block, line: UserLine, parent: str | None, at: int, happened: int | None
-) -> Iterator[Event]:
-    if not block.tool_use_id:
-        yield StrayLine(at=at, reason="bad_shape", detail=word(block.type))
-        return
-    metas = line.tool_result_meta or ()
-    meta = next((meta for meta in metas if meta.id == block.tool_use_id), None)
-    yield from tools.finished(block, given(line.tool_use_result), meta, parent, at, happened)
+) -> list[Event]:
+    call_id = block.tool_use_id
+    if not call_id:
+        return [StrayLine(at=at, reason="bad_shape", detail=word(block.type))]
+    decided = None
+    for meta in line.tool_result_meta or ():
+        if meta.id == call_id:
+            decided = meta
+            break
+    return tools.finished(block, given(line.tool_use_result), decided, parent, at, happened)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
@@ -12,9 +12,6 @@ from otel_untether.events import Event, TaskFinished, ToolFinished, ToolStarted,
 from ._claude_shapes import Block, ResultMeta, ToolInput, ToolOutcome
 from ._salvage import given, read
 from ._values import word
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SUBAGENT_TOOLS: Final = frozenset({"Agent", "Task"})  # `Task` in older versions
 _WAKING_TOOLS: Final = frozenset({"ScheduleWakeup", "Monitor"})
@@ -37,14 +34,14 @@ _input_decoder: Final = msgspec.json.Decoder(ToolInput)
 _outcome_decoder: Final = msgspec.json.Decoder(ToolOutcome)
 
 
-def started(block: Block, parent: str | None, at: int, happened: int | None) -> Iterator[Event]:
-    """Yield what a ``tool_use`` block says: the call and, for a wake-up or a monitor, the wait."""
+def started(block: Block, parent: str | None, at: int, happened: int | None) -> list[Event]:
+    """Return what a ``tool_use`` block says: the call and, for a wake-up or a monitor, the wait."""
     name, raw, call_id = block.name or "", given(block.input), block.id or ""
     telling = raw if name in _TELLING_INPUTS else None
     options = read(telling, _input_decoder, ToolInput)
     limit = options.timeout if options.timeout is not None else options.timeout_ms
     mcp = name.startswith("mcp__")
-    yield ToolStarted(
+    call = ToolStarted(
         at=at,
         happened=happened,
         id=call_id,
@@ -57,10 +54,11 @@ def started(block: Block, parent: str | None, at: int, happened: int | None) -> 
         timeout=limit / 1000 if limit else None,
         arguments=raw,
     )
-    if name in _WAKING_TOOLS and not options.stop:
-        since = at if happened is None else happened
-        delay = _delay(name, options)
-        yield _wakeup(call_id, since + int(delay * 1e9) if delay else None, at, happened)
+    if name not in _WAKING_TOOLS or options.stop:
+        return [call]
+    since = at if happened is None else happened
+    delay = _delay(name, options)
+    return [call, _wakeup(call_id, since + int(delay * 1e9) if delay else None, at, happened)]
 
 
 def _delay(name: str, options: ToolInput) -> float | None:
@@ -84,8 +82,8 @@ def finished(
     parent: str | None,
     at: int,
     happened: int | None,
-) -> Iterator[Event]:
-    """Yield what a ``tool_result`` block says.
+) -> list[Event]:
+    """Return what a ``tool_result`` block says.
 
     `structured` is the line's ``tool_use_result``, which lines of subagents lack; `meta` the
     CLI's own decision about this call.
@@ -93,12 +91,13 @@ def finished(
     call_id = block.tool_use_id or ""
     result = given(block.content) or b""
     outcome = read(structured, _outcome_decoder, ToolOutcome)
-    task_id = _task_id(outcome, result)
+    launch = _DETACHED.match(result)
     error, exit_code = _failure(block, result, outcome, meta)
+    events: list[Event] = []
     if outcome.scheduled_for:
-        yield _wakeup(call_id, int(outcome.scheduled_for) * 1_000_000, at, happened)
+        events.append(_wakeup(call_id, int(outcome.scheduled_for) * 1_000_000, at, happened))
     if outcome.status == "completed" and outcome.agent_id:
-        yield TaskFinished(
+        ended = TaskFinished(
             at=at,
             happened=happened,
             id=outcome.agent_id,
@@ -107,7 +106,8 @@ def finished(
             tokens=outcome.total_tokens,
             tool_uses=outcome.total_tool_use_count,
         )
-    yield ToolFinished(
+        events.append(ended)
+    returned = ToolFinished(
         at=at,
         happened=happened,
         id=call_id,
@@ -115,10 +115,12 @@ def finished(
         error=error,
         exit_code=exit_code,
         denied=error == "permission_denied",
-        detached=error is None and _is_detached(outcome, result),
-        task_id=task_id,
+        detached=error is None and (launch is not None or _is_detached(outcome)),
+        task_id=_task_id(outcome, launch),
         result=result or None,
     )
+    events.append(returned)
+    return events
 
 
 def _failure(
@@ -162,16 +164,16 @@ def _server_tool_failed(block: Block, result: bytes) -> bool:
     return block.type != "tool_result" and b'_tool_result_error"' in result[:200]
 
 
-def _is_detached(outcome: ToolOutcome, result: bytes) -> bool:
+def _is_detached(outcome: ToolOutcome) -> bool:
     monitored = outcome.task_id is not None and outcome.timeout_ms is not None
     launched = outcome.status in _LAUNCHED or bool(outcome.is_async)
-    return launched or monitored or bool(outcome.background_task_id or _DETACHED.match(result))
+    return launched or monitored or bool(outcome.background_task_id)
 
 
-def _task_id(outcome: ToolOutcome, result: bytes) -> str | None:
+def _task_id(outcome: ToolOutcome, launch: re.Match[bytes] | None) -> str | None:
     task_id = outcome.agent_id or outcome.background_task_id
-    if task_id is None and outcome.status in _LAUNCHED | {None}:
+    if task_id is None and (outcome.status is None or outcome.status in _LAUNCHED):
         task_id = outcome.task_id
-    if task_id is None and (match := _DETACHED.match(result)):
-        task_id = (match[1] or match[2]).decode()
+    if task_id is None and launch is not None:
+        task_id = (launch[1] or launch[2]).decode()
     return task_id

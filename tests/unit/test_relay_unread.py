@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from otel_untether.relay import Tap
+
 from .test_relay import copies, make_relay
 
 if TYPE_CHECKING:
@@ -79,7 +81,7 @@ def test_every_byte_arrives(connect: Callable[[], tuple[int, int]], *, blocking:
     consumer.join()
     os.close(read)
     assert hashlib.sha256(b"".join(received)).digest() == hashlib.sha256(DATA).digest()
-    assert (relay._tap.passed, relay.lost, copies(stream.queue)) == (len(DATA), 0, [])
+    assert (relay._tap.uncopied, relay.lost, copies(stream.queue)) == (len(DATA), 0, [])
 
 
 @pytest.mark.parametrize("flags", [0, os.O_APPEND])
@@ -94,7 +96,7 @@ def test_a_file_gets_every_byte(tmp_path: Path, flags: int) -> None:
     relay = stream.end()
     os.close(target)
     assert path.read_bytes() == b"before " + DATA
-    assert relay._tap.passed == len(DATA)
+    assert relay._tap.uncopied == len(DATA)
 
 
 def test_a_write_under_way_is_dated() -> None:
@@ -135,6 +137,9 @@ def test_what_was_being_read_goes_on_unread() -> None:
     relay.start()
     os.write(sink, b"read")
     assert os.read(read, 10) == b"read"
+    deadline = time.monotonic() + 5
+    while queue.empty() and time.monotonic() < deadline:
+        time.sleep(0.001)
     relay._tap.unread = True
     os.write(sink, b"unread")
     assert os.read(read, 10) == b"unread"
@@ -142,4 +147,12 @@ def test_what_was_being_read_goes_on_unread() -> None:
     relay.join(5)
     for fd in (read, write, staying, relay._leaving):
         os.close(fd)
-    assert (copies(queue), relay._tap.passed) == ([b"read"], 6)
+    assert (copies(queue), relay._tap.uncopied) == ([b"read"], 6)
+
+
+def test_what_was_skipped_before_is_not_missed_but_counted() -> None:
+    tap = Tap("stdout", SimpleQueue(), limit=1000)
+    tap.put(bytes(2000), 1)
+    tap.unread = True
+    tap.put(bytes(500), 2)
+    assert (tap.uncopied, tap.passed_at) == (2500, 2)
