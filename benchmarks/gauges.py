@@ -31,11 +31,12 @@ from opentelemetry.sdk.metrics.export import (
     MetricExporter,
     MetricExportResult,
     MetricsData,
+    ResourceMetrics,
 )
 from opentelemetry.sdk.resources import Resource
 
 from otel_untether import semconv
-from otel_untether.gauge_export import GaugeExporter
+from otel_untether.gauge_export import BATCH, GaugeExporter
 from otel_untether.gauges import SessionGauges
 from otel_untether.metrics import FleetMetrics
 from otel_untether.outcome import Outcome
@@ -128,19 +129,18 @@ def live(count: int) -> Iterator[Row]:
     memory = tracemalloc.get_traced_memory()[0] / count
     tracemalloc.stop()
     collecting, encoding, size = [], [], 0
-    for _ in range(7):
-        began, now = time.thread_time(), time.time_ns()
-        data = MetricsData([gauges.collect(now, CUMULATIVE) for _, gauges, _ in sessions])
-        collected = time.thread_time()
-        size = len(encode_metrics(data).SerializeToString())
-        encoding.append(time.thread_time() - collected)
-        collecting.append(collected - began)
-    points = sum(
-        len(metric.data.data_points)
-        for resource in data.resource_metrics
-        for scope in resource.scope_metrics
-        for metric in scope.metrics
-    )
+    for _ in range(15):
+        collecting.append(0.0)
+        encoding.append(0.0)
+        size = points = 0
+        for at in range(0, count, BATCH):
+            began, now = time.thread_time(), time.time_ns()
+            batch = [gauges.collect(now, CUMULATIVE) for _, gauges, _ in sessions[at : at + BATCH]]
+            collected = time.thread_time()
+            size += len(encode_metrics(MetricsData(batch)).SerializeToString())
+            encoding[-1] += time.thread_time() - collected
+            collecting[-1] += collected - began
+            points += sum(map(points_of, batch))
     target = COLLECTED * count / 1000
     total = min(collecting) + min(encoding)
     yield Row(f"{count} live sessions, {points} points, {size / 1e6:.1f} MB", "")
@@ -150,6 +150,12 @@ def live(count: int) -> Iterator[Row]:
     )
     yield Row("  memory of a session", f"{memory / 1024:.0f} KiB",
               f"<= {PER_SESSION // 1024} KiB", memory <= PER_SESSION)  # fmt: skip
+
+
+def points_of(resource: ResourceMetrics) -> int:
+    """Return how many data points there are."""
+    metrics = (metric for scope in resource.scope_metrics for metric in scope.metrics)
+    return sum(len(metric.data.data_points) for metric in metrics)
 
 
 def by_the_sdk(count: int) -> Iterator[Row]:

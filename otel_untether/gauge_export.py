@@ -31,8 +31,10 @@ _log: Final = logging.getLogger(__name__)
 # As the specification has them, in ms.
 _INTERVAL: Final = 60_000.0
 _TIMEOUT: Final = 30_000.0
-# A gRPC receiver takes 4 MiB in one message; a session is some 2 kB.
-MAX_SESSIONS: Final = 1000
+# In one request; a session is some 2 kB. A gRPC receiver takes 4 MiB, but 1,000 sessions' data
+# at a time would set off the garbage collector, which then looks at all the host application has.
+BATCH: Final = 250
+_KEPT: Final = 1000
 
 
 class GaugeExporter:
@@ -134,7 +136,7 @@ class GaugeExporter:
             detach(token)
         with self._changed:
             # What was not taken is worth another try, but not worth everybody's memory.
-            dropped = ended if taken or self._closing else ended[:-MAX_SESSIONS]
+            dropped = ended if taken or self._closing else ended[:-_KEPT]
             gone = set(map(id, dropped))
             self._ended = [gauges for gauges in self._ended if id(gauges) not in gone]
 
@@ -142,8 +144,8 @@ class GaugeExporter:
         """Give all exporters all sessions; return whether all of them took all."""
         taken = True
         for temporality, exporters in self._exporters.items():
-            for at in range(0, len(sessions), MAX_SESSIONS):
-                data = _collect(sessions[at : at + MAX_SESSIONS], temporality)
+            for at in range(0, len(sessions), BATCH):
+                data = _collect(sessions[at : at + BATCH], temporality)
                 for exporter in exporters:
                     taken &= _export(exporter, data, self._timeout)
         return taken

@@ -113,8 +113,10 @@ class SessionGauges:
             if metric is not last:
                 last, points = metric, []
                 made.append(_metric(metric, points, temporality))
-            start, shown = self._since_export(metric, now, value, temporality)
-            points.append(NumberDataPoint(labels, start, now, shown, []))
+            since, shown = 0, value
+            if metric.instrument == "observable_counter":
+                since, shown = self._since_export(metric, now, value, temporality)
+            points.append(NumberDataPoint(labels, since, now, shown, []))
         scope = ScopeMetrics(_SCOPE, made, semconv.SCHEMA_URL)
         return ResourceMetrics(self._identity(), [scope], "")
 
@@ -131,8 +133,6 @@ class SessionGauges:
     def _since_export(
         self, metric: semconv.Metric, now: int, value: float, temporality: AggregationTemporality
     ) -> tuple[int, float]:
-        if metric.instrument != "observable_counter":
-            return 0, value  # none
         if temporality is AggregationTemporality.CUMULATIVE:
             return self._state.started, value
         since, before = self._exported.get(metric.name, (self._state.started, 0))

@@ -410,7 +410,7 @@ def test_exporters_get_the_temporality_they_prefer() -> None:
 def test_very_many_sessions_go_into_messages_a_receiver_takes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(gauge_export, "MAX_SESSIONS", 2)
+    monkeypatch.setattr(gauge_export, "BATCH", 2)
     recording = Recording()
     with exporting(recording) as exporter:
         for number in range(5):
