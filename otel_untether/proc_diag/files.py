@@ -85,7 +85,7 @@ class Budget:
 
 
 class KeptFile:
-    """A file of at most a few hundred bytes, kept open while the budget allows."""
+    """A file that is seldom longer than a few hundred bytes, kept open while the budget allows."""
 
     __slots__ = ("_budget", "_descriptor", "_path")
 
@@ -104,7 +104,8 @@ class KeptFile:
             except OSError:
                 self._budget.give_back()
                 raise
-        return os.pread(self._descriptor, _WHOLE, 0)
+        raw = os.pread(self._descriptor, _WHOLE, 0)
+        return raw if len(raw) < _WHOLE else read_or_raise(self._path)
 
     def close(self) -> None:
         """Close it; it may be read again later."""

@@ -18,7 +18,7 @@ from .host import parse_membership
 from .model import Identity, ProcessDiag
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from .model import ProcessState
 
@@ -39,6 +39,8 @@ class LinuxHandle:
         self._open_files = f"{self._base}/fd"
         self._stat = files.KeptFile(f"{self._base}/stat", budget)
         self._threads: dict[str, files.KeptFile] = {}
+        self._threads_live = False
+        self._others: dict[str, files.KeptFile] = {}
         self._stat_line: tuple[bytes, procfs.Stat] | None = None
         self._slices: tuple[bytes, ...] | None = None
         self._diag: ProcessDiag | None = None
@@ -76,10 +78,10 @@ class LinuxHandle:
 
     def close(self) -> None:
         """Let go of whatever is kept open for it."""
-        self._stat.close()
-        for kept in self._threads.values():
+        for kept in (self._stat, *self._threads.values(), *self._others.values()):
             kept.close()
         self._threads.clear()
+        self._others.clear()
 
     def _unreadable(self) -> ProcessDiag | None:
         if not signalable(self.identity.pid):
@@ -89,13 +91,17 @@ class LinuxHandle:
 
     def _time_slices(self, stat: procfs.Stat) -> tuple[bytes, ...] | None:
         """Return each thread's schedstat, which changes whenever it runs; None if not to be had."""
-        if stat.state == "R" or len(self._threads) != stat.threads:
+        self._threads_live = False
+        if len(self._threads) != stat.threads:
             return None
         try:
             slices = tuple(kept.read() for kept in self._threads.values())
         except OSError:
             return None
-        return None if any(line.endswith(b" 0\n") for line in slices) else slices
+        # As many as there are, and all of them can be read: it has no others.
+        self._threads_live = True
+        uncounted = any(line.endswith(b" 0\n") for line in slices)
+        return None if uncounted or stat.state == "R" else slices
 
     def _read_all(self, stat: procfs.Stat) -> bool:
         if stat.state in _ENDED:
@@ -104,21 +110,37 @@ class LinuxHandle:
             self.inodes, self.children = frozenset(), ()
             return True
         self._cgroup = None
-        self._follow_threads(stat.threads)
-        status, io = (files.read(f"{self._base}/{name}") for name in ("status", "io"))
+        if not self._threads_live:
+            self._follow_threads(stat.threads)
+        status, io, wchan = (self._read(f"{self._base}/{n}") for n in ("status", "io", "wchan"))
         fds, self.inodes = self._descriptors()
         facts = ProcessDiag(
             self.identity,
             fds=fds,
-            wchan=procfs.parse_wchan(files.read(f"{self._base}/wchan")),
+            wchan=procfs.parse_wchan(wchan),
             voluntary_switches=procfs.parse_field(status, b"voluntary_ctxt_switches"),
             involuntary_switches=procfs.parse_field(status, b"nonvoluntary_ctxt_switches"),
             io_read=procfs.parse_field(io, b"rchar"),
             io_written=procfs.parse_field(io, b"wchar"),
         )
         self._diag = with_stat(facts, stat)
-        self.children = children_of(self._base, self._threads)
+        self.children = children_of(self._base, self._threads, self._read)
         return bool(status and fds) or self._settle()
+
+    def _read(self, path: str) -> bytes | None:
+        """Return the content of one of its files, None where it cannot be read.
+
+        They are kept open of a process that was seen to have slept and run: it will again.
+        """
+        if self._slices is None:
+            return files.read(path)
+        kept = self._others.get(path)
+        if kept is None:
+            kept = self._others[path] = files.KeptFile(path, self._budget)
+        try:
+            return kept.read()
+        except OSError:
+            return None
 
     def _settle(self) -> bool:
         """Tell a process that ended while it was read from one that may not be read."""
@@ -144,6 +166,8 @@ class LinuxHandle:
         tids = (pid,) if count == 1 else files.listing(f"{self._base}/task") or ()
         for gone in self._threads.keys() - set(tids):
             self._threads.pop(gone).close()
+            if children := self._others.pop(_children_path(self._base, gone), None):
+                children.close()
         for tid in tids:
             if tid not in self._threads:
                 path = f"{self._base}/task/{tid}/schedstat"
@@ -202,11 +226,17 @@ def with_stat(diag: ProcessDiag, stat: procfs.Stat) -> ProcessDiag:
     )
 
 
-def children_of(base: str, tids: Iterable[str]) -> list[int] | None:
+def _children_path(base: str, tid: str) -> str:
+    return f"{base}/task/{tid}/children"
+
+
+def children_of(
+    base: str, tids: Iterable[str], read: Callable[[str], bytes | None] = files.read
+) -> list[int] | None:
     """Return the pids that a process's threads forked; None where the kernel does not list them."""
     children: list[int] = []
     for tid in tids:
-        if (raw := files.read(f"{base}/task/{tid}/children")) is not None:
+        if (raw := read(_children_path(base, tid))) is not None:
             children += map(int, raw.split())
         elif files.listing(f"{base}/task/{tid}") is not None:
             return None  # the thread is there, the list is not
