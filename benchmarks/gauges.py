@@ -186,10 +186,10 @@ def sequential(count: int) -> Iterator[Row]:
     exporter, reader = Counting(), InMemoryMetricReader()
     fleet = FleetMetrics(MeterProvider([reader], shutdown_on_exit=False))
     gauges, sampler = GaugeExporter([exporter], interval=0.05), Sampler(0.05)
-    one_after_another(range(count // 10), fleet, gauges, sampler, reader)
+    one_after_another(range(count // 4), fleet, gauges, sampler, reader)
     before = resident(), descriptors(), threading.active_count()
     began = time.perf_counter()
-    one_after_another(range(count // 10, count), fleet, gauges, sampler, reader)
+    one_after_another(range(count // 4, count), fleet, gauges, sampler, reader)
     took = time.perf_counter() - began
     after = resident(), descriptors(), threading.active_count()
     data = reader.get_metrics_data()
