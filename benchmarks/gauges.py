@@ -2,8 +2,11 @@
 
     python benchmarks/gauges.py [--live N] [--sequential N]
 
-Live sessions: made, collected into one export and encoded as OTLP, with memory per session. The
-same through one MeterProvider of the SDK's per session stands beside it, on a tenth of them.
+Live sessions: made, collected into one export and encoded as OTLP, with memory per session. What
+the SDK takes to collect alone, through one MeterProvider per session, stands beside it, on a
+tenth of them. The target is a ratio of the two, as milliseconds say more of a machine's mood
+than of us: 250 ms for 1,000 sessions where the SDK needs 0.21 ms a session, as it did where the
+target was set.
 Sequential sessions: started, counted, exported and ended one after another in one process,
 which must end up as it began: memory, descriptors, threads, and no series folded into
 `otel.metric.overflow`. Times of collecting and encoding are CPU time, the best of several. The
@@ -47,7 +50,7 @@ from otel_untether.session import SessionState
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-COLLECTED = 0.250  # seconds, for 1,000 sessions, encoded
+COLLECTED = 250 / 210  # of what the SDK takes to collect alone; ours is encoded, too
 PER_SESSION = 100 * 1024  # bytes
 GROWTH = 2 * 1024 * 1024  # bytes, over all sequential sessions
 CUMULATIVE = AggregationTemporality.CUMULATIVE
@@ -121,6 +124,7 @@ def session(number: int) -> tuple[SessionState, SessionGauges, Window]:
 
 def live(count: int) -> Iterator[Row]:
     """Measure many sessions at once."""
+    sdk = by_the_sdk(max(1, count // 10)) * count
     gc.collect()
     tracemalloc.start()
     sessions = [session(number) for number in range(count)]
@@ -141,13 +145,13 @@ def live(count: int) -> Iterator[Row]:
             encoding[-1] += time.thread_time() - collected
             collecting[-1] += collected - began
             points += sum(map(points_of, batch))
-    target = COLLECTED * count / 1000
     total = min(collecting) + min(encoding)
     yield Row(f"{count} live sessions, {points} points, {size / 1e6:.1f} MB", "")
     yield Row("  collected", f"{min(collecting) * 1e3:.0f} ms")
-    yield Row(
-        "  and encoded", f"{total * 1e3:.0f} ms", f"<= {target * 1e3:.0f} ms", total <= target
-    )
+    yield Row("  and encoded", f"{total * 1e3:.0f} ms")
+    yield Row("  collected by MeterProviders instead", f"{sdk * 1e3:.0f} ms")
+    yield Row("  ours, encoded, to theirs", f"{total / sdk:.2f}", f"<= {COLLECTED:.2f}",
+              total / sdk <= COLLECTED)  # fmt: skip
     yield Row("  memory of a session", f"{memory / 1024:.0f} KiB",
               f"<= {PER_SESSION // 1024} KiB", memory <= PER_SESSION)  # fmt: skip
 
@@ -158,8 +162,8 @@ def points_of(resource: ResourceMetrics) -> int:
     return sum(len(metric.data.data_points) for metric in metrics)
 
 
-def by_the_sdk(count: int) -> Iterator[Row]:
-    """Measure as many gauges through one MeterProvider of the SDK's per session."""
+def by_the_sdk(count: int) -> float:
+    """Return what as many gauges take through a MeterProvider per session, in s a session."""
     names = [name for name, metric in semconv.METRICS.items() if "observable" in metric.instrument]
     readers = []
     for number in range(count):
@@ -177,8 +181,7 @@ def by_the_sdk(count: int) -> Iterator[Row]:
         for reader in readers:
             reader.collect()
         took.append(time.thread_time() - began)
-    yield Row("  collected by MeterProviders instead", f"{min(took) * 1000 / count * 1e3:.0f} ms "
-              "per 1000")  # fmt: skip
+    return min(took) / count
 
 
 def sequential(count: int) -> Iterator[Row]:
@@ -253,7 +256,6 @@ def main() -> int:
     missed = 0
     for rows in (
         live(arguments.live),
-        by_the_sdk(max(1, arguments.live // 10)),
         sequential(arguments.sequential),
     ):
         for row in rows:
