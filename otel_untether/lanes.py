@@ -106,7 +106,7 @@ def _continue(chat: Activity, message: ModelMessage, at: int) -> None:
 
 def _newer(old: Usage | None, new: Usage) -> Usage:
     """Later lines of a message repeat its usage or complete it: they replace, never add."""
-    if old is None:
+    if old is None or old == new:
         return new
     fields = Usage.__struct_fields__
     return Usage(*(_first(getattr(new, f), getattr(old, f)) for f in fields))

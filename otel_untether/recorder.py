@@ -7,7 +7,6 @@ clock, and what it is fed decides what comes out.
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +21,7 @@ from .spans import SessionTracer
 from .summary import Summary, summarise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from opentelemetry._logs import LoggerProvider
     from opentelemetry.context import Context
@@ -153,16 +152,15 @@ class Recorder:
         A mistake of ours costs this event, is counted and told to Python's logging; it never
         reaches whoever feeds us.
         """
-        with self._guard(type(event).__name__):
-            self._tell(self.state.apply(event))
-
-    @contextmanager
-    def _guard(self, what: str) -> Iterator[None]:
         try:
-            yield
+            if changes := self.state.apply(event):
+                self._tell(changes)
         except Exception:  # noqa: BLE001  whatever it is, it is ours and not the agent's
-            self.state.odd("recorder_error")
-            _log.exception("%s was not recorded", what)
+            self._failed(type(event).__name__)
+
+    def _failed(self, what: str) -> None:
+        self.state.odd("recorder_error")
+        _log.exception("%s was not recorded", what)
 
     def _tell(self, changes: list[Change]) -> None:
         self.tracer.changed(changes)
@@ -190,8 +188,10 @@ class Recorder:
         changes = state.finish(at, "abandoned" if clean else outcome.word, clean=clean)
         state.root.error, state.root.exit_code = outcome.error, exit_code
         changes += close(state.root, at)[:-1]
-        with self._guard("the end"):
+        try:
             self._tell(changes)
+        except Exception:  # noqa: BLE001  as above
+            self._failed("the end")
         summary = summarise(
             state,
             outcome,
