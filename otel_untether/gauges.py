@@ -194,7 +194,9 @@ class SessionGauges:
         if diag.sockets is None and not self.ended:
             return
         sockets = () if self.ended or diag.sockets is None else diag.sockets
-        counts = dict.fromkeys(self._seen_connections, 0)
+        # Not one is a fact about an agent, and often the fact; only what is unknown has no point.
+        known = {"established"} if diag.sockets is not None else set()
+        counts = dict.fromkeys(self._seen_connections | known, 0)
         for socket in sockets:
             name = _STATES.get(socket.state, socket.state.lower())
             counts[name] = counts.get(name, 0) + 1

@@ -99,6 +99,7 @@ def test_whole_tree_is_reported() -> None:
         "untether.tree.zombies": 1,
         "untether.tree.io.read": 70,
         "untether.tree.io.write": 30,
+        "untether.tree.tcp.connections": {"established": 0},
     }
 
 
