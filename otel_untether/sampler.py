@@ -3,7 +3,8 @@
 One pass looks at all trees, because most of what a look costs is shared. The schedule is
 monotonic: a pass that takes too long skips beats instead of catching up, and each gap, like a
 suspend of the machine, is marked in the samples (`ProcDiag.continuous`), so that nobody takes
-the silence of a sleeping laptop for an agent's.
+the silence of a sleeping laptop for an agent's. A young session is looked at more often: many
+are over before the second beat, and have their peaks, too.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ _log: Final = logging.getLogger(__name__)
 
 # Samples kept per session: enough for a detector that reads them as they come.
 CAPACITY: Final = 16
+# Seconds after a session's first sample at which it is looked at besides, until the beat is due.
+_EARLY: Final = (0.5, 1.0, 2.0, 4.0)
 _GAP: Final = 2.0
 _SUSPENDED: Final = 1.0
 
@@ -74,9 +77,20 @@ class Window:
 
 @dataclass(slots=True)
 class _Session:
+    """`early` holds when it is to be looked at off the beat (`time.monotonic()`), in order."""
+
     tree: Tree
+    early: deque[float]
     window: Window = field(default_factory=Window)
     suspended: float = 0.0
+
+    def is_early(self, now: float) -> bool:
+        """Tell whether such a moment has come, and let go of it."""
+        come = False
+        while self.early and self.early[0] <= now:
+            self.early.popleft()
+            come = True
+        return come
 
 
 class Sampler:
@@ -93,7 +107,7 @@ class Sampler:
         self.skipped = 0  # beats, because a pass took longer than the interval
         self._on_sample = on_sample
         self._sessions: dict[str, _Session] = {}
-        self._fresh: dict[str, _Session] = {}
+        self._young: dict[str, _Session] = {}
         self._thread: threading.Thread | None = None
         self._changed = threading.Condition()
 
@@ -102,7 +116,10 @@ class Sampler:
         with self._changed:
             if key in self._sessions:
                 raise ValueError(f"session {key!r} is being sampled already")
-            self._sessions[key] = self._fresh[key] = session = _Session(tree, suspended=suspended())
+            now = time.monotonic()
+            early = (now + after for after in _EARLY if after < self.interval)
+            session = _Session(tree, deque((now, *early)), suspended=suspended())
+            self._sessions[key] = self._young[key] = session
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(
                     target=self._run, name="untether-sampler", daemon=True
@@ -115,7 +132,7 @@ class Sampler:
         """Sample that session no more (one sample may be under way); unknown keys are fine."""
         with self._changed:
             session = self._sessions.pop(key, None)
-            self._fresh.pop(key, None)
+            self._young.pop(key, None)
             self._changed.notify()
         if session:
             session.tree.close()
@@ -138,15 +155,20 @@ class Sampler:
                 self.skipped += skipped
 
     def _wait(self, due: float) -> Mapping[str, _Session] | None:
-        """Wait for the beat, or for sessions not sampled yet; None when none are left."""
+        """Wait for the beat, or for young sessions' own moments; None when none are left."""
         with self._changed:
-            while self._sessions and not self._fresh and (left := due - time.monotonic()) > 0:
-                self._changed.wait(left)
-            if not self._sessions:
-                self._thread = None
-                return None
-            fresh, self._fresh = self._fresh, {}
-            return fresh if time.monotonic() < due else dict(self._sessions)
+            while self._sessions:
+                now = time.monotonic()
+                early = {key: one for key, one in self._young.items() if one.is_early(now)}
+                self._young = {key: one for key, one in self._young.items() if one.early}
+                if now >= due:
+                    return dict(self._sessions)
+                if early:
+                    return early
+                next_look = min([due, *(one.early[0] for one in self._young.values())])
+                self._changed.wait(next_look - now)
+            self._thread = None
+            return None
 
     def _pass(self, sessions: Mapping[str, _Session]) -> None:
         asleep = suspended()

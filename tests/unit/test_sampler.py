@@ -63,6 +63,21 @@ def test_first_sample_does_not_wait_for_the_beat() -> None:
         sampler.close()
 
 
+def test_young_session_is_sampled_more_often() -> None:
+    """Most of a short one would be over before the second beat."""
+    sampler = Sampler(3600)
+    try:
+        window = sampler.add("a", Tree(os.getpid()))
+        time.sleep(0.25)
+        other = sampler.add("b", Tree(os.getpid()))
+        processes.eventually(lambda: len(window) == 3 and len(other) == 2)
+        first, second, third = window
+        assert third.at - first.at > 0.9
+        assert second.cpu_rate is not None
+    finally:
+        sampler.close()
+
+
 def test_one_thread_serves_all_sessions_and_ends_with_the_last(sampler: Sampler) -> None:
     windows = [sampler.add(str(number), Tree(os.getpid())) for number in range(5)]
     processes.eventually(lambda: all(len(window) > 1 for window in windows))
