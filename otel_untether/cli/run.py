@@ -1,7 +1,7 @@
 """`otel-untether run`: run an agent and watch it.
 
-What is imported here comes before the agent's first byte. So a command line without options
-is not parsed (`plain`), and where nothing is set anywhere, no settings are read.
+What is imported here comes before the agent's first byte. So a command line without mistakes
+is not parsed by `argparse` (`quick`), and where nothing is set anywhere, no settings are read.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 
 from otel_untether import supervisor
 from otel_untether.config_files import anything_set
+from otel_untether.engines import NAMES
 from otel_untether.notice import notice
 
 TYPE_CHECKING = False
@@ -45,42 +46,73 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command and leave with its status; return only where nothing was run."""
-    argv = plain(arguments)
-    if argv is None:
-        return _main_with_options(arguments)
-    run = _Run(argv)
+    options = quick(arguments) or _parsed(arguments)
+    run = _Run(options)
     try:
-        run.use_config(None)
+        run.use_config(options.config)
     except ValueError as error:
         notice(str(error))
         return _USAGE_ERROR
     return run.leave()
 
 
-def plain(arguments: Sequence[str]) -> Sequence[str] | None:
-    """Return the agent's command if `arguments` are nothing else, None if they need parsing."""
-    if arguments[:1] == ["--"]:
-        return arguments[1:] or None
-    return arguments if arguments and not arguments[0].startswith("-") else None
+class RunOptions:
+    """What a command line says; `exit_timeout` in seconds."""
+
+    def __init__(self) -> None:
+        self.engine: str | None = None
+        self.config: str | None = None
+        self.exit_timeout: float | None = None
+        self.no_summary = False
+        self.argv: Sequence[str] = ()
 
 
-def _main_with_options(arguments: Sequence[str]) -> int:
+def quick(arguments: Sequence[str]) -> RunOptions | None:
+    """Read a command line that has no mistakes; None for any other, and for a call for help."""
+    options, rest = RunOptions(), list(arguments)
+    while rest and rest[0].startswith("-"):
+        name, given, value = rest.pop(0).partition("=")
+        if name == "--":
+            break
+        if name in ("-q", "--no-summary") and not given:
+            options.no_summary = True
+            continue
+        if not given and rest and not rest[0].startswith("-"):
+            value = rest.pop(0)
+        if not _take(options, name, value):
+            return None
+    options.argv = rest
+    return options if rest else None
+
+
+def _take(options: RunOptions, name: str, value: str) -> bool:
+    """Note an option's value; False where it is none, or not for a moment like this."""
+    if name == "--engine" and value in NAMES:
+        options.engine = value
+    elif name == "--config" and value:
+        options.config = value
+    elif name == "--exit-timeout" and (seconds := _seconds(value)) is not None:
+        options.exit_timeout = seconds
+    else:
+        return False
+    return True
+
+
+def _parsed(arguments: Sequence[str]) -> RunOptions:
+    """Read any command line; where it is wrong, say so and exit."""
     from argparse import ArgumentParser  # noqa: PLC0415  6 ms that others need not wait for
 
     parser = ArgumentParser("otel-untether run", allow_abbrev=False)
     _describe(parser)
-    args = parser.parse_args(arguments)
-    argv = args.argv[1:] if args.argv[:1] == ["--"] else args.argv
-    if not argv:
+    options = parser.parse_args(arguments, RunOptions())
+    if list(options.argv[:1]) == ["--"]:
+        options.argv = options.argv[1:]
+    if not options.argv:
         parser.error("a command is missing; expected otel-untether run -- COMMAND [ARG ...]")
-    run = _Run(argv, summary=not args.no_summary, exit_timeout=args.exit_timeout)
-    try:
-        if args.engine is not None:
-            run.use_engine(args.engine)
-        run.use_config(args.config)
-    except ValueError as error:
-        parser.error(str(error))
-    return run.leave()
+    if options.engine not in (None, *NAMES):
+        known = ", ".join(NAMES)
+        parser.error(f"unknown engine {options.engine!r}: expected one of {known}")
+    return options
 
 
 def _describe(parser: ArgumentParser) -> None:
@@ -96,7 +128,7 @@ def _describe(parser: ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", help="read this otel-untether.toml")
     parser.add_argument(
         "--exit-timeout",
-        type=_seconds,
+        type=_seconds_or_error,
         metavar="S",
         help="seconds telemetry may take once the agent is gone (default 2)",
     )
@@ -109,23 +141,15 @@ def _describe(parser: ArgumentParser) -> None:
 class _Run:
     """One run as the command line describes it."""
 
-    def __init__(
-        self, argv: Sequence[str], *, summary: bool = True, exit_timeout: float | None = None
-    ) -> None:
-        self._argv = argv
-        self._exit_timeout = exit_timeout
-        self._engine: str | None = None
+    def __init__(self, given: RunOptions) -> None:
+        self._argv = given.argv
+        self._exit_timeout = given.exit_timeout
+        self._engine = given.engine
         self._config: Config | None = None
         self._options = supervisor.Options(dedicated=True)
-        self._options.summary = summary
-        if exit_timeout is not None:
-            self._options.exit_timeout = exit_timeout
-
-    def use_engine(self, name: str) -> None:
-        """Take the agent for this engine; raise ValueError with the known ones."""
-        from otel_untether.engines import registry  # noqa: PLC0415  only where it is asked for
-
-        self._engine = registry.get(name).name
+        self._options.summary = not given.no_summary
+        if given.exit_timeout is not None:
+            self._options.exit_timeout = given.exit_timeout
 
     def use_config(self, path: str | None) -> None:
         """Read the settings if there are any; raise ConfigError where they are wrong.
@@ -202,13 +226,17 @@ def _is_headless(argv: Sequence[str]) -> bool:
     return engine is not None and engine.headless(argv)
 
 
-def _seconds(text: str) -> float:
-    from argparse import ArgumentTypeError  # noqa: PLC0415  as above
-
+def _seconds(text: str) -> float | None:
     try:
         seconds = float(text)
     except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
+        return None
+    return seconds if 0 <= seconds < float("inf") else None
+
+
+def _seconds_or_error(text: str) -> float:
+    from argparse import ArgumentTypeError  # noqa: PLC0415  as above
+
+    if (seconds := _seconds(text)) is None:
         raise ArgumentTypeError(f"expected seconds, 0 or more, not {text!r}")
     return seconds

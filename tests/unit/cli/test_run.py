@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from otel_untether.cli import run as run_command
+from otel_untether.engines import NAMES, registry
 
 ROOT = Path(run_command.__file__).parents[2]
 
@@ -31,18 +32,43 @@ def run(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "command"),
+    ("arguments", "read"),
     [
-        (["--", "claude", "-p"], ["claude", "-p"]),
-        (["claude", "-p", "--", "x"], ["claude", "-p", "--", "x"]),
-        (["--", "--odd-name"], ["--odd-name"]),
-        (["-q", "claude"], None),
-        (["--"], None),
-        ([], None),
+        (["--", "claude", "-p"], {"argv": ["claude", "-p"]}),
+        (["claude", "-p", "--", "x"], {"argv": ["claude", "-p", "--", "x"]}),
+        (["--", "--odd-name"], {"argv": ["--odd-name"]}),
+        (["-q", "claude", "-q"], {"argv": ["claude", "-q"], "no_summary": True}),
+        (["--no-summary", "--", "x"], {"argv": ["x"], "no_summary": True}),
+        (["--engine", "codex", "x"], {"argv": ["x"], "engine": "codex"}),
+        (["--engine=codex", "--config=a=b", "x"],
+         {"argv": ["x"], "engine": "codex", "config": "a=b"}),
+        (["--exit-timeout", "0.5", "--", "x"], {"argv": ["x"], "exit_timeout": 0.5}),
     ],
-)
-def test_only_options_need_parsing(arguments: list[str], command: list[str] | None) -> None:
-    assert run_command.plain(arguments) == command
+)  # fmt: skip
+def test_a_command_line_is_read_alike_quickly_and_by_argparse(
+    arguments: list[str], read: dict[str, object]
+) -> None:
+    expected = vars(run_command.RunOptions()) | read
+    options = run_command.quick(arguments)
+    assert options is not None
+    assert vars(options) == expected
+    assert vars(run_command._parsed(arguments)) == expected
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "", "--", "-q", "--help", "-h x", "--engine", "--engine clod x", "--engine -- x",
+        "--engine= x", "--config", "--config= x", "--exit-timeout -1 x", "--exit-timeout inf x",
+        "--nonsense x", "-qq x", "--no-summary=1 x", "- x",
+    ],
+)  # fmt: skip
+def test_what_is_not_plain_is_left_to_argparse(arguments: str) -> None:
+    assert run_command.quick(arguments.split()) is None
+
+
+def test_the_engines_are_those_of_the_registry() -> None:
+    assert tuple(registry.ENGINES) == NAMES
 
 
 def test_the_commands_bytes_and_status_are_ours(tmp_path: Path) -> None:
