@@ -105,11 +105,15 @@ Change: TypeAlias = Opened | Closed | Noted
 
 
 def close(activity: Activity, at: int, *, error: str | None = None) -> list[Change]:
-    """End an activity and all that is open below it, deepest first; parents enclose children."""
+    """End an activity and all that is open below it, deepest first; parents enclose children.
+
+    CLIs tell time in milliseconds, in which a call may take none. It gets one nanosecond, for
+    Jaeger (2.13) warns of a span that ends when it starts as of one of negative duration.
+    """
     changes: list[Change] = []
     for child in tuple(activity.children):
         changes += cut_off(child, at, activity.reason or "parent_ended", error or activity.error)
-    activity.end = max(at, activity.start, activity.floor)
+    activity.end = max(at, activity.start + 1, activity.floor)
     activity.error = activity.error or error
     if activity.parent is not None:
         activity.parent.floor = max(activity.parent.floor, activity.end)

@@ -190,7 +190,7 @@ def _append_orphans(run_dir: Path, left: _Left) -> None:
 
 def _orphan(span: dict[str, Any], last: int) -> dict[str, Any]:
     ended = {
-        "endTimeUnixNano": str(max(last, int(span["startTimeUnixNano"]))),
+        "endTimeUnixNano": str(max(last, int(span["startTimeUnixNano"])) + 1),
         "status": {"code": _ERROR, "message": "the watcher died before this span ended"},
         "attributes": [
             *span.get("attributes", []),

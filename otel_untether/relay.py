@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 SMALL: Final = 64 * 1024
 LARGE: Final = 1024 * 1024
 _READ: Final = 512 * 1024
-# So many full reads in a row before a look at what else there is: the agent's end, a hang-up.
-_BURST: Final = 32
+# Seconds of full reads in a row before a look at what else there is: the agent's end, a hang-up.
+_BURST: Final = 0.02
 # Of one stream's copy, in bytes. The SDK's import alone takes 0.3 s, in which nothing is decoded.
 BACKLOG: Final = 64 * 1024 * 1024
 # A full backlog is waited for, in seconds: for this long at a time, and in the long run so that
@@ -162,7 +162,9 @@ class Relay:
         self._size = SMALL
         self._left = False
         self._at_work = _thread.allocate_lock()
-        self._splicing = sys.platform == "linux"
+        # splice(2) does not lock a file's position, which the file's other writers share.
+        to_file = stat.S_ISREG(os.fstat(self._target).st_mode)
+        self._splicing = hasattr(os, "splice") and not to_file
         os.set_blocking(self._source, False)
         self._poller = select.poll()
         self._poller.register(self._source, select.POLLIN)
@@ -207,8 +209,11 @@ class Relay:
             self._tap.finish(self._clock.now())
 
     def _carry(self) -> None:
-        while not self._left:
-            if self._readable(None) and not self._drain():
+        while True:
+            readable = self._readable(None)
+            if self._left:
+                break
+            if readable and not self._drain():
                 return
         deadline = time.monotonic() + self._grace
         owed = _unread(self._source)
@@ -221,13 +226,11 @@ class Relay:
 
     def _drain(self) -> bool:
         """Move what is there, most often in one go; tell if there may be more to come."""
-        for _ in range(_BURST):
-            moved = self._move()
-            if moved == 0:
-                return False
-            if moved is None or moved < self._size:
+        enough = time.monotonic() + _BURST
+        while moved := self._move():
+            if moved < self._size or time.monotonic() > enough:
                 break
-        return True
+        return moved != 0
 
     def _readable(self, deadline: float | None) -> bool:
         """Wait for bytes or the end of them; False where it was something else."""
@@ -245,8 +248,8 @@ class Relay:
 
     def _move(self) -> int | None:
         """Forward a chunk, then copy it; return its length, 0 at the end, None if none is there."""
-        if self._tap.unread and self._splicing:
-            return self._splice()
+        if self._tap.unread and self._splicing and (moved := self._splice()):
+            return moved
         try:
             chunk = os.read(self._source, self._size)
         except BlockingIOError:
@@ -264,22 +267,22 @@ class Relay:
             self._tap.put(chunk, at)
         return len(chunk)
 
-    def _splice(self) -> int | None:
-        """Forward what is there without looking at it, as `_move` does."""
+    def _splice(self) -> int:
+        """Forward what is there without looking at it; 0 where it takes a read to do or to tell."""
         at = self.writing_since = self._clock.now()
         try:
-            moved = _spliced(self._source, self._target)
-        except BlockingIOError:
-            if _unread(self._source):
+            while (moved := _spliced(self._source, self._target)) is None:
+                if not _unread(self._source):  # or at its end, which splice(2) does not tell
+                    return 0
                 _wait_until_writable(self._target)
-            return None
         except OSError:
             # Not to such a file. What is really wrong, if anything, a write will tell.
             self._splicing = False
-            return None
+            return 0
         finally:
             self.writing_since = None
-        self._tap.pass_by(moved, at)
+        if moved:
+            self._tap.pass_by(moved, at)
         return moved
 
 
@@ -295,11 +298,14 @@ def _write(fd: int, chunk: bytes) -> None:
             rest = memoryview(rest)[written:]
 
 
-def _spliced(source: int, target: int) -> int:
-    """Move pages from a pipe; BlockingIOError where it is empty, or the target full."""
+def _spliced(source: int, target: int) -> int | None:
+    """Move pages from a pipe; None where it is empty, or the target full."""
     if sys.platform != "linux":
         raise NotImplementedError
-    return os.splice(source, target, LARGE)
+    try:
+        return os.splice(source, target, LARGE, flags=os.SPLICE_F_NONBLOCK)
+    except BlockingIOError:
+        return None
 
 
 def _wait_until_writable(fd: int) -> None:

@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from .proc_diag import ProcDiag, Tree, sample
 
@@ -30,6 +30,9 @@ _log: Final = logging.getLogger(__name__)
 CAPACITY: Final = 16
 # Seconds after a session's first sample at which it is looked at besides, until the beat is due.
 _EARLY: Final = (0.5, 1.0, 2.0, 4.0)
+# Seconds between two looks, at least; CPU time is counted in ticks of 10 ms, and a tick in a few
+# milliseconds would be a whole core.
+_APART: Final = 0.25
 _GAP: Final = 2.0
 _SUSPENDED: Final = 1.0
 
@@ -85,12 +88,20 @@ class _Session:
     suspended: float = 0.0
 
     def is_early(self, now: float) -> bool:
-        """Tell whether such a moment has come, and let go of it."""
+        """Tell whether to look at it now, off the beat; let go of the moments that have come."""
         come = False
         while self.early and self.early[0] <= now:
             self.early.popleft()
             come = True
-        return come
+        latest = self.window.latest
+        return come and (latest is None or now - latest.at >= _APART)
+
+
+class _Look(NamedTuple):
+    """Which sessions to look at now: all on the beat, or some young ones."""
+
+    at: Mapping[str, _Session]
+    on_the_beat: bool
 
 
 class Sampler:
@@ -148,13 +159,13 @@ class Sampler:
 
     def _run(self) -> None:
         due = time.monotonic()
-        while (sessions := self._wait(due)) is not None:
-            self._pass(sessions)
-            if (now := time.monotonic()) >= due:
-                due, skipped = next_beat(due, now, self.interval)
+        while look := self._wait(due):
+            self._pass(look.at)
+            if look.on_the_beat:
+                due, skipped = next_beat(due, time.monotonic(), self.interval)
                 self.skipped += skipped
 
-    def _wait(self, due: float) -> Mapping[str, _Session] | None:
+    def _wait(self, due: float) -> _Look | None:
         """Wait for the beat, or for young sessions' own moments; None when none are left."""
         with self._changed:
             while self._sessions:
@@ -162,9 +173,9 @@ class Sampler:
                 early = {key: one for key, one in self._young.items() if one.is_early(now)}
                 self._young = {key: one for key, one in self._young.items() if one.early}
                 if now >= due:
-                    return dict(self._sessions)
-                if early:
-                    return early
+                    return _Look(dict(self._sessions), on_the_beat=True)
+                if early and due - now >= _APART:
+                    return _Look(early, on_the_beat=False)
                 next_look = min([due, *(one.early[0] for one in self._young.values())])
                 self._changed.wait(next_look - now)
             self._thread = None

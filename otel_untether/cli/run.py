@@ -72,7 +72,7 @@ def quick(arguments: Sequence[str]) -> RunOptions | None:
     options, rest = RunOptions(), list(arguments)
     while rest and rest[0].startswith("-"):
         name, given, value = rest.pop(0).partition("=")
-        if name == "--":
+        if name == "--" and not given:
             break
         if name in ("-q", "--no-summary") and not given:
             options.no_summary = True

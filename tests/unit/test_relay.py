@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -157,6 +158,39 @@ def test_a_grandchild_that_never_falls_silent_is_left_after_the_grace() -> None:
     assert 0.25 < time.monotonic() - began < 2
     relay.join()
     for fd in (null, sink, relay._leaving):
+        os.close(fd)
+
+
+def test_a_slow_consumer_does_not_stretch_the_grace() -> None:
+    """A burst may not go on past the agent's end, however much a grandchild writes."""
+    queue: Queue = SimpleQueue()
+    read, write = os.pipe()
+    relay, sink, staying = make_relay(write, queue, grace=0.3)
+    over = threading.Event()
+
+    def flood() -> None:
+        with contextlib.suppress(BrokenPipeError):
+            while True:
+                os.write(sink, bytes(65536))
+
+    def sip() -> None:
+        while not over.wait(0.02) and os.read(read, 65536):
+            pass
+
+    threads = [threading.Thread(target=each) for each in (flood, sip)]
+    relay.start()
+    for thread in threads:
+        thread.start()
+    time.sleep(0.5)
+    os.close(staying)
+    began = time.monotonic()
+    relay.join(20)
+    assert time.monotonic() - began < 2.5
+    over.set()
+    os.close(write)
+    for thread in threads:
+        thread.join()
+    for fd in (read, sink, relay._leaving):
         os.close(fd)
 
 

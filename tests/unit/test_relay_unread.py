@@ -156,3 +156,30 @@ def test_what_was_skipped_before_is_not_missed_but_counted() -> None:
     tap.unread = True
     tap.put(bytes(500), 2)
     assert (tap.uncopied, tap.passed_at) == (2500, 2)
+
+
+def test_two_writers_of_one_file_do_not_overwrite_each_other(tmp_path: Path) -> None:
+    """splice(2) takes the file's position without its lock; so a file is written."""
+    target = os.open(tmp_path / "out", os.O_WRONLY | os.O_CREAT)
+    streams = [Stream(target), Stream(os.dup(target))]
+    for number in range(20_000):
+        streams[number % 2].write(b"%d\n" % (number % 2))
+    for stream in streams:
+        os.close(stream.end()._target)
+    lines = (tmp_path / "out").read_bytes().splitlines()
+    assert sorted(lines) == [b"0"] * 10_000 + [b"1"] * 10_000
+
+
+def test_the_end_is_noticed_while_the_consumer_s_pipe_is_full() -> None:
+    """splice(2) sees the full pipe first, and would say so for ever."""
+    read, write = os.pipe()
+    stream = Stream(write)
+    for _ in range(16):  # a page each, which is what a pipe counts
+        stream.write(bytes(4096))
+        time.sleep(0.02)
+    began, cpu = time.monotonic(), time.process_time()
+    stream.end()
+    assert time.monotonic() - began < 1
+    assert time.process_time() - cpu < 0.1
+    for fd in (read, write):
+        os.close(fd)

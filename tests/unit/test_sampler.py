@@ -234,3 +234,25 @@ def test_next_beat_is_ahead_and_on_the_grid(due: float, late: float, interval: f
     assert beat - now <= interval * (1 + 1e-6) + 1e-9
     assert beat == pytest.approx(due + (skipped + 1) * interval)
     assert skipped >= 0
+
+
+def test_look_at_a_young_session_costs_the_others_no_beat(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends after the beat was due, which is then late and not skipped."""
+    real = module._sample
+
+    def slow(trees: Sequence[Tree]) -> list[ProcDiag]:
+        if len(trees) == 1:
+            time.sleep(0.4)
+        return real(trees)
+
+    sampler = Sampler(0.6)
+    try:
+        old = sampler.add("old", Tree(os.getpid()))
+        processes.eventually(lambda: len(old))
+        monkeypatch.setattr(module, "_sample", slow)
+        time.sleep(0.25)
+        sampler.add("young", Tree(os.getpid()))
+        processes.eventually(lambda: len(old) >= 4)
+        assert all(diag.continuous for diag in old)
+    finally:
+        sampler.close()

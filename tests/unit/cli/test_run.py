@@ -60,7 +60,7 @@ def test_a_command_line_is_read_alike_quickly_and_by_argparse(
     [
         "", "--", "-q", "--help", "-h x", "--engine", "--engine clod x", "--engine -- x",
         "--engine= x", "--config", "--config= x", "--exit-timeout -1 x", "--exit-timeout inf x",
-        "--nonsense x", "-qq x", "--no-summary=1 x", "- x",
+        "--nonsense x", "-qq x", "--no-summary=1 x", "- x", "--=x y",
     ],
 )  # fmt: skip
 def test_what_is_not_plain_is_left_to_argparse(arguments: str) -> None:

@@ -82,7 +82,17 @@ class TestTools:
     def test_times_that_run_backwards_never_make_a_negative_duration(self) -> None:
         late = ev.ToolFinished(at=6 * S, happened=1 * S, id="t1")
         (bash,) = Story().tell(tool(5 * S), late).closed("tool")
-        assert bash.end == bash.start == 5 * S
+        assert (bash.start, bash.end) == (5 * S, 5 * S + 1)
+
+    def test_a_call_within_a_millisecond_takes_a_nanosecond_and_its_parent_encloses_it(
+        self,
+    ) -> None:
+        """Jaeger takes a span that ends when it starts for one of negative duration."""
+        story = Story().tell(tool(5 * S), ev.ToolFinished(at=5 * S, id="t1"))
+        (bash,) = story.closed("tool")
+        assert (bash.start, bash.end) == (5 * S, 5 * S + 1)
+        assert bash.parent is not None
+        assert bash.parent.floor == bash.end
 
     def test_parallel_results_come_in_any_order(self) -> None:
         story = Story().tell(tool(1, "a"), tool(2, "b"), result(3, "b"), result(9, "a"))
