@@ -16,7 +16,7 @@ from .clock import Clock  # noqa: TC001  a NamedTuple's field
 from .notice import notice
 
 if TYPE_CHECKING:
-    from .relay import Copied, Tap
+    from .tap import Copied, Tap
 
 TICK: Final = 1_000_000_000  # ns
 # Seconds between looks at a busy stream: every chunk for itself would cost the relay a switch.

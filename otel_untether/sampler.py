@@ -123,7 +123,10 @@ class Sampler:
         self._changed = threading.Condition()
 
     def add(self, key: str, tree: Tree) -> Window:
-        """Sample a tree from now on, the first time at once; ValueError for a key in use."""
+        """Sample a tree from now on; ValueError for a key in use.
+
+        The first time at once, or on the beat where that is almost due.
+        """
         with self._changed:
             if key in self._sessions:
                 raise ValueError(f"session {key!r} is being sampled already")

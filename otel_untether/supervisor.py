@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from .forwarding import Signals
     from .observer import Ended, ObserverFactory, ObserverThread
     from .outlets import Outlet
-    from .relay import Copied, Relay
+    from .relay import Relay
+    from .tap import Copied
 
 # How soon, in seconds, the agent's end is noticed where its SIGCHLD went to another thread.
 _POLL: Final = 0.5
@@ -121,7 +122,8 @@ class _Run:
         # What `queue` imports takes longer than the agent takes to say something.
         from _queue import SimpleQueue  # noqa: PLC0415  after the spawn, on purpose
 
-        from .relay import Relay, Tap  # noqa: PLC0415  likewise
+        from .relay import Relay  # noqa: PLC0415  likewise
+        from .tap import Tap  # noqa: PLC0415  likewise
 
         self._copies = SimpleQueue()
         self._leaving, self._staying = os.pipe()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from otel_untether.clock import Clock
 from otel_untether.observer import Child, Ended, Observer, ObserverThread
-from otel_untether.relay import Copied, Tap
+from otel_untether.tap import Copied, Tap
 
 if TYPE_CHECKING:
     import pytest

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel_untether import relay as relay_module
+from otel_untether import tap as tap_module
 from otel_untether.clock import Clock
 from otel_untether.outlets import Outlet
-from otel_untether.relay import Copied, Relay, Tap
+from otel_untether.relay import Relay
+from otel_untether.tap import Copied, Tap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -240,7 +241,7 @@ def test_the_hold_up_for_a_stuck_observer_is_short_and_only_once() -> None:
     began = time.monotonic()
     for _ in range(1000):
         one.put(bytes(900), 1)
-    assert time.monotonic() - began < 4 * relay_module.PATIENCE
+    assert time.monotonic() - began < 4 * tap_module.PATIENCE
 
 
 def test_a_gap_comes_before_what_follows_it() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_untether.relay import Tap
+from otel_untether.tap import Tap
 
 from .test_relay import copies, make_relay
 
