@@ -11,10 +11,10 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from otel_untether import events as ev
-from otel_untether.config import WatchdogConfig
-from otel_untether.proc_diag.model import Identity, ProcDiag, ProcessDiag, SocketDiag
-from otel_untether.session import SessionState
+from otel_untether.config.settings import WatchdogConfig
+from otel_untether.proc_diag.snapshot import Identity, ProcDiag, ProcessDiag, SocketDiag
+from otel_untether.session import events as ev
+from otel_untether.session.state import SessionState
 from otel_untether.stall import Detector
 
 if TYPE_CHECKING:

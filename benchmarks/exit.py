@@ -32,8 +32,8 @@ LIMIT = 2.0
 # argv: folder, spans, deadline in s or "sdk".
 SESSION = """
 import os, pathlib, sys
-from otel_untether.telemetry import providers as telemetry
-from otel_untether.store import RunIdentity
+from otel_untether.export import providers as telemetry
+from otel_untether.store.runs import RunIdentity
 folder, spans, deadline = pathlib.Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 started = telemetry.start(RunIdentity("bench"), run_dir=folder, environ=os.environ)
 tracer = started.tracer_provider.get_tracer("bench")

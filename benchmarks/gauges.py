@@ -40,13 +40,13 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.resources import Resource
 
 from otel_untether import semconv
-from otel_untether.gauge_export import BATCH, GaugeExporter
-from otel_untether.gauges import SessionGauges
+from otel_untether.export.gauge_exporter import BATCH, GaugeExporter
+from otel_untether.export.session_gauges import SessionGauges
 from otel_untether.metrics import FleetMetrics
-from otel_untether.outcome import Outcome
 from otel_untether.proc_diag import Identity, ProcDiag, ProcessDiag, SocketDiag, Tree
-from otel_untether.sampler import Sampler, Window
-from otel_untether.session import SessionState
+from otel_untether.proc_diag.sampler import Sampler, Window
+from otel_untether.session.outcome import Outcome
+from otel_untether.session.state import SessionState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

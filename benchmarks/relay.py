@@ -21,12 +21,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from otel_untether import supervisor
+from otel_untether.supervisor import run as supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from otel_untether.observer import Child, Observer
+    from otel_untether.supervisor.observer import Child, Observer
 
 SIZES = (700, 1500, 4000)  # bytes of a line
 COMMAND = Path(sys.executable).with_name("otel-untether")
@@ -83,7 +83,7 @@ class Decoding(Idle):
     def __init__(self, child: Child) -> None:
         super().__init__(child)
         from otel_untether.engines import registry  # noqa: PLC0415  as in a real run
-        from otel_untether.lines import LineSplitter  # noqa: PLC0415
+        from otel_untether.engines.lines import LineSplitter  # noqa: PLC0415
 
         self.decode = registry.get("claude").decode
         self.lines = LineSplitter()

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import psutil
 
 from otel_untether import proc_diag
-from otel_untether.proc_diag import sock_diag
+from otel_untether.proc_diag.linux import sock_diag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProces
 
 import otel_untether
 
-SCRIPTED = [sys.executable, "-m", "otel_untether.demo_agent", "--pace", "0.05"]
+SCRIPTED = [sys.executable, "-m", "otel_untether.demo", "--pace", "0.05"]
 
 
 async def main(command: list[str], engine: str | None) -> None:

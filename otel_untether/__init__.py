@@ -11,14 +11,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .capture import Capture
-    from .config import WatchdogConfig
-    from .outcome import Outcome
-    from .recorder import Recorder, RunInfo
-    from .session import SessionState
-    from .spans import SessionTracer
-    from .summary import Summary
-    from .watching import WatchedProcess, watch
+    from otel_untether.config.settings import WatchdogConfig
+    from otel_untether.session.content import Capture
+    from otel_untether.session.outcome import Outcome
+    from otel_untether.session.state import SessionState
+    from otel_untether.session.summary import Summary
+    from otel_untether.sources.subprocess import WatchedProcess, watch
+    from otel_untether.spans import SessionTracer
+    from otel_untether.watching.recorder import Recorder, RunInfo
 
 __version__ = "0.1.0"
 
@@ -37,16 +37,16 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Capture": "capture",
-    "Outcome": "outcome",
-    "Recorder": "recorder",
-    "RunInfo": "recorder",
-    "SessionState": "session",
+    "Capture": "session.content",
+    "Outcome": "session.outcome",
+    "Recorder": "watching.recorder",
+    "RunInfo": "watching.recorder",
+    "SessionState": "session.state",
     "SessionTracer": "spans",
-    "Summary": "summary",
-    "WatchdogConfig": "config",
-    "WatchedProcess": "watching",
-    "watch": "watching",
+    "Summary": "session.summary",
+    "WatchdogConfig": "config.settings",
+    "WatchedProcess": "sources.subprocess",
+    "watch": "sources.subprocess",
 }
 
 

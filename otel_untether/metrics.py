@@ -10,19 +10,19 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final
 
-from . import semconv
-from .activity import Activity, Closed
+from otel_untether import semconv
+from otel_untether.session.activity import Activity, Closed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from opentelemetry.metrics import Counter, Histogram, Meter, MeterProvider, UpDownCounter
 
-    from .activity import Change
-    from .kill import KillReport
-    from .outcome import Outcome
-    from .session import SessionState
-    from .stall import Finding
+    from otel_untether.kill.killer import KillReport
+    from otel_untether.session.activity import Change
+    from otel_untether.session.outcome import Outcome
+    from otel_untether.session.state import SessionState
+    from otel_untether.stall import Finding
 
 OTHER: Final = "other"
 SIGNALS: Final = ("traces", "metrics", "logs")

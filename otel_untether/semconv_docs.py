@@ -11,7 +11,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Final
 
-from . import semconv
+from otel_untether import semconv
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -12,9 +12,9 @@ from opentelemetry import _logs, trace
 from opentelemetry._logs import SeverityNumber
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from . import __version__, semconv
-from .activity import Closed, Opened
-from .capture import Capture
+from otel_untether import __version__, semconv
+from otel_untether.session.activity import Closed, Opened
+from otel_untether.session.content import Capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, TracerProvider
     from opentelemetry.util.types import AttributeValue
 
-    from .activity import Activity, Change
-    from .events import Usage
-    from .outcome import Outcome
-    from .session import SessionState
+    from otel_untether.session.activity import Activity, Change
+    from otel_untether.session.events import Usage
+    from otel_untether.session.outcome import Outcome
+    from otel_untether.session.state import SessionState
 
     Attributes = dict[str, AttributeValue]
 

@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status is the subcommand's, 2 for wrong usage."""
     argv = sys.argv[1:] if argv is None else argv
     if argv and argv[0] == "run":
-        from . import run  # noqa: PLC0415
+        from otel_untether.cli import run  # noqa: PLC0415
 
         return run.main(argv[1:])
     return _subcommand(argv)

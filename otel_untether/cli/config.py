@@ -8,7 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_untether.config import KEYS, Config, ConfigError, load
+from otel_untether.config.settings import KEYS, Config, ConfigError, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,8 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from otel_untether.cli import report
-from otel_untether.demo_agent.freezes import FREEZES
-from otel_untether.store import StoreError
+from otel_untether.demo.freezes import FREEZES
+from otel_untether.store.runs import StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,7 +86,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _start(args: argparse.Namespace) -> subprocess.Popen[bytes]:
-    agent = [sys.executable, "-m", "otel_untether.demo_agent"]
+    agent = [sys.executable, "-m", "otel_untether.demo"]
     agent += ["--stall", args.stall] if args.stall else []
     command = [sys.executable, "-m", "otel_untether", "run", "--engine", "claude", "--", *agent]
     settings = (_HASTE if args.stall else {}) | (_KILL if args.kill else {})

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_untether.checks import Check
     from otel_untether.cli import Subparsers
+    from otel_untether.cli.checks import Check
 
 _EPILOG: Final = """\
 examples:
@@ -54,7 +54,7 @@ def main(args: argparse.Namespace) -> int:
 
 def _checks(args: argparse.Namespace) -> Iterator[Check]:
     # Here and not above: `--help` needs none of it.
-    from otel_untether import checks  # noqa: PLC0415
+    from otel_untether.cli import checks  # noqa: PLC0415
 
     yield checks.configuration(args.config)
     yield checks.state_folder(os.environ, checks.configured_state_dir(args.config))

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from otel_untether.cli.report import open_store, settings
-from otel_untether.recordings import RecordingError, find, inspect
-from otel_untether.store import StoreError
+from otel_untether.sources.recordings import RecordingError, find, inspect
+from otel_untether.store.runs import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -109,7 +109,7 @@ def _processes() -> SpawnContext | ForkServerContext:
         return multiprocessing.get_context("spawn")
     # It imports the SDK once; each child is a fork of it.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["otel_untether.replay"])
+    context.set_forkserver_preload(["otel_untether.sources.replay"])
     return context
 
 
@@ -124,7 +124,7 @@ def _leave(file: Path, args: argparse.Namespace, prefix: str) -> None:
 
 
 def _one(file: Path, args: argparse.Namespace, prefix: str = "") -> int:
-    from otel_untether.replay import replay  # noqa: PLC0415  imports the SDK
+    from otel_untether.sources.replay import replay  # noqa: PLC0415  imports the SDK
 
     progress = _Progress(f"{prefix}{file.name}")
     try:

@@ -12,15 +12,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from otel_untether import config, journal
-from otel_untether.report import folder, machine, terminal, words
-from otel_untether.report.style import style_of
-from otel_untether.store import Store, StoreError, state_dir
+from otel_untether.config import settings as config
+from otel_untether.report import json_document as machine
+from otel_untether.report import run as folder
+from otel_untether.report.terminal import page as terminal
+from otel_untether.report.terminal import text as words
+from otel_untether.report.terminal.style import style_of
+from otel_untether.store import journal
+from otel_untether.store.runs import Store, StoreError, state_dir
 
 if TYPE_CHECKING:
     from otel_untether.cli import Subparsers
-    from otel_untether.report.folder import Recorded
-    from otel_untether.store import Run
+    from otel_untether.report.run import Recorded
+    from otel_untether.store.runs import Run
 
 _EPILOG: Final = """\
 examples:

@@ -8,7 +8,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from otel_untether.store import Run, Store, StoreError, state_dir
+from otel_untether.store.runs import Run, Store, StoreError, state_dir
 
 if TYPE_CHECKING:
     from otel_untether.cli import Subparsers
@@ -42,8 +42,8 @@ def add_parser(subparsers: Subparsers) -> None:
 def main(args: argparse.Namespace) -> int:
     """Send it, newest run first, and say what became of it."""
     # Here and not above: `--help` needs no OpenTelemetry.
-    from otel_untether.resend import resend  # noqa: PLC0415
-    from otel_untether.telemetry.otlp_client import ConfigError, send  # noqa: PLC0415
+    from otel_untether.export.otlp_client import ConfigError, send  # noqa: PLC0415
+    from otel_untether.export.resend import resend  # noqa: PLC0415
 
     try:
         runs = _chosen(Store(state_dir(os.environ)), args.run, everything=args.all)
@@ -59,7 +59,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _chosen(store: Store, prefixes: list[str], *, everything: bool) -> list[Run]:
-    from otel_untether.resend import was_meant_for_collector  # noqa: PLC0415
+    from otel_untether.export.resend import was_meant_for_collector  # noqa: PLC0415
 
     if prefixes:
         return [store.find(prefix) for prefix in prefixes]

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 
-from otel_untether import supervisor
-from otel_untether.config_files import anything_set
+from otel_untether.config.files import anything_set
 from otel_untether.engines import NAMES
 from otel_untether.notice import notice
+from otel_untether.supervisor import run as supervisor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from typing import Final, NoReturn
 
     from otel_untether.cli import Subparsers
-    from otel_untether.config import Config
-    from otel_untether.observer import Child, Observer
-    from otel_untether.propagation import RootContext
+    from otel_untether.config.settings import Config
+    from otel_untether.export.propagation import RootContext
+    from otel_untether.supervisor.observer import Child, Observer
 
 _USAGE_ERROR: Final = 2
 _DESCRIPTION: Final = """\
@@ -158,7 +158,7 @@ class _Run:
         """
         if path is None and not anything_set(os.environ):
             return
-        from otel_untether import config  # noqa: PLC0415  only where something is set
+        from otel_untether.config import settings as config  # noqa: PLC0415  only where something is set
 
         self._config = config.load(path)
         if self._exit_timeout is None:
@@ -169,7 +169,7 @@ class _Run:
 
         At once: an exporter's own exit handlers may wait much longer than we promise.
         """
-        from otel_untether import propagation  # noqa: PLC0415  not needed for --help
+        from otel_untether.export import propagation  # noqa: PLC0415  not needed for --help
 
         environ = _given_environ()
         root = propagation.root_context(environ)
@@ -181,14 +181,14 @@ class _Run:
 
     def _observer(self, child: Child, root: RootContext) -> Observer:
         """Make the observer; called in its own thread, with the agent already running."""
-        from otel_untether import session_observer  # noqa: PLC0415  takes 0.3 s
+        from otel_untether.sources import command as session_observer  # noqa: PLC0415  takes 0.3 s
 
         config = self._settings()
         make = session_observer.factory(config, root, engine=self._engine, environ=os.environ)
         return make(child)
 
     def _settings(self) -> Config:
-        from otel_untether import config  # noqa: PLC0415  not before the agent runs
+        from otel_untether.config import settings as config  # noqa: PLC0415  not before the agent runs
 
         settings = self._config or config.Config()
         telemetry = settings.telemetry._replace(exit_timeout=self._options.exit_timeout)

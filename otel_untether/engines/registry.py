@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 
-from otel_untether.events import StrayLine
-
-from . import _argv, claude, codex
-from ._salvage import ABSENT, given
+from otel_untether.engines import argv as _argv
+from otel_untether.engines.claude import stream as claude
+from otel_untether.engines.codex import stream as codex
+from otel_untether.engines.parsing.salvage import ABSENT, given
+from otel_untether.session.events import StrayLine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from otel_untether.events import Event
+    from otel_untether.session.events import Event
 
     Decode: TypeAlias = Callable[[bytes, int], tuple[Event, ...]]
     OfArguments: TypeAlias = Callable[[Sequence[str]], Any]

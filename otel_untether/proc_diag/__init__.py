@@ -6,9 +6,16 @@ sock_diag on Linux, through psutil elsewhere.
 
 from __future__ import annotations
 
-from .details import Dump, ProcessDump, ThreadDump, dump
-from .model import CgroupDiag, HostDiag, Identity, ProcDiag, ProcessDiag, SocketDiag
-from .tree import Tree, identify, sample
+from otel_untether.proc_diag.details import Dump, ProcessDump, ThreadDump, dump
+from otel_untether.proc_diag.snapshot import (
+    CgroupDiag,
+    HostDiag,
+    Identity,
+    ProcDiag,
+    ProcessDiag,
+    SocketDiag,
+)
+from otel_untether.proc_diag.tree import Tree, identify, sample
 
 __all__ = [
     "CgroupDiag",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .model import Identity
+    from otel_untether.proc_diag.snapshot import Identity
 
 
 class Account(NamedTuple):

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .model import CgroupDiag, HostDiag, Identity, ProcessDiag, SocketDiag
+    from otel_untether.proc_diag.snapshot import (
+        CgroupDiag,
+        HostDiag,
+        Identity,
+        ProcessDiag,
+        SocketDiag,
+    )
 
 
 class Handle(Protocol):

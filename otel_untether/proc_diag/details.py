@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import psutil
 
-from . import files, procfs
-from .redaction import option_names
-from .tree import sample
+from otel_untether.proc_diag.linux import kernel_files as files
+from otel_untether.proc_diag.linux import procfs
+from otel_untether.proc_diag.redaction import option_names
+from otel_untether.proc_diag.tree import sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from .model import ProcDiag, ProcessDiag
-    from .tree import Tree
+    from otel_untether.proc_diag.snapshot import ProcDiag, ProcessDiag
+    from otel_untether.proc_diag.tree import Tree
 
     Redact: TypeAlias = Callable[[Sequence[str]], Sequence[str]]
 

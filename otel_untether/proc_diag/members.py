@@ -6,10 +6,10 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .model import Identity, ProcessDiag
+from otel_untether.proc_diag.snapshot import Identity, ProcessDiag
 
 if TYPE_CHECKING:
-    from .backend import Backend, Handle, Pass
+    from otel_untether.proc_diag.backend import Backend, Handle, Pass
 
 
 class Members:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import psutil
 
-from .model import CgroupDiag, HostDiag, Identity, ProcessDiag, SocketDiag
+from otel_untether.proc_diag.snapshot import CgroupDiag, HostDiag, Identity, ProcessDiag, SocketDiag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from .backend import Handle
-    from .model import ProcessState, TcpState
+    from otel_untether.proc_diag.backend import Handle
+    from otel_untether.proc_diag.snapshot import ProcessState, TcpState
 
 _T = TypeVar("_T")
 

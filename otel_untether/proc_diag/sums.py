@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from .accounting import Account, Meter
+from otel_untether.proc_diag.accounting import Account, Meter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from .model import Identity, ProcessDiag
+    from otel_untether.proc_diag.snapshot import Identity, ProcessDiag
 
 ENDED: Final = ("Z", "X")
 

@@ -8,16 +8,16 @@ import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from .linux import LinuxBackend
-from .members import Members
-from .model import CgroupDiag, HostDiag, Identity, ProcDiag, ProcessDiag
-from .portable import PortableBackend
-from .sums import ENDED, Adder
+from otel_untether.proc_diag.linux.backend import LinuxBackend
+from otel_untether.proc_diag.members import Members
+from otel_untether.proc_diag.portable import PortableBackend
+from otel_untether.proc_diag.snapshot import CgroupDiag, HostDiag, Identity, ProcDiag, ProcessDiag
+from otel_untether.proc_diag.sums import ENDED, Adder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .backend import Backend, Handle, Pass
+    from otel_untether.proc_diag.backend import Backend, Handle, Pass
 
 
 @lru_cache(maxsize=1)

@@ -16,7 +16,7 @@ from otel_untether import semconv
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from .model import SpanNode
+    from otel_untether.report.span_tree import SpanNode
 
 Category: TypeAlias = Literal["model", "tools", "waits", "stalls", "other"]
 CATEGORIES: Final[tuple[Category, ...]] = ("model", "tools", "waits", "stalls", "other")

@@ -12,15 +12,14 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from otel_untether import semconv
-
-from . import words
-from .breakdown import tool_name
+from otel_untether.report.breakdown import tool_name
+from otel_untether.report.terminal import text as words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .model import SpanNode
-    from .style import Role
+    from otel_untether.report.span_tree import SpanNode
+    from otel_untether.report.terminal.style import Role
 
 _ROLES: Final[dict[str, Role]] = {
     "session": "title",

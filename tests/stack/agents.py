@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from scripts.stack.backends import Stack
 
 COMMAND = str(Path(sys.executable).with_name("otel-untether"))
-AGENT = (sys.executable, "-m", "otel_untether.demo_agent", "--pace", "0.05")
+AGENT = (sys.executable, "-m", "otel_untether.demo", "--pace", "0.05")
 # A busy test machine must not cost a session its last export.
 PATIENT = ("--exit-timeout", "60")
 # The defaults, a hundred times faster.

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from otel_untether.capture import VARIABLE, Capture, from_environ, redact
+from otel_untether.session.content import VARIABLE, Capture, from_environ, redact
 
 
 def test_nothing_leaves_unless_asked() -> None:

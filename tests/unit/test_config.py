@@ -10,9 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_untether import config
-from otel_untether.config import KEYS, CaptureConfig, Config, ConfigError, Key, TelemetryConfig
-from otel_untether.config import WatchdogConfig as Watchdog
+from otel_untether.config import settings as config
+from otel_untether.config.settings import (
+    KEYS,
+    CaptureConfig,
+    Config,
+    ConfigError,
+    Key,
+    TelemetryConfig,
+)
+from otel_untether.config.settings import WatchdogConfig as Watchdog
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -249,7 +256,7 @@ def test_any_text_in_a_variable_is_either_a_good_value_or_an_error_naming_it(
 def test_loading_without_a_file_imports_nothing_heavy() -> None:
     """It runs before the agent is spawned."""
     code = (
-        "import sys; from otel_untether import config; config.load(None, {}, '/', '/');"
+        "import sys; from otel_untether.config import settings; settings.load(None, {}, '/', '/');"
         "print(sorted({'dataclasses','tomllib','pathlib','difflib','inspect'} & set(sys.modules)))"
     )
     out = subprocess.run(

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from otel_untether.demo_agent.freezes import FREEZES
+from otel_untether.demo.freezes import FREEZES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-COMMAND = (sys.executable, "-m", "otel_untether.demo_agent", "--pace", "0.01")
+COMMAND = (sys.executable, "-m", "otel_untether.demo", "--pace", "0.01")
 Line = dict[str, Any]
 
 

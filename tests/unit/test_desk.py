@@ -8,9 +8,9 @@ import time
 from opentelemetry import _logs, metrics
 from opentelemetry.sdk.trace import TracerProvider
 
-from otel_untether.desk import RunDesk
-from otel_untether.session import SessionState
-from otel_untether.telemetry.providers import Telemetry
+from otel_untether.export.providers import Telemetry
+from otel_untether.session.state import SessionState
+from otel_untether.watching.desk import RunDesk
 
 
 class Stuck(TracerProvider):

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_untether import checks
-from otel_untether.cli import main
-from otel_untether.config import KEYS
+from otel_untether.cli import checks, main
+from otel_untether.config.settings import KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

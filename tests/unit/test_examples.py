@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-AGENT = [sys.executable, "-m", "otel_untether.demo_agent", "--pace", "0.01"]
+AGENT = [sys.executable, "-m", "otel_untether.demo", "--pace", "0.01"]
 
 
 def run(example: str, stdin: bytes = b"") -> str:

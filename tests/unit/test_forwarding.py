@@ -7,7 +7,13 @@ import sys
 
 import pytest
 
-from otel_untether.forwarding import HandledSignals, Received, Signals, forward, held_signals
+from otel_untether.supervisor.signals import (
+    HandledSignals,
+    Received,
+    Signals,
+    forward,
+    held_signals,
+)
 
 
 @pytest.fixture(params=[Signals, HandledSignals])

@@ -26,13 +26,14 @@ from opentelemetry.sdk.metrics.export import (
 )
 from opentelemetry.sdk.resources import Resource
 
-from otel_untether import gauge_export, semconv
-from otel_untether.activity import Wait
-from otel_untether.gauge_export import GaugeExporter
-from otel_untether.gauges import SessionGauges, session_resource
+from otel_untether import semconv
+from otel_untether.export import gauge_exporter as gauge_export
+from otel_untether.export.gauge_exporter import GaugeExporter
+from otel_untether.export.session_gauges import SessionGauges, session_resource
 from otel_untether.proc_diag import Identity, ProcDiag, ProcessDiag, SocketDiag, Tree
-from otel_untether.sampler import Sampler, Window
-from otel_untether.session import SessionState
+from otel_untether.proc_diag.sampler import Sampler, Window
+from otel_untether.session.activity import Wait
+from otel_untether.session.state import SessionState
 from otel_untether.stall import Finding
 from tests.support import processes
 from tests.support.otlp_receiver import grpc_receiver, hanging, http_receiver, wait_until

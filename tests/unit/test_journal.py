@@ -14,12 +14,12 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider, sampling
 
-from otel_untether.files import LineFile, locked
-from otel_untether.journal import Journal, recover
-from otel_untether.process_identity import ProcessIdentity
-from otel_untether.store import Run, RunIdentity, Store, StoreError, load_run
-from otel_untether.telemetry import otlp_json
-from otel_untether.telemetry.processors import JournalProcessor
+from otel_untether.export import otlp_json
+from otel_untether.export.journal_processor import JournalProcessor
+from otel_untether.store.files import LineFile, locked
+from otel_untether.store.journal import Journal, recover
+from otel_untether.store.process_identity import ProcessIdentity
+from otel_untether.store.runs import Run, RunIdentity, Store, StoreError, load_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -235,9 +235,9 @@ def test_a_line_cut_off_by_a_full_disk_spoils_only_itself(
 SCRIPT = """
 import os, pathlib, signal, sys, time
 from opentelemetry import trace
-from otel_untether.telemetry import providers as telemetry
-from otel_untether.propagation import root_context
-from otel_untether.store import RunIdentity, Store
+from otel_untether.export import providers as telemetry
+from otel_untether.export.propagation import root_context
+from otel_untether.store.runs import RunIdentity, Store
 root = root_context({})
 identity = RunIdentity("5f0c", "claude")
 run = Store(pathlib.Path(sys.argv[1])).create_run(identity, started=time.time_ns())

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_untether import kill as kill_module
-from otel_untether.kill import Killer, KillReport
+from otel_untether.kill import killer as kill_module
+from otel_untether.kill.killer import Killer, KillReport
+from otel_untether.kill.targets import Target
 from otel_untether.proc_diag import Identity, ProcessDiag, Tree, identify
-from otel_untether.targets import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -302,7 +302,7 @@ def test_whoever_took_over_a_pid_is_not_signalled(grove: Grove) -> None:
 def test_without_pidfd_the_identity_is_checked_before_each_signal(
     grove: Grove, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("otel_untether.targets._HAS_PIDFD", False)
+    monkeypatch.setattr("otel_untether.kill.targets._HAS_PIDFD", False)
     leader = grove.plant("exec sleep 1000")
     grove.grown(1)
     who = identify(leader.pid)
@@ -315,7 +315,7 @@ def test_without_pidfd_the_identity_is_checked_before_each_signal(
 
 
 def test_a_tree_dies_without_pidfd_too(grove: Grove, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("otel_untether.targets._HAS_PIDFD", False)
+    monkeypatch.setattr("otel_untether.kill.targets._HAS_PIDFD", False)
     leader = grove.plant(DEAF + "sleep 1000 & wait")
     grove.grown(2)
     threading.Timer(0.4, leader.wait).start()

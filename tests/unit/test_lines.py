@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_untether.lines import LineSplitter
+from otel_untether.engines.lines import LineSplitter
 
 
 def split(data: bytes, cuts: list[int], limit: int = 1 << 20) -> list[bytes | None]:

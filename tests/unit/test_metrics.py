@@ -10,12 +10,12 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from otel_untether import semconv
-from otel_untether.activity import Activity, Closed, Noted, Opened
-from otel_untether.events import Usage
-from otel_untether.kill import KillReport, Survivor
+from otel_untether.kill.killer import KillReport, Survivor
 from otel_untether.metrics import MAX_NAMES, OTHER, FleetMetrics, Names
-from otel_untether.outcome import Outcome
-from otel_untether.session import SessionState
+from otel_untether.session.activity import Activity, Closed, Noted, Opened
+from otel_untether.session.events import Usage
+from otel_untether.session.outcome import Outcome
+from otel_untether.session.state import SessionState
 from otel_untether.stall import Decision, Finding
 
 if TYPE_CHECKING:

@@ -16,16 +16,16 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from otel_untether import Recorder, RunInfo, semconv
-from otel_untether import events as ev
-from otel_untether.activity import AttributeValue
 from otel_untether.clock import Clock
-from otel_untether.config import WatchdogConfig
-from otel_untether.kill import KillReport
-from otel_untether.monitor import Monitor
-from otel_untether.observer import Child
+from otel_untether.config.settings import WatchdogConfig
+from otel_untether.kill.killer import KillReport
 from otel_untether.proc_diag import ProcDiag, Tree
-from otel_untether.sampler import Sampler
+from otel_untether.proc_diag.sampler import Sampler
+from otel_untether.session import events as ev
+from otel_untether.session.activity import AttributeValue
 from otel_untether.stall import Finding
+from otel_untether.supervisor.observer import Child
+from otel_untether.watching.monitor import Monitor
 
 # Seconds where production has minutes.
 QUICK = WatchdogConfig(

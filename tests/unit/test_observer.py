@@ -4,13 +4,13 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from otel_untether.clock import Clock
-from otel_untether.observer import Child, Ended, Observer, ObserverThread
-from otel_untether.tap import Copied, Tap
+from otel_untether.supervisor.copies import Copied, Tap
+from otel_untether.supervisor.observer import Child, Ended, Observer, ObserverThread
 
 if TYPE_CHECKING:
     import pytest
 
-    from otel_untether.observer import ObserverFactory
+    from otel_untether.supervisor.observer import ObserverFactory
 
 
 class Diary(Observer):

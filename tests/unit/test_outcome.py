@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from otel_untether import events as ev
-from otel_untether.outcome import Outcome, judge
-from otel_untether.session import SessionState
+from otel_untether.session import events as ev
+from otel_untether.session.outcome import Outcome, judge
+from otel_untether.session.state import SessionState
 
 
 def ended(**turn: object) -> SessionState:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_untether import outlets
+from otel_untether.supervisor import streams as outlets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

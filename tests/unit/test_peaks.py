@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from otel_untether import semconv
-from otel_untether.peaks import Peaks
 from otel_untether.proc_diag import ProcDiag
+from otel_untether.watching.peaks import Peaks
 
 
 def test_the_highest_of_all_samples_is_kept() -> None:

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from otel_untether import Recorder, RunInfo
-from otel_untether.activity import Change
+from otel_untether.session.activity import Change
 
 S = 10**9
 INIT = {

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_untether import recordings
-from otel_untether.recordings import STEP, Arrival, RecordingError
-from otel_untether.stamps import SECOND, own_time
+from otel_untether.engines.parsing.timestamps import SECOND, own_time
+from otel_untether.sources import recordings
+from otel_untether.sources.recordings import STEP, Arrival, RecordingError
 
 RECORDINGS = Path(__file__).parents[1] / "conformance/recordings"
 MODIFIED = 1_795_000_000 * SECOND

@@ -11,17 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel_untether import tap as tap_module
 from otel_untether.clock import Clock
-from otel_untether.outlets import Outlet
-from otel_untether.relay import Relay
-from otel_untether.tap import Copied, Tap
+from otel_untether.supervisor import copies as tap_module
+from otel_untether.supervisor.copies import Copied, Tap
+from otel_untether.supervisor.relay import Relay
+from otel_untether.supervisor.streams import Outlet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from otel_untether.observer import Ended
+    from otel_untether.supervisor.observer import Ended
 
     Queue = SimpleQueue[Copied | Ended]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_untether.tap import Tap
+from otel_untether.supervisor.copies import Tap
 
 from .test_relay import copies, make_relay
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from otel_untether.relay import Relay
+    from otel_untether.supervisor.relay import Relay
 
     from .test_relay import Queue
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_untether import sampler as module
 from otel_untether.proc_diag import ProcDiag, Tree, sample
-from otel_untether.sampler import Sampler, Window, next_beat
+from otel_untether.proc_diag import sampler as module
+from otel_untether.proc_diag.sampler import Sampler, Window, next_beat
 from tests.support import processes
 
 if TYPE_CHECKING:

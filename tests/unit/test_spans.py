@@ -10,11 +10,11 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from otel_untether import events as ev
 from otel_untether import semconv
-from otel_untether.capture import Capture
-from otel_untether.outcome import Outcome
-from otel_untether.session import SessionState
+from otel_untether.session import events as ev
+from otel_untether.session.content import Capture
+from otel_untether.session.outcome import Outcome
+from otel_untether.session.state import SessionState
 from otel_untether.spans import SessionTracer
 
 

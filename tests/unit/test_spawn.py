@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_untether.spawn import CommandError, spawn
+from otel_untether.supervisor.spawn import CommandError, spawn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

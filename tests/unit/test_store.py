@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_untether.process_identity import ProcessIdentity, identify, is_running
-from otel_untether.store import (
+from otel_untether.store.process_identity import ProcessIdentity, identify, is_running
+from otel_untether.store.runs import (
     Run,
     RunIdentity,
     RunRecord,

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import pytest
 
 from otel_untether import semconv
-from otel_untether.events import Usage
-from otel_untether.outcome import Outcome
-from otel_untether.session import SessionState
-from otel_untether.summary import Summary, seconds, summarise
+from otel_untether.session.events import Usage
+from otel_untether.session.outcome import Outcome
+from otel_untether.session.state import SessionState
+from otel_untether.session.summary import Summary, seconds, summarise
 
 S = 10**9
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from otel_untether import supervisor
+from otel_untether.supervisor import run as supervisor
 
 from . import watched_run
 

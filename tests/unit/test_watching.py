@@ -13,10 +13,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from otel_untether import WatchdogConfig
-from otel_untether.watching import watch
+from otel_untether.sources.subprocess import watch
 
 pytestmark = pytest.mark.anyio
-AGENT = [sys.executable, "-m", "otel_untether.demo_agent", "--pace", "0.01"]
+AGENT = [sys.executable, "-m", "otel_untether.demo", "--pace", "0.01"]
 
 
 @pytest.fixture

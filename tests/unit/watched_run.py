@@ -16,11 +16,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from otel_untether import supervisor
-from otel_untether.observer import Observer
+from otel_untether.supervisor import run as supervisor
+from otel_untether.supervisor.observer import Observer
 
 if TYPE_CHECKING:
-    from otel_untether.observer import Child
+    from otel_untether.supervisor.observer import Child
 
 
 class Recording(Observer):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from otel_untether.cli import build_parser, report
-from otel_untether.store import RunIdentity, Store
+from otel_untether.store.runs import RunIdentity, Store
 
 if TYPE_CHECKING:
     from pathlib import Path

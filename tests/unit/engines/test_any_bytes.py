@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_untether.engines import registry
-from otel_untether.events import Event
+from otel_untether.session.events import Event
 
 from .recordings import lines, objects, streams
 

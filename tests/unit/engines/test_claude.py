@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from otel_untether import events as ev
-from otel_untether.engines import claude
+from otel_untether.engines.claude import stream as claude
+from otel_untether.session import events as ev
 
 AT = 1_000_000_000_000
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_untether import events as ev
-from otel_untether.engines import claude
+from otel_untether.engines.claude import stream as claude
+from otel_untether.session import events as ev
 
 from .recordings import RECORDINGS, lines, objects, streams
 

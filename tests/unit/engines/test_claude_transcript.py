@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_untether import events as ev
-from otel_untether.engines import claude_transcript
+from otel_untether.engines.claude.transcript import reader as claude_transcript
+from otel_untether.session import events as ev
 
 from .recordings import RECORDINGS, lines, streams
 

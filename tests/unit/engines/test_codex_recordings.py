@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_untether import events as ev
-from otel_untether.engines import codex
+from otel_untether.engines.codex import stream as codex
+from otel_untether.session import events as ev
 
 from .recordings import lines, streams
 

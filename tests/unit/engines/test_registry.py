@@ -7,7 +7,7 @@ import json
 import pytest
 
 from otel_untether.engines import registry
-from otel_untether.events import StrayLine
+from otel_untether.session.events import StrayLine
 
 from .recordings import RECORDINGS, lines, streams
 

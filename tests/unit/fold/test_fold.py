@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from otel_untether import events as ev
 from otel_untether import semconv
-from otel_untether.activity import Activity, Change, Closed, Noted, Opened
-from otel_untether.session import SessionState
+from otel_untether.session import events as ev
+from otel_untether.session.activity import Activity, Change, Closed, Noted, Opened
+from otel_untether.session.state import SessionState
 
 S = 10**9
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel_untether import events as ev
-from otel_untether.activity import Activity, Change, Closed, Opened, close
-from otel_untether.session import SessionState
+from otel_untether.session import events as ev
+from otel_untether.session.activity import Activity, Change, Closed, Opened, close
+from otel_untether.session.state import SessionState
 
 IDS = st.sampled_from(["a", "b", "c", "d"])
 PARENTS = st.none() | IDS

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_untether.proc_diag.accounting import Account, Meter, used_between
-from otel_untether.proc_diag.model import Identity
+from otel_untether.proc_diag.snapshot import Identity
 
 LEADER, CHILD, GRANDCHILD = (Identity(pid, 1.0) for pid in (10, 11, 12))
 

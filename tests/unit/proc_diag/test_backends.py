@@ -12,7 +12,7 @@ import time
 import pytest
 
 from otel_untether import proc_diag
-from otel_untether.proc_diag.linux import LinuxBackend
+from otel_untether.proc_diag.linux.backend import LinuxBackend
 from otel_untether.proc_diag.portable import PortableBackend
 from tests.support import processes
 

@@ -7,8 +7,9 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from otel_untether import proc_diag
-from otel_untether.proc_diag import files, sock_diag
-from otel_untether.proc_diag.linux import LinuxBackend
+from otel_untether.proc_diag.linux import kernel_files as files
+from otel_untether.proc_diag.linux import sock_diag
+from otel_untether.proc_diag.linux.backend import LinuxBackend
 from tests.support import processes
 
 if TYPE_CHECKING:

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_untether import proc_diag
-from otel_untether.proc_diag import files, linux_process
-from otel_untether.proc_diag.linux import LinuxBackend
+from otel_untether.proc_diag.linux import kernel_files as files
+from otel_untether.proc_diag.linux import process as linux_process
+from otel_untether.proc_diag.linux.backend import LinuxBackend
 from tests.support import processes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from otel_untether.proc_diag.model import ProcDiag
+    from otel_untether.proc_diag.snapshot import ProcDiag
 
 LOOK = """
     import json, sys
@@ -181,7 +182,7 @@ def test_missing_proc_makes_everything_unknown(tmp_path: Path) -> None:
 RECYCLE = """
     import os, signal, sys, time
     from otel_untether import proc_diag
-    from otel_untether.proc_diag.linux import LinuxBackend
+    from otel_untether.proc_diag.linux.backend import LinuxBackend
 
     def child():
         if (pid := os.fork()) == 0:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from otel_untether import proc_diag
-from otel_untether.proc_diag import procfs
-from otel_untether.proc_diag.host import Host, Mount, find_cgroup2, parse_membership
-from otel_untether.proc_diag.model import CgroupDiag, HostDiag
+from otel_untether.proc_diag.linux import procfs
+from otel_untether.proc_diag.linux.host import Host, Mount, find_cgroup2, parse_membership
+from otel_untether.proc_diag.snapshot import CgroupDiag, HostDiag
 
 if TYPE_CHECKING:
     from pathlib import Path

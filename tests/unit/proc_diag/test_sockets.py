@@ -15,14 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_untether import proc_diag
-from otel_untether.proc_diag import procfs, sock_diag, socket_tables
-from otel_untether.proc_diag.model import SocketDiag
+from otel_untether.proc_diag.linux import procfs, sock_diag, socket_tables
+from otel_untether.proc_diag.snapshot import SocketDiag
 from tests.support import processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_untether.proc_diag.model import ProcDiag
+    from otel_untether.proc_diag.snapshot import ProcDiag
 
 # Connects to the port given and answers every word it hears.
 CLIENT = """

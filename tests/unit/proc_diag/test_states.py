@@ -11,7 +11,7 @@ import time
 import pytest
 
 from otel_untether import proc_diag
-from otel_untether.proc_diag.model import Identity, ProcDiag
+from otel_untether.proc_diag.snapshot import Identity, ProcDiag
 from tests.support import processes
 
 

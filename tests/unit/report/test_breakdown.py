@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_untether.report import breakdown, model
+from otel_untether.report import breakdown
+from otel_untether.report import span_tree as model
 from tests.unit.report.report_sessions import SECOND, Session, at, healthy, long, stalled
 
 

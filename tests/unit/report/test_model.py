@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_untether.report import model
+from otel_untether.report import span_tree as model
 from tests.unit.report.report_sessions import START, Session, at, healthy
 
 

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from otel_untether.report import folder, machine, terminal, words
-from otel_untether.report.sparkline import spark
-from otel_untether.report.style import ASCII, UNICODE, ColorMode, Style, style_of
+from otel_untether.report import json_document as machine
+from otel_untether.report import run as folder
+from otel_untether.report.terminal import page as terminal
+from otel_untether.report.terminal import text as words
+from otel_untether.report.terminal.sparkline import spark
+from otel_untether.report.terminal.style import ASCII, UNICODE, ColorMode, Style, style_of
 from tests.unit.report.report_sessions import Session, at, healthy, long, samples, stalled
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_untether.report import words
+from otel_untether.report.terminal import text as words
 
 
 @pytest.mark.parametrize(

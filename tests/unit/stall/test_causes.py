@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_untether import events as ev
-from otel_untether.proc_diag.model import CgroupDiag
+from otel_untether.proc_diag.snapshot import CgroupDiag
+from otel_untether.session import events as ev
 from otel_untether.stall import CAUSES, Detector, describe
 
 from .worlds import (
@@ -29,8 +29,8 @@ from .worlds import (
 )
 
 if TYPE_CHECKING:
-    from otel_untether.proc_diag.model import ProcDiag
-    from otel_untether.session import SessionState
+    from otel_untether.proc_diag.snapshot import ProcDiag
+    from otel_untether.session.state import SessionState
 
 SILENT = (socket(receive_age=3999.0, send_age=3998.0),)
 

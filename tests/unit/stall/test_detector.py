@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_untether import events as ev
-from otel_untether.config import ConfigError, WatchdogConfig
+from otel_untether.config.settings import ConfigError, WatchdogConfig
+from otel_untether.session import events as ev
 from otel_untether.stall import Detector, Finding, describe
 
 from .worlds import CONFIG, T0, S, child, judge, sample, session, socket, tell, tool
 
 if TYPE_CHECKING:
-    from otel_untether.proc_diag.model import ProcDiag
-    from otel_untether.session import SessionState
+    from otel_untether.proc_diag.snapshot import ProcDiag
+    from otel_untether.session.state import SessionState
 
 QUIET = CONFIG._replace(stall_auto_kill=False)
 MODEL = sample(sockets=(socket(),))

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_untether import events as ev
-from otel_untether.config import WatchdogConfig
+from otel_untether.config.settings import WatchdogConfig
+from otel_untether.session import events as ev
 from otel_untether.stall import Detector, Finding
 
 from .worlds import T0, S, child, process, sample, session, socket, tell, tool
 
 if TYPE_CHECKING:
-    from otel_untether.proc_diag.model import ProcDiag
+    from otel_untether.proc_diag.snapshot import ProcDiag
 
 CONFIG = WatchdogConfig(
     stall_auto_kill=True,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from otel_untether import events as ev
+from otel_untether.session import events as ev
 from otel_untether.stall import Detector
 
 from .worlds import (

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_untether import events as ev
 from otel_untether.clock import Clock
-from otel_untether.config import WatchdogConfig
+from otel_untether.config.settings import WatchdogConfig
 from otel_untether.proc_diag import Tree, sample
-from otel_untether.session import SessionState
+from otel_untether.session import events as ev
+from otel_untether.session.state import SessionState
 from otel_untether.stall import Detector, Finding, describe
 from tests.support import processes
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_untether.telemetry.otlp_config import SIGNALS, Plan, plan, protocol
+from otel_untether.export.environment import SIGNALS, Plan, plan, protocol
 
 INSTALLED = {signal: {"otlp", "console", "untether_file"} for signal in SIGNALS}
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"

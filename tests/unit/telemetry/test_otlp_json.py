@@ -25,8 +25,8 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 
-from otel_untether.telemetry import otlp_json
-from otel_untether.telemetry.otlp_json import FileLogExporter, FileMetricExporter, FileSpanExporter
+from otel_untether.export import otlp_json
+from otel_untether.export.otlp_json import FileLogExporter, FileMetricExporter, FileSpanExporter
 from tests.support.otlp_receiver import REQUESTS
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from opentelemetry import trace
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.sdk.trace import TracerProvider
 
-from otel_untether.propagation import RootContext, child_environ, root_context
-from otel_untether.store import RunIdentity
-from otel_untether.telemetry import providers as telemetry
-from otel_untether.telemetry.providers import RootIdGenerator, SeededIdGenerator, Telemetry
+from otel_untether.export import providers as telemetry
+from otel_untether.export.propagation import RootContext, child_environ, root_context
+from otel_untether.export.providers import RootIdGenerator, SeededIdGenerator, Telemetry
+from otel_untether.store.runs import RunIdentity
 from tests.support.otel import fresh_globals
 from tests.support.otlp_receiver import (
     Receiver,
@@ -455,8 +455,8 @@ def test_exporters_of_metrics_can_be_shared(tmp_path: Path) -> None:
 
 SCRIPT = """
 import os, pathlib, sys, time
-from otel_untether.telemetry import providers as telemetry
-from otel_untether.store import RunIdentity
+from otel_untether.export import providers as telemetry
+from otel_untether.store.runs import RunIdentity
 run_dir = pathlib.Path(sys.argv[1])
 started = telemetry.start(RunIdentity("r1"), run_dir=run_dir, environ=os.environ)
 tracer = started.tracer_provider.get_tracer("test")

@@ -1,0 +1,1 @@
+"""Settings: their names, their places, their values."""

@@ -1,0 +1,204 @@
+"""Settings: what they are called, what they default to, where they come from.
+
+Later places win: the defaults, the ``[watchdog]`` table of Untether's own
+``~/.untether/untether.toml`` or ``UNTETHER_CONFIG_PATH`` (its keys mean the same here; those we
+do not have are its business), one ``otel-untether.toml``, the environment
+(``OTEL_UNTETHER_<KEY>``). That file is the first of: ``--config``, ``OTEL_UNTETHER_CONFIG``, the
+working directory, ``$XDG_CONFIG_HOME/otel-untether``. Exporting is configured by the standard
+``OTEL_*`` alone.
+
+This module is imported before the agent is spawned. Hence named tuples (`dataclasses` takes
+8 ms to import, a quarter of what the agent's first byte may be delayed) and a TOML parser that
+is imported only when there is a file.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
+
+from otel_untether.config import files
+from otel_untether.config import reading as places
+from otel_untether.config.keys import KEYS, KILLABLE, WATCHDOG_DURATIONS, ConfigError, Key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from otel_untether.config.reading import Values
+
+__all__ = [
+    "KEYS",
+    "KILLABLE",
+    "CaptureConfig",
+    "Config",
+    "ConfigError",
+    "Key",
+    "TelemetryConfig",
+    "WatchdogConfig",
+    "load",
+]
+
+DEFAULT: Final = "default"
+
+AutoKill: TypeAlias = bool | Literal["dry-run"]
+
+
+class WatchdogConfig(NamedTuple):
+    """``[watchdog]``: when silence is a stall, and what may be done about it.
+
+    Durations are seconds; any positive number will do. `config_keys.KEYS` says what each means.
+    """
+
+    stall_timeout: float = 300.0
+    stall_repeat_seconds: float = 180.0
+    liveness_timeout: float = 600.0
+    stall_auto_kill: AutoKill = False
+    kill_causes: tuple[str, ...] = ("wedged",)
+    kill_confirmations: int = 3
+    kill_grace: float = 5.0
+    startup_timeout: float = 120.0
+    resume_startup_timeout: float = 60.0
+    tool_timeout: float = 600.0
+    mcp_tool_timeout: float = 900.0
+    subagent_timeout: float = 900.0
+    background_timeout: float = 3600.0
+    hook_timeout: float = 600.0
+    wait_timeout: float = 60.0
+    approval_timeout: float = 1800.0
+    post_result_timeout: float = 60.0
+    sample_interval: float = 5.0
+    cpu_idle_bound: float = 0.02
+
+    def scaled(self, factor: float) -> WatchdogConfig:
+        """Return the same with every duration multiplied: a rehearsal at another speed."""
+        return self._replace(**{key: getattr(self, key) * factor for key in WATCHDOG_DURATIONS})
+
+    def check(self) -> None:
+        """Raise `ConfigError` for a bad value, or for values that contradict each other."""
+        for key in KEYS:
+            if key.section == "watchdog":
+                key.check(getattr(self, key.name), f"WatchdogConfig.{key.name}")
+        _check_together(self, {})
+
+
+class TelemetryConfig(NamedTuple):
+    """``[telemetry]``: what is kept on this machine, and how long exporting may hold us up."""
+
+    exit_timeout: float = 2.0
+    chat_spans: bool = True
+    state_dir: str | None = None
+    keep_days: float = 14.0
+    keep_runs: int = 200
+    keep_megabytes: float = 512.0
+
+
+class CaptureConfig(NamedTuple):
+    """``[capture]``: whether content (prompts, arguments, results) leaves the process at all."""
+
+    content: bool = False
+    max_length: int = 4096
+
+
+class Config(NamedTuple):
+    """All settings; `sources` tells for each "section.key" where its value came from."""
+
+    watchdog: WatchdogConfig = WatchdogConfig()
+    telemetry: TelemetryConfig = TelemetryConfig()
+    capture: CaptureConfig = CaptureConfig()
+    sources: Mapping[str, str] = {}
+    files: tuple[str, ...] = ()
+
+    def value(self, key: Key) -> Any:
+        """Return the effective value of `key`."""
+        return getattr(getattr(self, key.section), key.name)
+
+    def source(self, key: Key) -> str:
+        """Return where that value came from: "default", a file, or an environment variable."""
+        return self.sources.get(key.path, DEFAULT)
+
+
+def load(
+    path: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    home: str | None = None,
+) -> Config:
+    """Read the settings from all places.
+
+    Raises `ConfigError`, whose message names the place, the key and what was expected.
+    """
+    env = os.environ if environ is None else environ
+    home = os.path.expanduser("~") if home is None else home  # noqa: PTH111
+    base, file = files.untether_file(env, home), files.find(path, env, cwd or ".", home)
+    values: Values = {}
+    sources: dict[str, str] = {}
+    if base is not None:
+        _merge(values, sources, places.from_untether(base), base)
+    if file is not None:
+        _merge(values, sources, places.from_file(file), file)
+    places.from_environment(values, sources, env)
+    _fit_defaults(values, sources)
+    config = _build(values, sources, tuple(name for name in (base, file) if name))
+    _check_together(config.watchdog, sources)
+    return config
+
+
+def _merge(values: Values, sources: dict[str, str], new: Values, place: str) -> None:
+    values.update(new)
+    sources.update(dict.fromkeys(new, place))
+
+
+def _fit_defaults(values: Values, sources: dict[str, str]) -> None:
+    """Let untouched defaults follow what was set, so that one key can be shortened alone."""
+    defaults = WatchdogConfig()
+    liveness = values.get("watchdog.liveness_timeout", defaults.liveness_timeout)
+    if "watchdog.stall_timeout" not in values and liveness < defaults.stall_timeout:
+        values["watchdog.stall_timeout"] = liveness
+        sources["watchdog.stall_timeout"] = f"{DEFAULT}, lowered to liveness_timeout"
+    shortest = min(values.get(f"watchdog.{k}", getattr(defaults, k)) for k in _SAMPLED)
+    if "watchdog.sample_interval" not in values and shortest < 2 * defaults.sample_interval:
+        values["watchdog.sample_interval"] = shortest / 4
+        sources["watchdog.sample_interval"] = f"{DEFAULT}, lowered to a quarter of a timeout"
+
+
+_SAMPLED: Final = ("stall_timeout", "liveness_timeout", "tool_timeout", "post_result_timeout")
+
+
+def _build(values: Values, sources: dict[str, str], files: tuple[str, ...]) -> Config:
+    def section(name: str) -> Values:
+        return {key.name: values[key.path] for key in KEYS if _has(key, name, values)}
+
+    return Config(
+        WatchdogConfig(**section("watchdog")),
+        TelemetryConfig(**section("telemetry")),
+        CaptureConfig(**section("capture")),
+        sources,
+        files,
+    )
+
+
+def _has(key: Key, section: str, values: Values) -> bool:
+    return key.section == section and key.path in values
+
+
+def _check_together(config: WatchdogConfig, sources: Mapping[str, str]) -> None:
+    """Raise `ConfigError` where two values cannot both be meant."""
+
+    def place(name: str) -> str:
+        return f"watchdog.{name} ({sources.get(f'watchdog.{name}', DEFAULT)})"
+
+    if config.liveness_timeout < config.stall_timeout:
+        raise ConfigError(
+            f"{place('liveness_timeout')} is {config.liveness_timeout:g} s, expected at least "
+            f"{place('stall_timeout')}, {config.stall_timeout:g} s: warn first, then judge"
+        )
+    if config.sample_interval > config.stall_timeout:
+        raise ConfigError(
+            f"{place('sample_interval')} is {config.sample_interval:g} s, expected at most "
+            f"{place('stall_timeout')}, {config.stall_timeout:g} s"
+        )
+    if config.stall_auto_kill and not config.kill_causes:
+        raise ConfigError(
+            f"{place('kill_causes')} is empty though {place('stall_auto_kill')} is on: "
+            "expected at least one cause"
+        )

@@ -1,0 +1,1 @@
+"""Why a session is silent; pure. `otel_untether.stall` is its front door."""

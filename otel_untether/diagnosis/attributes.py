@@ -1,0 +1,46 @@
+"""The facts behind a finding, as attributes for telemetry: numbers and names, no content."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from otel_untether import semconv
+
+if TYPE_CHECKING:
+    from otel_untether.diagnosis.facts import Facts
+    from otel_untether.diagnosis.thresholds import Threshold
+    from otel_untether.session.activity import AttributeValue
+
+
+def attributes(facts: Facts, limit: Threshold) -> dict[str, AttributeValue]:
+    """Return what is known; what is not known is left out."""
+    values = {
+        semconv.STALL_THRESHOLD: limit.name,
+        semconv.STALL_THRESHOLD_S: limit.seconds,
+        **_session(facts),
+        **_tree(facts),
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _session(facts: Facts) -> dict[str, AttributeValue | None]:
+    last = facts.state.recent[-1] if facts.state.recent else None
+    calls = (*facts.tools, *facts.subagents)
+    return {
+        semconv.STALL_LAST_EVENT: last.type if last else None,
+        semconv.STALL_LAST_TOOL: last.tool if last else None,
+        semconv.STALL_OPEN_CALLS: tuple(call.name for call in calls),
+    }
+
+
+def _tree(facts: Facts) -> dict[str, AttributeValue | None]:
+    leader, newest = facts.leader, facts.newest
+    return {
+        semconv.STALL_ALIVE: facts.alive,
+        semconv.STALL_STATE: leader.state if leader else None,
+        semconv.STALL_WCHAN: leader.wchan if leader else None,
+        semconv.STALL_CPU: facts.cpu,
+        semconv.STALL_CONNECTIONS: None if facts.sockets is None else len(facts.sockets),
+        semconv.STALL_RECEIVE_AGE: facts.receive_age,
+        semconv.STALL_CHILDREN: len(facts.children) if newest else None,
+    }

@@ -1,0 +1,79 @@
+"""What the detector reports, and how it reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+
+from otel_untether.diagnosis.words import duration
+
+if TYPE_CHECKING:
+    from otel_untether.session.activity import AttributeValue
+
+Kind: TypeAlias = Literal["stall", "recovered", "liveness", "kill", "veto", "waiting"]
+Action: TypeAlias = Literal["kill", "dry-run", "veto"]
+
+
+class Decision(NamedTuple):
+    """Whether a process tree is to be killed, and what that rests on.
+
+    `vetoes` are low-cardinality codes, empty for a kill, and `reasons` say the same in words.
+    `confirmations` samples in a row agreed, over `window` seconds.
+    """
+
+    action: Action
+    vetoes: tuple[str, ...]
+    reasons: tuple[str, ...]
+    confirmations: int
+    window: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something worth telling about a silence; times in ns since the epoch.
+
+    `stall` is a warning, `number` counting from 1 in each silence; `recovered` ends one that
+    was warned of; `liveness` says that `liveness_timeout` has passed; `kill` and `veto` carry
+    the `decision`; `waiting` reports a wait that is all right but old. `since` is the last sign
+    of life. `evidence` begins with the cause in words. `attributes` are for telemetry.
+    """
+
+    kind: Kind
+    cause: str
+    at: int
+    since: int
+    number: int = 0
+    threshold: str = ""
+    threshold_s: float = 0.0
+    evidence: tuple[str, ...] = ()
+    expected: str | None = None
+    decision: Decision | None = None
+    attributes: dict[str, AttributeValue] = field(default_factory=dict)
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds of silence."""
+        return max(0, self.at - self.since) / 1e9
+
+
+_OPENINGS: Final[dict[Kind, str]] = {
+    "stall": "",
+    "recovered": "",
+    "liveness": "liveness check: alive but ",
+    "kill": "killing it, ",
+    "veto": "not killing it, ",
+    "waiting": "not stalled, ",
+}
+
+
+def describe(finding: Finding) -> str:
+    """Return the finding in one plain line."""
+    length, decision = duration(finding.idle_s), finding.decision
+    if finding.kind == "recovered":
+        return f"spoke again after {length} of silence"
+    opening, said = _OPENINGS[finding.kind], finding.evidence
+    if decision is not None and decision.action == "dry-run":
+        opening = "would kill it (dry run), "
+    if decision is not None and decision.action == "veto":
+        said = decision.reasons
+    return f"{opening}silent for {length}: {'; '.join(said)}"

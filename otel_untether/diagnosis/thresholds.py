@@ -1,0 +1,170 @@
+"""How much silence is too much: the waits that explain it, and the first threshold that fits.
+
+A wait explains silence only for a while, however it ends: each has an age at which it stops
+being an excuse. An approval is the exception. Somebody was asked, and asked they stay; it is
+reported once it is old, and never called a stall.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from otel_untether.diagnosis.facts import SECOND, names_tools_late
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from otel_untether.config.settings import WatchdogConfig
+    from otel_untether.diagnosis.facts import Facts
+    from otel_untether.session.activity import Activity, Wait
+    from otel_untether.session.events import WaitKind
+    from otel_untether.session.state import SessionState
+
+ASKED: Final[tuple[WaitKind, ...]] = ("approval", "question")
+_DAY: Final = 24 * 3600.0
+
+# What a wait is called as the explanation of a silence.
+EXPLANATIONS: Final[dict[WaitKind, str]] = {
+    "approval": "awaiting_approval",
+    "question": "awaiting_approval",
+    "rate_limit": "rate_limited",
+    "retry": "retrying",
+    "compaction": "compacting",
+    "scheduled": "scheduled",
+    "hook": "hook_running",
+}
+
+
+# What explains a silence that is still below the threshold of this name.
+BELOW: Final = {
+    "dead": "dead",
+    "mcp_tool": "tool_running",
+    "subagent": "subagent_running",
+    "tool": "tool_running",
+    "background": "background_work",
+    "post_result": "finishing",
+    "streaming": "model_streaming",
+    "resume_startup": "starting",
+    "startup": "starting",
+    "thinking": "thinking",
+    "silence": "thinking",
+}
+
+
+class Threshold(NamedTuple):
+    """`seconds` of unexplained silence; `name` says which rule set it."""
+
+    name: str
+    seconds: float
+
+
+def excuse_ends(wait: Wait, config: WatchdogConfig) -> int | None:
+    """Return until when (ns) a wait explains silence, None for ever.
+
+    An announced end is believed for a day at most: a wrong one must not blind us.
+    """
+    if wait.kind in ASKED:
+        return None
+    latest = wait.since + int(_DAY * SECOND)
+    if wait.until is not None:
+        return min(wait.until, latest)
+    return wait.since + int(_age_limit(wait.kind, config) * SECOND)
+
+
+def _age_limit(kind: WaitKind, config: WatchdogConfig) -> float:
+    if kind == "hook":
+        return config.hook_timeout
+    return config.background_timeout if kind == "scheduled" else config.wait_timeout
+
+
+def asked(state: SessionState) -> Wait | None:
+    """Return the oldest request that somebody has yet to answer."""
+    return min((w for w in state.waits.values() if w.kind in ASKED), key=_since, default=None)
+
+
+def in_force(state: SessionState, config: WatchdogConfig, now: int) -> Wait | None:
+    """Return the wait that explains silence at `now`, None if none does."""
+    if (request := asked(state)) is not None:
+        return request
+    ends = ((wait, excuse_ends(wait, config)) for wait in state.waits.values())
+    return next((wait for wait, end in ends if end is not None and now < end), None)
+
+
+def last_excused(state: SessionState, config: WatchdogConfig, now: int) -> int:
+    """Return the last moment (ns) up to which a wait explained the silence, 0 if none did."""
+    ends = (excuse_ends(wait, config) for wait in state.waits.values())
+    return max((min(end, now) for end in ends if end is not None), default=0)
+
+
+def _since(wait: Wait) -> int:
+    return wait.since
+
+
+def threshold(facts: Facts) -> Threshold:
+    """Return the first threshold that fits. Waits were looked at before."""
+    return next(_thresholds(facts))
+
+
+def _thresholds(facts: Facts) -> Iterator[Threshold]:
+    config, state = facts.config, facts.state
+    if facts.ended:
+        yield Threshold("dead", 2 * config.sample_interval)
+    yield from _working(facts)
+    if state.last_result_at is not None:
+        yield Threshold("post_result", config.post_result_timeout)
+    if facts.streaming:
+        yield Threshold("streaming", max(config.stall_timeout, config.liveness_timeout))
+    if facts.tainted and not said_anything(state):
+        yield Threshold("resume_startup", config.resume_startup_timeout)
+    if state.silent:
+        yield Threshold("startup", config.startup_timeout)
+    if facts.leader_working and facts.established and not facts.leader_busy:
+        yield Threshold("thinking", max(config.stall_timeout, config.liveness_timeout))
+    yield Threshold("silence", config.stall_timeout)
+
+
+def _working(facts: Facts) -> Iterator[Threshold]:
+    config = facts.config
+    if servers := [call for call in facts.tools if call.mcp_server is not None]:
+        yield Threshold("mcp_tool", _own_limit(servers, config.mcp_tool_timeout))
+    if facts.subagents:
+        yield Threshold("subagent", config.subagent_timeout)
+    if facts.tools or (names_tools_late(facts.state) and facts.tool_processes):
+        yield Threshold("tool", _own_limit(facts.tools, config.tool_timeout))
+    if in_background(facts.state):
+        yield Threshold("background", config.background_timeout)
+
+
+def shortest(config: WatchdogConfig) -> float:
+    """Return the seconds of silence below which no threshold can be reached."""
+    return min(
+        2 * config.sample_interval,
+        config.stall_timeout,
+        config.startup_timeout,
+        config.resume_startup_timeout,
+        config.post_result_timeout,
+        config.tool_timeout,
+        config.mcp_tool_timeout,
+        config.subagent_timeout,
+        config.background_timeout,
+    )
+
+
+def _own_limit(calls: Iterable[Activity], default: float) -> float:
+    """Return the most patience any of the calls asks for: some carry a time limit."""
+    return max([default, *(call.timeout for call in calls if call.timeout is not None)])
+
+
+def in_background(state: SessionState) -> bool:
+    """Whether the main agent is done for now, and only work it left running goes on."""
+    return bool(state.background or state.tasks) and state.model_asked_at is None
+
+
+def said_anything(state: SessionState) -> bool:
+    """Whether the agent has done more than introduce itself."""
+    return state.tools > 0 or any(entry.type == "ModelMessage" for entry in state.recent)
+
+
+def awaits_prompt(state: SessionState) -> bool:
+    """Whether the turn is over in a process that serves several: the next is not its to begin."""
+    return state.multi_prompt and state.last_result_at is not None and not in_background(state)

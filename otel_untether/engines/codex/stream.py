@@ -1,0 +1,130 @@
+"""Codex: ``codex exec --json``.
+
+One JSON object a line and no times at all. Items have ids, model messages have none. A command
+that outlives its turn is started and never completed. Token counts are running totals of the
+thread. Subagents are threads of their own whose work is not on stdout: a ``spawn_agent`` call
+returns at once, and only the ``agents_states`` of later calls tell how the thread fares.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from otel_untether.engines.codex import items
+from otel_untether.engines.codex.shapes import (
+    ErrorLine,
+    ItemCompleted,
+    ItemStarted,
+    ItemUpdated,
+    RequestUserInput,
+    ThreadStarted,
+    Tokens,
+    TurnCompleted,
+    TurnFailed,
+    TurnStartedLine,
+)
+from otel_untether.engines.parsing.salvage import BROKEN, Readers, decoder, salvage
+from otel_untether.session.events import (
+    Event,
+    ModelMessage,
+    Retry,
+    SessionStarted,
+    StrayLine,
+    TurnFinished,
+    TurnStarted,
+    Usage,
+    WaitBegan,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_QUIET: Final = frozenset({"item.plan.delta"})
+_RECONNECTING: Final = re.compile(r"Reconnecting\W+(\d{1,9})/(\d{1,9})")
+# Codex says why only in prose; these are the reasons worth telling apart.
+_REASONS: Final = (
+    ("interrupted", re.compile(r"interrupt|abort", re.IGNORECASE)),
+    ("timeout", re.compile(r"time[d ]*\s*out", re.IGNORECASE)),
+    ("usage_limit", re.compile(r"usage limit|quota|billing", re.IGNORECASE)),
+    ("rate_limit", re.compile(r"rate.?limit|\b429\b|too many requests", re.IGNORECASE)),
+    ("context_window_exceeded", re.compile(r"context (?:window|length)", re.IGNORECASE)),
+    ("unauthorized", re.compile(r"\b40[13]\b|unauthori[sz]ed|forbidden|api key", re.IGNORECASE)),
+    ("overloaded", re.compile(r"high demand|overloaded|at capacity|\b503\b", re.IGNORECASE)),
+    ("invalid_request", re.compile(r"\b400\b|bad request|invalid_request", re.IGNORECASE)),
+    ("disconnected", re.compile(r"disconnected|connection|stream closed", re.IGNORECASE)),
+    ("server_error", re.compile(r"\b5\d\d\b|server error", re.IGNORECASE)),
+)
+
+
+def decode(line: bytes, at: int) -> tuple[Event, ...]:
+    """Return what one line of stdout says; `at` is when it arrived, in ns since the epoch.
+
+    Nothing is raised, whatever the bytes: what cannot be read becomes a `StrayLine`, beside
+    the events of what can.
+    """
+    try:
+        parsed = _decoder.decode(line)
+    except BROKEN:
+        return salvage(line, at, _READERS, _QUIET)
+    return tuple(_READERS[type(parsed)](parsed, at))
+
+
+def _thread_started(line: ThreadStarted, at: int) -> Iterator[Event]:
+    yield SessionStarted(at=at, session_id=line.thread_id)
+
+
+def _turn_started(_line: TurnStartedLine, at: int) -> Iterator[Event]:
+    yield TurnStarted(at=at)
+
+
+def _turn_completed(line: TurnCompleted, at: int) -> Iterator[Event]:
+    tokens = line.usage or Tokens()
+    usage = Usage(
+        input=tokens.input_tokens,  # the Responses API's count, cached ones included
+        output=tokens.output_tokens,
+        cache_read=tokens.cached_input_tokens,
+        cache_write=tokens.cache_write_input_tokens,
+        reasoning=tokens.reasoning_output_tokens,
+    )
+    yield TurnFinished(at=at, session_usage=usage if line.usage else None)
+
+
+def _turn_failed(line: TurnFailed, at: int) -> Iterator[Event]:
+    reason = _reason(line.error.message if line.error else None)
+    yield TurnFinished(at=at, error=reason, interrupted=reason == "interrupted")
+
+
+def _error(line: ErrorLine, at: int) -> Iterator[Event]:
+    """An error is fatal only when a ``turn.failed`` follows; mostly it announces a retry."""
+    error = _reason(line.message)
+    if match := _RECONNECTING.search(line.message or ""):
+        yield Retry(at=at, attempt=int(match[1]), max_attempts=int(match[2]), error=error)
+    else:
+        yield ModelMessage(at=at, complete=True, error=error)
+
+
+def _request_user_input(line: RequestUserInput, at: int) -> Iterator[Event]:
+    if question := line.call_id or line.id:
+        yield WaitBegan(at=at, id=question, kind="question", tool_id=line.call_id)
+    else:
+        yield StrayLine(at=at, reason="bad_shape", detail="request_user_input")
+
+
+def _reason(message: str | None) -> str:
+    text = message or ""
+    return next((name for name, pattern in _REASONS if pattern.search(text)), "error")
+
+
+_READERS: Final[Readers] = {
+    ThreadStarted: _thread_started,
+    TurnStartedLine: _turn_started,
+    TurnCompleted: _turn_completed,
+    TurnFailed: _turn_failed,
+    ItemStarted: items.started,
+    ItemUpdated: items.updated,
+    ItemCompleted: items.completed,
+    RequestUserInput: _request_user_input,
+    ErrorLine: _error,
+}
+_decoder: Final = decoder(_READERS)

@@ -1,0 +1,1 @@
+"""Reading JSON that is not as it should be."""

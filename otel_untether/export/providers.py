@@ -1,0 +1,220 @@
+"""OpenTelemetry for one run: providers as OTEL_* asks for them, and an end within a deadline.
+
+The SDK's own configurator does the work, so every `OTEL_*` variable and `OTEL_CONFIG_FILE`
+mean what OpenTelemetry documents. Beside it each run writes its spans and log records to its
+folder the moment they exist, whatever becomes of collectors. Nothing here raises, and nothing
+here is printed: what went wrong is in `Telemetry.problems`, what the SDK had to say in the
+folder's `otel.log`.
+
+Importing this module imports the SDK, which takes 0.1 to 0.3 s; spawn the agent first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import _logs, metrics, trace
+from opentelemetry.context import Context
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
+from opentelemetry.sdk.metrics.export import MetricExporter
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from otel_untether.export import quiet, sdk
+from otel_untether.export.delivery import Delivery
+from otel_untether.export.ids import RootIdGenerator, SeededIdGenerator
+from otel_untether.export.journal_processor import JournalProcessor
+from otel_untether.export.otlp_json import FILES, FileLogExporter, FileSpanExporter
+from otel_untether.store.files import locked
+from otel_untether.store.journal import Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from otel_untether.export.environment import Plan
+    from otel_untether.export.propagation import RootContext
+    from otel_untether.store.runs import RunIdentity
+
+__all__ = ["RootIdGenerator", "SeededIdGenerator", "Telemetry", "start"]
+
+
+@dataclass(slots=True, eq=False)
+class Telemetry:
+    """The providers of one run.
+
+    `parent` is the context to start the root span in: the ambient caller's, else empty.
+    `metric_exporters` are the push exporters behind `meter_provider`, for metrics that are
+    collected elsewhere but belong into the same place.
+    """
+
+    tracer_provider: trace.TracerProvider
+    meter_provider: metrics.MeterProvider
+    logger_provider: _logs.LoggerProvider
+    parent: Context = field(default_factory=Context)
+    metric_exporters: tuple[MetricExporter, ...] = ()
+    problems: list[str] = field(default_factory=list)
+    journal: Journal | None = None
+    delivery: Delivery | None = None
+    owned: bool = False
+    _held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    _stopped: bool | None = None
+
+    def hold(self, run_dir: Path) -> None:
+        """Keep others from resending the run until the exporters are done, or the process."""
+        self._held.enter_context(locked(run_dir))
+
+    def shutdown(self, deadline: float) -> bool:
+        """Flush and stop within `deadline` seconds; return whether all of it was handed over.
+
+        Exporters may take longer than any timeout they are given (the SDK's flush ignores
+        its own, measured 7 to 22 s against a dead collector), so they are left behind in
+        daemon threads when time is up. What they had not delivered by then is on disk.
+        Providers of the host's own are left running.
+        """
+        if self._stopped is None:
+            self._stopped = not self.owned or self._shutdown(time.monotonic() + deadline)
+        return self._stopped
+
+    def _shutdown(self, until: float) -> bool:
+        providers = (self.tracer_provider, self.meter_provider, self.logger_provider)
+        threads = [_stop_in_background(provider) for provider in providers]
+        for thread in threads:
+            thread.join(max(0.0, until - time.monotonic()))
+        finished = not any(thread.is_alive() for thread in threads)
+        if finished:
+            self._held.close()
+        if self.delivery is None:
+            return finished
+        self.delivery.keep_in_flight()
+        if not finished or self.delivery.failures:
+            self.problems.append(
+                "not everything reached the collector; `otel-untether resend` sends the rest"
+            )
+        return finished and not self.delivery.failures
+
+
+def _stop_in_background(provider: Any) -> threading.Thread:
+    def stop() -> None:
+        # Exporters complain as they like; there is nobody left to hear it.
+        with contextlib.suppress(Exception):
+            provider.shutdown()
+
+    thread = threading.Thread(target=stop, name="otel-untether-shutdown", daemon=True)
+    thread.start()
+    return thread
+
+
+def start(
+    identity: RunIdentity,
+    *,
+    root: RootContext | None = None,
+    run_dir: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Telemetry:
+    """Start OpenTelemetry for a run, as `environ` asks for it.
+
+    The first span started gets the ids of `root`; start it in `Telemetry.parent`. Where the
+    process has a TracerProvider already (an instrumented host), that and its companions are
+    used and nothing is set up. With `OTEL_SDK_DISABLED`, or where everything fails, the
+    providers do nothing.
+    """
+    problems = [root.problem] if root and root.problem else []
+    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return _no_op(root, problems)
+    if isinstance(trace.get_tracer_provider(), TracerProvider):
+        return Telemetry(*sdk.global_providers(), parent=_parent(root), problems=problems)
+    try:
+        quiet.keep_off_stderr(run_dir)
+        plan = sdk.configure(identity, run_dir, environ, problems)
+        return _assemble(root, run_dir, plan, problems)
+    # Whatever a distro, an exporter or a future SDK raises: the agent goes on without us.
+    except Exception as error:  # noqa: BLE001
+        problems.append(f"telemetry is off: {sdk.describe(error)}")
+        return _no_op(root, problems)
+
+
+def _no_op(root: RootContext | None, problems: list[str]) -> Telemetry:
+    return Telemetry(
+        trace.NoOpTracerProvider(),
+        metrics.NoOpMeterProvider(),
+        _logs.NoOpLoggerProvider(),
+        parent=_parent(root),
+        problems=problems,
+    )
+
+
+def _parent(root: RootContext | None) -> Context:
+    """Return the ambient caller as a context, read by OpenTelemetry's own propagator."""
+    if root is None or root.parent_span_id is None:
+        return Context()
+    ids = f"{root.trace_id:032x}-{root.parent_span_id:016x}"
+    carrier = {"traceparent": f"00-{ids}-{root.trace_flags:02x}"}
+    if root.tracestate:
+        carrier["tracestate"] = root.tracestate
+    return TraceContextTextMapPropagator().extract(carrier, context=Context())
+
+
+def _assemble(
+    root: RootContext | None, run_dir: Path | None, plan: Plan, problems: list[str]
+) -> Telemetry:
+    providers = sdk.global_providers()
+    telemetry = Telemetry(*providers, parent=_parent(root), problems=problems, owned=True)
+    # After the configurator: OTEL_CONFIG_FILE has no place for it.
+    sdk.set_id_generator(providers.tracer, RootIdGenerator(root))
+    _watch_exporters(telemetry, run_dir, plan)
+    if run_dir is not None:
+        _write_locally(telemetry, run_dir)
+    return telemetry
+
+
+def _watch_exporters(telemetry: Telemetry, run_dir: Path | None, plan: Plan) -> None:
+    delivery = Delivery(run_dir)
+    providers = sdk.Providers(
+        telemetry.tracer_provider, telemetry.meter_provider, telemetry.logger_provider
+    )
+    watched = set()
+    for signal, exporter in sdk.exporters(providers):
+        sdk.keep_off_stdout(exporter)
+        if sdk.is_otlp(exporter):
+            delivery.watch(exporter, signal)
+            watched.add(signal)
+        if isinstance(exporter, MetricExporter):
+            telemetry.metric_exporters += (exporter,)
+    if watched or plan.otlp:
+        telemetry.delivery = delivery
+        with _complaining(telemetry, "what no collector takes is not kept"):
+            delivery.expect()
+            if run_dir is not None:
+                # Until the exporters are done nobody else may send the same.
+                telemetry.hold(run_dir)
+
+
+def _write_locally(telemetry: Telemetry, run_dir: Path) -> None:
+    tracer_provider, logger_provider = telemetry.tracer_provider, telemetry.logger_provider
+    if isinstance(tracer_provider, TracerProvider):
+        # Before the journal, whose "end" says that the span is on disk.
+        spans = FileSpanExporter(run_dir / FILES["traces"])
+        tracer_provider.add_span_processor(SimpleSpanProcessor(spans))
+        with _complaining(telemetry, "open spans will not survive a crash"):
+            telemetry.journal = Journal(run_dir)
+            telemetry.journal.resource(tracer_provider.resource)
+            tracer_provider.add_span_processor(JournalProcessor(telemetry.journal))
+    if isinstance(logger_provider, LoggerProvider):
+        logs = FileLogExporter(run_dir / FILES["logs"])
+        logger_provider.add_log_record_processor(SimpleLogRecordProcessor(logs))
+
+
+@contextlib.contextmanager
+def _complaining(telemetry: Telemetry, consequence: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        telemetry.problems.append(f"{consequence}: {sdk.describe(error)}")

@@ -1,0 +1,193 @@
+"""The places where we rely on the inside of the OpenTelemetry SDK.
+
+It has no public way to its configurator, nor from a provider to its exporters. The tests run
+at the oldest and at the newest supported version, so that a move is noticed.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import sys
+import warnings
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from opentelemetry import _logs, metrics, trace
+
+from otel_untether.export import environment as otlp_config
+from otel_untether.export.environment import SIGNALS, Plan, Signal
+from otel_untether.export.otlp_json import FILES, FileMetricExporter
+from otel_untether.export.resource import resource_attributes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from opentelemetry.sdk.trace.id_generator import IdGenerator
+
+    from otel_untether.store.runs import RunIdentity
+
+_CONFIG_FILE: Final = "OTEL_CONFIG_FILE"
+# What is kept of OTEL_* when the whole of it made the SDK fail.
+_HARMLESS: Final = ("OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES")
+_HOLDERS: Final[tuple[tuple[int, str, Signal], ...]] = (
+    (0, "_active_span_processor._span_processors", "traces"),
+    (1, "_metric_readers", "metrics"),
+    (1, "_sdk_config.metric_readers", "metrics"),  # until 1.42
+    (2, "_multi_log_record_processor._log_record_processors", "logs"),
+)
+_EXPORTERS: Final = ("_batch_processor._exporter", "_exporter", "span_exporter")
+
+
+class Providers(NamedTuple):
+    """The three providers of this process, typed by the API: they may be anybody's."""
+
+    tracer: trace.TracerProvider
+    meter: metrics.MeterProvider
+    logger: _logs.LoggerProvider
+
+
+def global_providers() -> Providers:
+    """Return the providers this process has now."""
+    return Providers(
+        trace.get_tracer_provider(), metrics.get_meter_provider(), _logs.get_logger_provider()
+    )
+
+
+def configure(
+    identity: RunIdentity, run_dir: Path | None, environ: Mapping[str, str], problems: list[str]
+) -> Plan:
+    """Have the SDK's configurator set the global providers; where it fails, without exporters.
+
+    Return what was asked for.
+    """
+    files = run_dir is not None
+    by_file = _has_config_file(environ, problems)
+    plan = Plan() if by_file else otlp_config.plan(environ, _installed(), files=files)
+    problems += plan.problems
+    try:
+        arguments = {} if by_file else _arguments(identity, run_dir, environ)
+        _run_configurator({**environ, **plan.variables}, arguments)
+    # Exporters raise what they like about their settings.
+    except Exception as error:  # noqa: BLE001
+        settings = _CONFIG_FILE if by_file else "OTEL_* variables"
+        problems.append(f"{settings}: not usable, and left aside: {describe(error)}")
+        harmless = {key: environ[key] for key in _HARMLESS if key in environ}
+        fallback = otlp_config.plan(harmless, _installed(), files=files)
+        arguments = _arguments(identity, run_dir, harmless)
+        _run_configurator({**harmless, **fallback.variables}, arguments)
+    for provider in global_providers():
+        _forget_at_exit(provider)
+    return plan
+
+
+def _has_config_file(environ: Mapping[str, str], problems: list[str]) -> bool:
+    if not environ.get(_CONFIG_FILE):
+        return False
+    if hasattr(_configuration(), _CONFIG_FILE):
+        return True
+    problems.append(f"{_CONFIG_FILE} is ignored: this OpenTelemetry SDK cannot read it")
+    return False
+
+
+def _installed() -> dict[Signal, set[str]]:
+    return {
+        signal: {point.name for point in entry_points(group=f"opentelemetry_{signal}_exporter")}
+        for signal in SIGNALS
+    }
+
+
+def _arguments(
+    identity: RunIdentity, run_dir: Path | None, environ: Mapping[str, str]
+) -> dict[str, Any]:
+    arguments: dict[str, Any] = {"resource_attributes": resource_attributes(identity, environ)}
+    if run_dir is not None:
+        path = run_dir / FILES["metrics"]
+        arguments["exporter_args_map"] = {FileMetricExporter: {"path": path}}
+    return arguments
+
+
+def _run_configurator(environ: Mapping[str, str], arguments: Mapping[str, Any]) -> None:
+    with _environment(environ), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _configuration()._OTelSDKConfigurator().configure(**arguments)  # noqa: SLF001
+
+
+def _configuration() -> Any:
+    """Import the SDK's configurator, which in 1.39 warns about itself."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return import_module("opentelemetry.sdk._configuration")
+
+
+@contextlib.contextmanager
+def _environment(environ: Mapping[str, str]) -> Iterator[None]:
+    """Make OTEL_* of this process what `environ` says, for as long as the SDK reads them."""
+    # gRPC's core prints to stderr past Python's logging.
+    wanted = {"GRPC_VERBOSITY": "NONE"} | _telling(environ)
+    before = _telling(os.environ)
+    _swap(before, wanted)
+    try:
+        yield
+    finally:
+        _swap(wanted, before)
+
+
+def _telling(environ: Mapping[str, str]) -> dict[str, str]:
+    names = (name for name in environ if name.startswith("OTEL_") or name == "GRPC_VERBOSITY")
+    return {name: environ[name] for name in names}
+
+
+def _swap(old: Mapping[str, str], new: Mapping[str, str]) -> None:
+    for name in old.keys() - new.keys():
+        os.environ.pop(name, None)
+    os.environ.update(new)
+
+
+def _forget_at_exit(provider: Any) -> None:
+    """Undo the SDK's atexit hook: it would wait for exporters past our deadline."""
+    if hasattr(provider, "shutdown"):
+        atexit.unregister(provider.shutdown)
+
+
+def set_id_generator(provider: Any, generator: IdGenerator) -> None:
+    """Have tracers that a provider makes from now on take their ids from there."""
+    provider.id_generator = generator
+
+
+def exporters(providers: Providers) -> list[tuple[Signal, Any]]:
+    """Return the exporters behind the providers, as far as they can be seen."""
+    found: dict[int, tuple[Signal, Any]] = {}
+    for index, path, signal in _HOLDERS:
+        for holder in _get(providers[index], path) or ():
+            candidates = (_get(holder, name) for name in _EXPORTERS)
+            exporter = next((found for found in candidates if found is not None), None)
+            if exporter is not None:
+                found[id(exporter)] = (signal, exporter)
+    return list(found.values())
+
+
+def _get(holder: Any, path: str) -> Any:
+    for name in path.split("."):
+        holder = getattr(holder, name, None)
+    return holder
+
+
+def is_otlp(exporter: Any) -> bool:
+    """Whether an exporter sends to a collector."""
+    return type(exporter).__module__.startswith("opentelemetry.exporter.otlp.proto.")
+
+
+def keep_off_stdout(exporter: Any) -> None:
+    """Send a console exporter to stderr: stdout is the agent's, byte for byte."""
+    # Which stream it holds cannot be compared: it took the stdout of when it was imported.
+    if type(exporter).__module__.startswith("opentelemetry.sdk.") and hasattr(exporter, "out"):
+        exporter.out = sys.stderr
+
+
+def describe(error: BaseException) -> str:
+    """Return an error as one line."""
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -1,0 +1,1 @@
+"""Processes held by identity, and ended."""

@@ -1,0 +1,1 @@
+"""Processes by procfs, sockets by sock_diag."""

@@ -1,0 +1,98 @@
+"""Parsers of what Linux prints under /proc (proc(5)); pure functions of bytes.
+
+Each returns None, or leaves a field None, where the text does not say: unknown, never zero.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final, NamedTuple, cast
+
+from otel_untether.proc_diag.snapshot import ProcessState, SocketDiag, TcpState
+
+TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
+PAGE_SIZE: Final = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+
+# include/net/tcp_states.h, by number.
+TCP_STATES: Final[tuple[TcpState | None, ...]] = (
+    None, "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT",
+    "CLOSE", "CLOSE_WAIT", "LAST_ACK", "LISTEN", "CLOSING", "NEW_SYN_RECV",
+)  # fmt: skip
+
+
+class Stat(NamedTuple):
+    """/proc/<pid>/stat, what we use of it; CPU in seconds, RSS in bytes, start in ticks."""
+
+    name: str
+    state: ProcessState
+    ppid: int
+    pgid: int
+    sid: int
+    cpu_user: float
+    cpu_system: float
+    cpu_waited: float
+    threads: int
+    start_time: float
+    rss: int
+
+
+def parse_stat(raw: bytes) -> Stat:
+    """Parse a stat line; the name stands in parentheses and may itself contain some."""
+    opening, closing = raw.index(b"("), raw.rindex(b")")
+    fields = raw[closing + 2 :].split(maxsplit=22)
+    return Stat(
+        raw[opening + 1 : closing].decode(errors="replace"),
+        cast("ProcessState", fields[0].decode()),
+        int(fields[1]),
+        int(fields[2]),
+        int(fields[3]),
+        int(fields[11]) / TICKS_PER_SECOND,
+        int(fields[12]) / TICKS_PER_SECOND,
+        (int(fields[13]) + int(fields[14])) / TICKS_PER_SECOND,
+        int(fields[17]),
+        float(fields[19]),
+        int(fields[21]) * PAGE_SIZE,
+    )
+
+
+def parse_field(raw: bytes | None, name: bytes) -> int | None:
+    """Return the first number on the line `name:` (status, io, meminfo) or `name` (cgroup)."""
+    if raw is None:
+        return None
+    at = raw.find(b"\n" + name) + 1
+    if at == 0 and not raw.startswith(name):
+        return None
+    words = raw[at + len(name) :].split(maxsplit=2)
+    if words and words[0] == b":":
+        words = words[1:]
+    number = words[0] if words else b""
+    return int(number) if number.isdigit() else None
+
+
+def parse_wchan(raw: bytes | None) -> str | None:
+    """Return the kernel function a process waits in; "0" is running, or none of our business."""
+    return raw.decode(errors="replace") if raw and raw != b"0" else None
+
+
+def parse_pressure(raw: bytes | None, kind: bytes) -> float | None:
+    """Return avg10 of the `some` or `full` line of a PSI file, in per cent."""
+    for line in (raw or b"").splitlines():
+        words = line.split()
+        if len(words) > 1 and words[0] == kind and words[1].startswith(b"avg10="):
+            return float(words[1][6:])
+    return None
+
+
+def parse_net_tcp(raw: bytes) -> dict[int, SocketDiag]:
+    """Parse /proc/net/tcp or tcp6 by inode; connections nobody holds (inode 0) are left out."""
+    sockets: dict[int, SocketDiag] = {}
+    for line in raw.splitlines()[1:]:
+        words = line.split()
+        if len(words) < 10 or not (inode := int(words[9])):
+            continue
+        state = TCP_STATES[int(words[3], 16)]
+        if state is not None:
+            send, _, receive = words[4].partition(b":")
+            port = int(words[2].rpartition(b":")[2], 16)
+            sockets[inode] = SocketDiag(inode, state, port, int(send, 16), int(receive, 16))
+    return sockets

@@ -1,0 +1,90 @@
+"""The report as one JSON object, for programs.
+
+`schema` changes when a name or a meaning does; names may be added without. Durations are
+seconds, moments ns since the epoch, and what is unknown is null.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+from otel_untether import semconv
+from otel_untether.report.breakdown import tool_totals, wall_time
+from otel_untether.report.session_facts import facts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from otel_untether.report.run import Recorded
+    from otel_untether.report.span_tree import SpanNode
+
+SCHEMA: Final = 1
+
+
+def document(recorded: Recorded) -> dict[str, Any]:
+    """Return the report as what `json` can write."""
+    root, until = recorded.root, recorded.until
+    return {
+        "schema": SCHEMA,
+        "run": recorded.name,
+        "session": _session(recorded, root) if root else None,
+        "time": _time(root, until) if root else None,
+        "tools": list(_tools(root, until)) if root else [],
+        "stalls": list(_stalls(root)) if root else [],
+        "spans": list(_spans(root)) if root else [],
+        "problems": list(recorded.problems),
+    }
+
+
+def _session(recorded: Recorded, root: SpanNode) -> dict[str, Any]:
+    told = asdict(facts(recorded, root))
+    return {**told, "duration_s": _seconds(told["ended"] - told["started"])}
+
+
+def _time(root: SpanNode, until: int) -> dict[str, float]:
+    spent = wall_time(root, until)
+    return {f"{category}_s": _seconds(nanoseconds) for category, nanoseconds in spent.items()}
+
+
+def _tools(root: SpanNode, until: int) -> Iterator[dict[str, Any]]:
+    for total in tool_totals(root, until):
+        yield {
+            "name": total.name,
+            "calls": total.calls,
+            "errors": total.errors,
+            "total_s": _seconds(total.total),
+            "longest_s": _seconds(total.longest),
+        }
+
+
+def _stalls(root: SpanNode) -> Iterator[dict[str, Any]]:
+    for node in root.walk():
+        if node.kind == "stall":
+            yield {
+                "cause": node.attributes.get(semconv.STALL_CAUSE),
+                "number": node.attributes.get(semconv.STALL_NUMBER),
+                "idle_s": node.attributes.get(semconv.STALL_IDLE),
+                "evidence": node.attributes.get(semconv.STALL_EVIDENCE),
+                "start": node.start,
+                "end": node.end,
+            }
+
+
+def _spans(root: SpanNode) -> Iterator[dict[str, Any]]:
+    for node in root.walk():
+        yield {
+            "span_id": node.span_id,
+            "parent_span_id": node.parent_id,
+            "kind": node.kind,
+            "name": node.name,
+            "start": node.start,
+            "end": node.end,
+            "failed": node.failed,
+            "attributes": node.attributes,
+            "events": [asdict(event) for event in node.events],
+        }
+
+
+def _seconds(nanoseconds: int) -> float:
+    return round(nanoseconds / 1e9, 6)

@@ -1,0 +1,124 @@
+"""Reading what one run left on disk, however incomplete."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from otel_untether.report import span_tree as model
+from otel_untether.store import runs as store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+_Read = TypeVar("_Read")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One look at the process tree, as `samples.jsonl` holds it; None is unknown.
+
+    `at` in ns since the epoch, `cpu` in cores, `rss` in bytes, `tcp` the number of the tree's
+    own connections, `output` the bytes of stdout so far.
+    """
+
+    at: int
+    cpu: float | None = None
+    rss: float | None = None
+    tcp: float | None = None
+    output: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One run as its folder tells it.
+
+    `root` is None where no span was found. `until` (ns since the epoch) is the last moment
+    known: what is still open lasts until then. `problems` has a line for each thing that
+    could not be read.
+    """
+
+    name: str
+    record: store.RunRecord | None
+    root: model.SpanNode | None
+    until: int
+    running: bool = False
+    samples: tuple[Sample, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def read(path: Path, now: int) -> Recorded:
+    """Read the run in a folder; `now`, in ns since the epoch, ends what still runs.
+
+    Raises OSError where the folder itself cannot be read.
+    """
+    next(path.iterdir(), None)
+    problems: list[str] = []
+    run = _run(path, problems)
+    opened = _lines(path / "journal.jsonl", _journalled, problems)
+    ended = _lines(path / "traces.jsonl", model.spans, problems)
+    root = model.tree([*opened, *ended])
+    running = run is not None and run.running
+    return Recorded(
+        name=path.name,
+        record=run.record if run else None,
+        root=root,
+        until=now if running else _until(run, root),
+        running=running,
+        samples=tuple(_lines(path / "samples.jsonl", _samples, problems)),
+        problems=tuple(problems),
+    )
+
+
+def _run(path: Path, problems: list[str]) -> store.Run | None:
+    try:
+        return store.load_run(path)
+    except store.StoreError as error:
+        problems.append(str(error))
+        return None
+
+
+def _until(run: store.Run | None, root: model.SpanNode | None) -> int:
+    recorded = (run.record.ended or run.record.started) if run else 0
+    return max(recorded, root.last() if root else 0)
+
+
+def _lines(
+    path: Path, read_line: Callable[[Any], Iterator[_Read]], problems: list[str]
+) -> list[_Read]:
+    """Read a file of JSON lines; a torn line costs itself and is counted."""
+    found: list[_Read] = []
+    torn = 0
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                try:
+                    found.extend(read_line(json.loads(line)))
+                except (ValueError, RecursionError):
+                    torn += bool(line.strip())
+    except FileNotFoundError:
+        return found
+    except OSError as error:
+        problems.append(f"{path.name}: {error.strerror}")
+    if torn:
+        problems.append(f"{path.name}: {torn} line{'s' * (torn > 1)} torn or not JSON")
+    return found
+
+
+def _journalled(entry: Any) -> Iterator[model.SpanNode]:
+    span = entry.get("span") if isinstance(entry, dict) else None
+    node = model.span_node(span)
+    if node is not None:
+        yield node
+
+
+def _samples(entry: Any) -> Iterator[Sample]:
+    if isinstance(entry, dict) and isinstance(entry.get("t"), int):
+        series = {key: _number(entry.get(key)) for key in ("cpu", "rss", "tcp", "output")}
+        yield Sample(entry["t"], **series)
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None

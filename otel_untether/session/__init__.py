@@ -1,0 +1,1 @@
+"""What an agent did and what that makes of its session; pure."""

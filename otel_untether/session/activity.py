@@ -1,0 +1,134 @@
+"""What is going on inside a session: a tree of activities, and how it changes.
+
+`session.SessionState.apply` folds events into this tree and returns the changes; spans and
+metrics are made of nothing but changes, so that what belongs under what is decided once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from otel_untether.session.events import Usage, WaitKind
+
+ABANDONED: Final = "abandoned"
+
+ActivityKind: TypeAlias = Literal["session", "turn", "chat", "tool", "agent", "wait"]
+AttributeValue: TypeAlias = str | bool | int | float | tuple[str, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Activity:
+    """Something with a beginning and an end; times in ns since the epoch.
+
+    `key` is the engine's id (of the call, the task, the message). `error` is low-cardinality;
+    `reason` says why an activity ended whose own end was never seen. `children` holds the open
+    ones only. `detached` says that a call returned while its work goes on; `concluded` is when
+    the end of something came that must stay open for the work under it; `floor` is the latest
+    end under it. `timeout` is the limit a tool call itself carries, in seconds.
+    """
+
+    kind: ActivityKind
+    key: str
+    name: str
+    start: int
+    parent: Activity | None = None
+    end: int | None = None
+    error: str | None = None
+    reason: str | None = None
+    exit_code: int | None = None
+    usage: Usage | None = None
+    finish_reason: str | None = None
+    detached: bool = False
+    concluded: int | None = None
+    floor: int = 0
+    last_sign: int = 0
+    timeout: float | None = None
+    mcp_server: str | None = None
+    attributes: dict[str, AttributeValue] = field(default_factory=dict)
+    children: list[Activity] = field(default_factory=list)
+    arguments: bytes | None = None  # raw; leaves the process only on opt-in
+    result: bytes | None = None
+
+    def owner_forget(self) -> None:
+        """Take this activity, which has ended, off its parent's list of open ones."""
+        if self.parent is not None and self in self.parent.children:
+            self.parent.children.remove(self)
+
+    def within(self, ancestor: Activity) -> bool:
+        """Whether this is `ancestor` or lies somewhere below it."""
+        node: Activity | None = self
+        while node is not None:
+            if node is ancestor:
+                return True
+            node = node.parent
+        return False
+
+
+@dataclass(slots=True)
+class Wait:
+    """An expected wait; `since` and `until` in ns since the epoch, `until` None if unknown."""
+
+    key: str
+    kind: WaitKind
+    since: int
+    until: int | None = None
+    tool_id: str | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An activity began."""
+
+    activity: Activity
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """An activity ended; nothing about it changes any more."""
+
+    activity: Activity
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something happened at one moment; `name` is an event of `semconv`."""
+
+    name: str
+    at: int
+    attributes: dict[str, AttributeValue]
+
+
+Change: TypeAlias = Opened | Closed | Noted
+
+
+def close(activity: Activity, at: int, *, error: str | None = None) -> list[Change]:
+    """End an activity and all that is open below it, deepest first; parents enclose children.
+
+    CLIs tell time in milliseconds, in which a call may take none. It gets one nanosecond, for
+    Jaeger (2.13) warns of a span that ends when it starts as of one of negative duration.
+    """
+    changes: list[Change] = []
+    for child in tuple(activity.children):
+        changes += cut_off(child, at, activity.reason or "parent_ended", error or activity.error)
+    activity.end = max(at, activity.start + 1, activity.floor)
+    activity.error = activity.error or error
+    if activity.parent is not None:
+        activity.parent.floor = max(activity.parent.floor, activity.end)
+    activity.owner_forget()
+    changes.append(Closed(activity))
+    return changes
+
+
+def cut_off(activity: Activity, at: int, reason: str, error: str | None = None) -> list[Change]:
+    """End an activity because something else ended; if its own end was not seen, it says so.
+
+    A message that was being spoken ended with its last line, and what was concluded then.
+    """
+    spoken = activity.last_sign if activity.kind == "chat" else 0
+    if spoken or activity.concluded is not None:
+        return close(activity, spoken or activity.concluded or at)
+    activity.reason = activity.reason or reason
+    return close(activity, at, error=activity.error or error or ABANDONED)

@@ -1,0 +1,116 @@
+"""Whose turn it is: the main agent and each subagent take turns with a model of their own.
+
+A lane is one such conversation. A `chat` activity begins when the model's turn begins (the
+prompt, the last tool result) and ends with the last line of its message; nothing on a CLI's
+stdout says "complete", so it is closed when something shows that the message is over.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from otel_untether.session.activity import Activity, Change, Opened, close
+from otel_untether.session.events import ModelMessage, Usage
+
+# Message ids are remembered so that a late line never makes a second span of one message.
+_REMEMBERED_MESSAGES = 256
+
+
+class Lane:
+    """One agent's conversation with its model; `owner` is what its activities belong under."""
+
+    __slots__ = ("_done", "_spoken", "asked_at", "chat", "owner")
+
+    def __init__(self, owner: Activity) -> None:
+        self.owner = owner
+        self.asked_at: int | None = None
+        self.chat: Activity | None = None
+        self._spoken = False
+        self._done: deque[str] = deque(maxlen=_REMEMBERED_MESSAGES)
+
+    def ask(self, at: int) -> None:
+        """The model's turn begins, unless it already has.
+
+        Until it first speaks, each sign that the session begins moves that beginning: a CLI
+        loads for a while before it asks.
+        """
+        if self.asked_at is None or not self._spoken:
+            self.asked_at = at
+
+    def call(self, at: int, model: str | None) -> list[Change]:
+        """The model called a tool; where no message announced it, the call is the answer."""
+        if self.asked_at is not None:
+            answer = ModelMessage(at=at)
+            return [*self.speak(answer, at, model), *self.settle()]
+        if self.chat is not None and not self.chat.key:
+            return self.settle()
+        return []
+
+    def speak(self, message: ModelMessage, at: int, model: str | None) -> list[Change]:
+        """Take a message, or one more line of it."""
+        key = message.id or ""
+        if key and key in self._done:
+            return []
+        chat = self.chat
+        if chat is not None and chat.key == key and (key or self.asked_at is None):
+            self.asked_at = None
+            _continue(chat, message, at)
+            return []
+        changes = self.settle()
+        opened = self._open(message, at, model)
+        changes.append(Opened(opened))
+        if message.error:
+            opened.error = message.error
+            changes += self.settle()
+        return changes
+
+    def _open(self, message: ModelMessage, at: int, model: str | None) -> Activity:
+        named = model if message.error else message.model or model
+        start = at if self.asked_at is None else min(self.asked_at, at)
+        chat = Activity(
+            "chat", message.id or "", named or "", max(start, self.owner.start), self.owner
+        )
+        self.owner.children.append(chat)
+        self.asked_at = None
+        self._spoken = True
+        self.chat = chat
+        _continue(chat, message, at)
+        return chat
+
+    def settle(self) -> list[Change]:
+        """Close the message that was being spoken, at its last line."""
+        chat, self.chat = self.chat, None
+        if chat is None:
+            return []
+        if chat.key:
+            self._done.append(chat.key)
+        return close(chat, chat.last_sign) if chat.end is None else []
+
+    def unanswered(self, model: str | None) -> Activity | None:
+        """Return a chat for the answer that is still owed, or None when none is."""
+        if self.asked_at is None:
+            return None
+        chat = Activity("chat", "", model or "", max(self.asked_at, self.owner.start), self.owner)
+        self.owner.children.append(chat)
+        self.asked_at = None
+        return chat
+
+
+def _continue(chat: Activity, message: ModelMessage, at: int) -> None:
+    chat.last_sign = max(chat.last_sign, at)
+    if message.usage is not None:
+        chat.usage = _newer(chat.usage, message.usage)
+    if message.finish_reason is not None:
+        chat.finish_reason = message.finish_reason
+
+
+def _newer(old: Usage | None, new: Usage) -> Usage:
+    """Later lines of a message repeat its usage or complete it: they replace, never add."""
+    if old is None or old == new:
+        return new
+    fields = Usage.__struct_fields__
+    return Usage(*(_first(getattr(new, f), getattr(old, f)) for f in fields))
+
+
+def _first(new: int | None, old: int | None) -> int | None:
+    return old if new is None else new

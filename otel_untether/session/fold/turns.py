@@ -1,0 +1,126 @@
+"""Sessions, turns and the model's messages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from otel_untether import semconv
+from otel_untether.session import events as ev
+from otel_untether.session.activity import Closed, Opened
+from otel_untether.session.fold.tasks import conclude, lane_of, show_agent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_untether.session.activity import Change
+    from otel_untether.session.state import SessionState
+
+
+def session_started(state: SessionState, event: ev.SessionStarted, at: int) -> list[Change]:
+    """Learn who is talking; the model's turn begins. Repeated by some engines every turn."""
+    state.session_id = event.session_id or state.session_id
+    state.model = event.model or state.model
+    state.version = event.version or state.version
+    state.mcp_servers = event.mcp_servers or state.mcp_servers
+    if state.last_result_at is None:
+        state.main.ask(at)
+    return []
+
+
+def turn_started(state: SessionState, _event: ev.TurnStarted, at: int) -> list[Change]:
+    """The agent works again. Turns are activities only where one process serves several."""
+    state.main.ask(at)
+    state.turn_open, state.last_result_at = True, None
+    if not state.multi_prompt or state.turn is not None:
+        return []
+    state.turns_begun += 1
+    state.turn = state.child(state.root, "turn", str(state.turns_begun), at)
+    state.turn_cost_base = state.cost_before if state.cost_usd is None else state.cost_usd
+    state.main.owner = state.turn
+    return [Opened(state.turn)]
+
+
+def turn_finished(state: SessionState, event: ev.TurnFinished, at: int) -> list[Change]:
+    """A result. The session goes on: background work may wake it, another prompt may come."""
+    changes = _settle_main(state)
+    state.main.asked_at = None
+    state.turns += 1 if event.turns is None else event.turns
+    _account(state, event)
+    state.turn_open, state.last_result_at = False, at
+    state.last_tool_result_at = None
+    state.last_error, state.interrupted = event.error, event.interrupted
+    for key in ("retry", "rate_limit", "compaction"):
+        state.waits.pop(key, None)
+    return changes + _close_turn(state, event, at)
+
+
+def _account(state: SessionState, event: ev.TurnFinished) -> None:
+    """Totals replace, a turn's own figures add: engines that print totals print them each turn."""
+    if event.session_usage is not None:
+        state.usage, state.usage_runs_on = event.session_usage, True
+    elif event.usage is not None:
+        state.usage += event.usage
+    if event.session_cost_usd is not None:
+        state.cost_usd = event.session_cost_usd
+    elif event.cost_usd is not None:
+        state.cost_usd = (state.cost_usd or 0.0) + event.cost_usd
+
+
+def _close_turn(state: SessionState, event: ev.TurnFinished, at: int) -> list[Change]:
+    turn, state.turn = state.turn, None
+    if turn is None:
+        return []
+    state.main.owner = state.root
+    turn.usage, turn.error = event.usage, event.error
+    if state.cost_usd is not None:
+        turn.attributes[semconv.COST_USD] = max(0.0, state.cost_usd - state.turn_cost_base)
+    return conclude(state, turn, at)
+
+
+def model_asked(state: SessionState, event: ev.ModelAsked, at: int) -> list[Change]:
+    """The model's turn begins."""
+    lane_of(state, event.parent).ask(at)
+    return []
+
+
+def model_message(state: SessionState, event: ev.ModelMessage, at: int) -> list[Change]:
+    """The model speaks, in the main agent's lane or a subagent's."""
+    changes = show_agent(state, event.parent, at)
+    lane = lane_of(state, event.parent)
+    if event.parent is not None and lane is state.main:
+        return changes  # a subagent we cannot place must not take the main agent's turn
+    changes += lane.speak(event, at, state.model)
+    state.waits.pop("retry", None)
+    if lane is state.main:
+        state.last_tool_result_at = state.last_result_at = None
+    _count_usage(state, changes)
+    return changes
+
+
+def _settle_main(state: SessionState) -> list[Change]:
+    changes = state.main.settle()
+    _count_usage(state, changes)
+    return changes
+
+
+def _count_usage(state: SessionState, changes: list[Change]) -> None:
+    for change in changes:
+        if isinstance(change, Closed) and change.activity.usage is not None:
+            state.message_usage += change.activity.usage
+
+
+def stray_line(state: SessionState, event: ev.StrayLine, _at: int) -> list[Change]:
+    """Count what was not understood."""
+    state.stray_lines += 1
+    state.odd(event.reason)
+    return []
+
+
+HANDLERS: Final[dict[type[ev.Event], Callable[[SessionState, Any, int], list[Change]]]] = {
+    ev.SessionStarted: session_started,
+    ev.TurnStarted: turn_started,
+    ev.TurnFinished: turn_finished,
+    ev.ModelAsked: model_asked,
+    ev.ModelMessage: model_message,
+    ev.StrayLine: stray_line,
+}

@@ -1,0 +1,74 @@
+"""How a session ended, in one word and, where it went wrong, one kind of error."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from otel_untether.session.state import SessionState
+
+Word: TypeAlias = Literal[
+    "completed", "failed", "interrupted", "terminated", "killed", "orphaned", "unknown"
+]
+
+# A CLI that catches a signal and exits by itself says so with 128 + N, but so do some for
+# reasons of their own (gemini: 144 for a bad request): only what ends sessions is believed.
+_ENDING: Final = frozenset(
+    {"SIGHUP", "SIGINT", "SIGQUIT", "SIGABRT", "SIGKILL", "SIGSEGV", "SIGTERM"}
+)
+
+
+class Outcome(NamedTuple):
+    """`error` is None when the session went well, else a low-cardinality reason."""
+
+    word: Word
+    error: str | None = None
+
+
+def judge(
+    state: SessionState,
+    exit_code: int | None,
+    signal_number: int | None,
+    killed_for: str | None = None,
+) -> Outcome:
+    """Say how a session ended.
+
+    `exit_code` and `signal_number` are the process's, both None where there was none to see (a
+    recording); `killed_for` is the cause when we ended it. The engine's own result wins over
+    its exit code: Claude exits 0 after SIGINT, and prints what happened.
+    """
+    if killed_for is not None:
+        return Outcome("killed", killed_for)
+    if state.interrupted:
+        return Outcome("interrupted", state.last_error or "interrupted")
+    name = _signal_name(exit_code, signal_number)
+    if name is not None:
+        return Outcome("interrupted" if name == "SIGINT" else "terminated", name)
+    error = state.last_error or (str(exit_code) if exit_code else None)
+    if error is not None:
+        return Outcome("failed", error)
+    return _without_error(state, exited=exit_code is not None)
+
+
+def _without_error(state: SessionState, *, exited: bool) -> Outcome:
+    if state.turn_open:
+        # Exit 0 in the middle of a turn is how a CLI looks that lost its thread.
+        return Outcome("failed", "no_result") if exited else Outcome("unknown")
+    return Outcome("completed" if exited or state.last_result_at is not None else "unknown")
+
+
+def _signal_name(exit_code: int | None, signal_number: int | None) -> str | None:
+    if signal_number is not None:
+        return _name(signal_number)
+    if exit_code is None or exit_code <= 128:
+        return None
+    name = _name(exit_code - 128)
+    return name if name in _ENDING else None
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIG{number}"

@@ -1,0 +1,202 @@
+"""The state of a session: a fold over events, pure and engine-neutral.
+
+`SessionState` is plain data; `otel_untether.session.fold` holds what each event does to it. Neither
+reads a clock: every time comes with an event, in ns since the epoch.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from otel_untether.session import events as ev
+from otel_untether.session.activity import Activity, Change, Opened, Wait, cut_off
+from otel_untether.session.conversation import Lane
+from otel_untether.session.fold import HANDLERS
+
+if TYPE_CHECKING:
+    from otel_untether.session.activity import ActivityKind
+
+_REMEMBERED_CALLS = 4096
+
+
+class Recent(NamedTuple):
+    """One entry of the ring: when (ns), the event's type name, the tool it concerns."""
+
+    at: int
+    type: str
+    tool: str | None
+
+
+@dataclass(slots=True)
+class SessionState:
+    """Everything known about one session. All times are ns since the epoch, on one clock.
+
+    `open` holds the tool calls whose result has not come, by call id; `background` those that
+    returned while their work goes on; `tasks` the subagents and shell commands at work, by
+    task id (a shell task is its tool's own activity); `waits` what the agent may rightly be
+    waiting for. `last_sign` is the arrival of the last output, whatever it said, `output` how
+    many bytes that was in all, and `lines_known` false where nobody split it. `usage` and
+    `cost_usd` are as the engine prints them, which for a resumed session includes its past.
+    """
+
+    run_id: str
+    started: int
+    engine: str = "unknown"
+    multi_prompt: bool = False
+    pid: int | None = None
+
+    session_id: str | None = None
+    model: str | None = None
+    version: str | None = None
+    mcp_servers: tuple[ev.McpServer, ...] = ()
+
+    last_sign: int = 0
+    output: int = 0
+    lines: int = 0
+    lines_known: bool = True
+    stray_lines: int = 0
+    events: int = 0
+    oddities: dict[str, int] = field(default_factory=dict)
+    recent: deque[Recent] = field(default_factory=lambda: deque(maxlen=50))
+    stderr_tail: deque[str] = field(default_factory=lambda: deque(maxlen=100))
+
+    open: dict[str, Activity] = field(default_factory=dict)
+    background: dict[str, Activity] = field(default_factory=dict)
+    tasks: dict[str, Activity] = field(default_factory=dict)
+    waits: dict[str, Wait] = field(default_factory=dict)
+
+    tools: int = 0
+    tool_errors: int = 0
+    turns: int = 0
+    retries: int = 0
+    usage: ev.Usage = field(default_factory=ev.Usage)
+    message_usage: ev.Usage = field(default_factory=ev.Usage)
+    cost_usd: float | None = None
+    usage_before: ev.Usage = field(default_factory=ev.Usage)
+    usage_runs_on: bool = False
+    cost_before: float = 0.0
+
+    turn_open: bool = False
+    interrupted: bool = False
+    last_error: str | None = None
+    last_result_at: int | None = None  # a result was printed and nothing has begun since
+    last_tool_result_at: int | None = None  # a tool ended and the model has not spoken since
+
+    root: Activity = field(init=False)
+    turn: Activity | None = field(default=None, init=False)
+    turns_begun: int = field(default=0, init=False)
+    turn_cost_base: float = field(default=0.0, init=False)
+    calls: dict[str, Activity] = field(default_factory=dict, init=False)
+    lanes: dict[str | None, Lane] = field(default_factory=dict, init=False)
+    wait_activities: dict[str, Activity] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        self.root = Activity("session", self.run_id, self.engine, self.started)
+        self.last_sign = self.last_sign or self.started
+        self.lanes[None] = Lane(self.root)
+        self.lanes[None].ask(self.started)
+
+    @property
+    def main(self) -> Lane:
+        """The main agent's lane."""
+        return self.lanes[None]
+
+    @property
+    def model_asked_at(self) -> int | None:
+        """Since when the main agent's model owes an answer, None while it does not."""
+        return self.main.asked_at
+
+    @property
+    def subagents(self) -> list[Activity]:
+        """The subagents at work."""
+        return [task for task in self.tasks.values() if task.kind == "agent"]
+
+    @property
+    def tokens(self) -> ev.Usage:
+        """What this run used: by the engine's totals, or by its messages where it printed none."""
+        if self.usage == ev.Usage():
+            return self.message_usage
+        return self.usage - self.usage_before if self.usage_runs_on else self.usage
+
+    @property
+    def cost(self) -> float | None:
+        """What this run cost, in US dollars."""
+        if self.cost_usd is None or self.cost_usd < self.cost_before:
+            return self.cost_usd
+        return self.cost_usd - self.cost_before
+
+    def resumes(self, usage: ev.Usage | None, cost_usd: float | None) -> None:
+        """Take over what an earlier run of this session printed last: engines go on from there."""
+        self.usage_before, self.cost_before = usage or ev.Usage(), cost_usd or 0.0
+
+    @property
+    def silent(self) -> bool:
+        """Whether it has not said a thing since it was started."""
+        return self.lines == 0 and self.output == 0
+
+    def heard(self, size: int, at: int) -> None:
+        """Count bytes of output: a sign of life, if no line yet."""
+        self.output += size
+        self.last_sign = max(self.last_sign, at)
+
+    def line(self, at: int) -> None:
+        """Count a line of output: a sign of life, whatever it says."""
+        self.lines += 1
+        self.last_sign = max(self.last_sign, at)
+
+    def apply(self, event: ev.Event) -> list[Change]:
+        """Fold one event in and return what changed, in order."""
+        self.events += 1
+        self.recent.append(Recent(event.at, type(event).__name__, self._tool_of(event)))
+        return HANDLERS[type(event)](self, event, self._when(event))
+
+    def finish(self, at: int, reason: str, *, clean: bool) -> list[Change]:
+        """End all that is open, for `reason`; an answer still owed is an error unless `clean`.
+
+        The root is left open: how it ended is for its owner to say (`activity.close`).
+        """
+        changes: list[Change] = []
+        for lane in self.lanes.values():
+            changes += lane.settle()
+            owed = None if clean or lane.owner.end is not None else lane.unanswered(self.model)
+            if owed is not None:
+                changes.append(Opened(owed))
+        for child in tuple(self.root.children):
+            changes += cut_off(child, at, reason, reason)
+        for table in (self.open, self.background, self.tasks, self.wait_activities):
+            table.clear()
+        return changes
+
+    def child(
+        self, parent: Activity, kind: ActivityKind, key: str, at: int, name: str = ""
+    ) -> Activity:
+        """Begin an activity under `parent`, not before it."""
+        child = Activity(kind, key, name or key, max(at, parent.start), parent)
+        child.last_sign = child.start
+        parent.children.append(child)
+        return child
+
+    def remember(self, call: Activity) -> None:
+        """Keep a tool call findable by its id, also after its end; ids may be used again."""
+        self.calls.pop(call.key, None)
+        self.calls[call.key] = call
+        if len(self.calls) > _REMEMBERED_CALLS:
+            del self.calls[next(iter(self.calls))]
+
+    def odd(self, what: str) -> None:
+        """Count something that should not happen and that we survive."""
+        self.oddities[what] = self.oddities.get(what, 0) + 1
+
+    def _when(self, event: ev.Event) -> int:
+        """When it happened: the CLI's word, held between the session's start and the arrival."""
+        happened = event.at if event.happened is None else event.happened
+        return max(min(happened, event.at), self.started)
+
+    def _tool_of(self, event: ev.Event) -> str | None:
+        if isinstance(event, ev.ToolStarted):
+            return event.name
+        key = getattr(event, "tool_id", None) or getattr(event, "id", None)
+        call = self.calls.get(key) if key is not None else None
+        return call.name if call is not None else None

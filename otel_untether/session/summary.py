@@ -1,0 +1,148 @@
+"""How a session went: one line for people, one set of attributes for everything else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from otel_untether import semconv
+from otel_untether.spans import usage_attributes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from opentelemetry.trace import SpanContext
+    from opentelemetry.util.types import AttributeValue
+
+    from otel_untether.session.events import Usage
+    from otel_untether.session.outcome import Outcome
+    from otel_untether.session.state import SessionState
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the completion line and the event `untether.session.summary` say.
+
+    `duration` in seconds, `cost_usd` None where the engine prints no cost, `extra` the
+    attributes that others measured (peaks, stalls).
+    """
+
+    run_id: str
+    engine: str
+    executable: str | None
+    outcome: Outcome
+    duration: float
+    exit_code: int | None
+    turns: int
+    tools: int
+    tool_errors: int
+    usage: Usage
+    cost_usd: float | None
+    session_id: str | None
+    model: str | None
+    version: str | None
+    lines: int | None
+    stray_lines: int | None
+    extra: Mapping[str, AttributeValue] = field(default_factory=dict)
+    trace_id: str | None = None
+
+    def attributes(self) -> dict[str, AttributeValue]:
+        """As attributes of the root span and of the summary event."""
+        known: dict[str, AttributeValue | None] = {
+            semconv.OUTCOME: self.outcome.word,
+            semconv.DURATION: round(self.duration, 6),
+            semconv.PROCESS_EXIT_CODE: self.exit_code,
+            semconv.TURNS: self.turns,
+            semconv.TOOLS: self.tools,
+            semconv.TOOL_ERRORS: self.tool_errors,
+            semconv.COST_USD: self.cost_usd,
+            semconv.REQUEST_MODEL: self.model,
+            semconv.ENGINE_VERSION: self.version,
+            semconv.LINES: self.lines,
+            semconv.STRAY_LINES: self.stray_lines,
+            semconv.STALLED: False,
+            semconv.STALL_COUNT: 0,
+            **usage_attributes(self.usage),
+            **self.extra,
+        }
+        return {name: value for name, value in known.items() if value is not None}
+
+    def of_trace(self, context: SpanContext) -> Summary:
+        """The same, with the id of the trace it belongs to."""
+        return replace(self, trace_id=f"{context.trace_id:032x}" if context.is_valid else None)
+
+    def text(self) -> str:
+        """As one line: outcome, duration, turns, tools, errors, tokens, cost, memory, trace."""
+        word, error = self.outcome
+        failed = f" ({self.tool_errors} failed)" if self.tool_errors else ""
+        stalls = self.extra.get(semconv.STALL_COUNT)
+        known = self.engine != "unknown"
+        name = self.engine if known else self.executable or self.engine
+        parts = [
+            f"{name} {word}" + (f" ({error})" if error else ""),
+            f"in {seconds(self.duration)}",
+            _count(self.turns, "turn") if known else None,
+            _count(self.tools, "tool") + failed if known else None,
+            _tokens(self.usage),
+            None if self.cost_usd is None else f"${self.cost_usd:.4f}",
+            _peak(self.extra.get(semconv.PEAK_RSS)),
+            _count(stalls, "stall warning") if isinstance(stalls, int) and stalls else None,
+            f"trace {self.trace_id}" if self.trace_id else None,
+        ]
+        return ", ".join(part for part in parts if part)
+
+
+def summarise(
+    state: SessionState,
+    outcome: Outcome,
+    exit_code: int | None,
+    ended: int,
+    extra: Mapping[str, AttributeValue],
+    *,
+    executable: str | None = None,
+) -> Summary:
+    """Sum a session up at its end (`ended` in ns since the epoch)."""
+    return Summary(
+        run_id=state.run_id,
+        engine=state.engine,
+        executable=executable,
+        outcome=outcome,
+        duration=(ended - state.started) / 1e9,
+        exit_code=exit_code,
+        turns=state.turns,
+        tools=state.tools,
+        tool_errors=state.tool_errors,
+        usage=state.tokens,
+        cost_usd=state.cost,
+        session_id=state.session_id,
+        model=state.model,
+        version=state.version,
+        lines=state.lines if state.lines_known else None,
+        stray_lines=state.stray_lines if state.lines_known else None,
+        extra=dict(extra),
+    )
+
+
+def seconds(duration: float) -> str:
+    """Seconds for people: 0.42 s, 12.3 s, 5 min 2 s, 1 h 5 min."""
+    if duration < 60:
+        return f"{duration:.2f} s" if duration < 10 else f"{duration:.1f} s"
+    minutes, rest = divmod(round(duration), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _tokens(usage: Usage) -> str | None:
+    if usage.input is None and usage.output is None:
+        return None
+    return f"{usage.input or 0:,} tokens in, {usage.output or 0:,} out"
+
+
+def _peak(rss: AttributeValue | None) -> str | None:
+    return f"peak {rss / 2**20:.0f} MiB" if isinstance(rss, int) and rss >= 2**19 else None

@@ -1,0 +1,1 @@
+"""One watched session put together, and what all sessions of a process share."""
