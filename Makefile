@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint unit oldest conformance e2e stack bench docs clean
+.PHONY: demo test lint unit processes oldest conformance e2e stack bench docs clean
 
 # The main job, with nothing but the package and its dependencies: a scripted agent works, and
 # the report says where the time went; another freezes, is found out and, being asked for, ended.
@@ -13,22 +13,27 @@ demo: $(VENV)/.runtime
 	$(BIN)/otel-untether demo --stall wedged --kill
 
 # Everything. In CI a missing tool is a failure; elsewhere it is said loudly.
-test: lint unit conformance oldest e2e stack
+test: lint unit conformance processes oldest e2e stack
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Functions of their arguments: no process, no network, under a minute.
 unit: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/unit
+
+# Real processes, terminals, sockets, and the commands as a user runs them.
+processes: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/processes
 
 conformance: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/conformance
 
 # The same suite on the oldest OpenTelemetry that we support.
 oldest: .venv-oldest/.dev
-	.venv-oldest/bin/python -m pytest tests/unit tests/conformance
+	.venv-oldest/bin/python -m pytest tests/unit tests/conformance tests/processes
 
 # Real agent CLIs against a scripted model endpoint, in a network namespace of their own.
 e2e: $(VENV)/.dev

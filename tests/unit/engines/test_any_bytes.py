@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from otel_untether.engines import registry
 from otel_untether.session.events import Event
-
-from .recordings import lines, objects, streams
+from tests.unit.engines.recordings import lines, objects, streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -10,8 +10,7 @@ import pytest
 
 from otel_untether.engines.claude import stream as claude
 from otel_untether.session import events as ev
-
-from .recordings import RECORDINGS, lines, objects, streams
+from tests.unit.engines.recordings import RECORDINGS, lines, objects, streams
 
 if TYPE_CHECKING:
     from pathlib import Path

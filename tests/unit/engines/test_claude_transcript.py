@@ -9,8 +9,7 @@ import pytest
 
 from otel_untether.engines.claude.transcript import reader as claude_transcript
 from otel_untether.session import events as ev
-
-from .recordings import RECORDINGS, lines, streams
+from tests.unit.engines.recordings import RECORDINGS, lines, streams
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,7 @@ import pytest
 
 from otel_untether.engines.codex import stream as codex
 from otel_untether.session import events as ev
-
-from .recordings import lines, streams
+from tests.unit.engines.recordings import lines, streams
 
 if TYPE_CHECKING:
     from pathlib import Path

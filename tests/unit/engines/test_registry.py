@@ -8,8 +8,7 @@ import pytest
 
 from otel_untether.engines import registry
 from otel_untether.session.events import StrayLine
-
-from .recordings import RECORDINGS, lines, streams
+from tests.unit.engines.recordings import RECORDINGS, lines, streams
 
 CLAUDE = registry.get("claude")
 CODEX = registry.get("codex")

@@ -14,16 +14,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from otel_untether.supervisor.copies import Tap
-
-from .test_relay import copies, make_relay
+from tests.processes.supervisor.test_relay import copies, make_relay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from otel_untether.supervisor.relay import Relay
-
-    from .test_relay import Queue
+    from tests.processes.supervisor.test_relay import Queue
 
 DATA = random.Random(3).randbytes(3_000_000)
 

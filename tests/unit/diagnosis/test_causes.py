@@ -10,8 +10,7 @@ import pytest
 from otel_untether.proc_diag.snapshot import CgroupDiag
 from otel_untether.session import events as ev
 from otel_untether.stall import CAUSES, Detector, describe
-
-from .worlds import (
+from tests.unit.diagnosis.worlds import (
     CONFIG,
     LEADER,
     T0,

@@ -118,7 +118,7 @@ def test_the_result_counts_the_subagents_only_in_the_models_totals(lines: list[L
 
 def test_shapes_are_those_of_the_recorded_cli(lines: list[Line]) -> None:
     """No line has a key that the real CLI's line of that kind does not have."""
-    recording = Path(__file__).parents[1] / "conformance/recordings/claude/claude_ok.jsonl"
+    recording = Path(__file__).parents[2] / "conformance/recordings/claude/claude_ok.jsonl"
     real: dict[tuple[str, str | None], set[str]] = {}
     for text in recording.read_text().splitlines():
         line = json.loads(text)

@@ -17,8 +17,7 @@ import pytest
 from otel_untether.config.settings import WatchdogConfig
 from otel_untether.session import events as ev
 from otel_untether.stall import Detector, Finding
-
-from .worlds import T0, S, child, process, sample, session, socket, tell, tool
+from tests.unit.diagnosis.worlds import T0, S, child, process, sample, session, socket, tell, tool
 
 if TYPE_CHECKING:
     from otel_untether.proc_diag.snapshot import ProcDiag

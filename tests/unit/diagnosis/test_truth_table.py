@@ -9,8 +9,7 @@ import pytest
 
 from otel_untether.session import events as ev
 from otel_untether.stall import Detector
-
-from .worlds import (
+from tests.unit.diagnosis.worlds import (
     CONFIG,
     LEADER,
     T0,

@@ -18,14 +18,13 @@ import psutil
 import pytest
 
 from otel_untether.supervisor import run as supervisor
-
-from . import watched_run
+from tests.processes.supervisor import watched_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RUN = [sys.executable, watched_run.__file__]
-ROOT = Path(watched_run.__file__).parents[2]
+ROOT = Path(watched_run.__file__).parents[3]
 
 
 def watched(

@@ -16,7 +16,7 @@ from otel_untether.engines.parsing.timestamps import SECOND, own_time
 from otel_untether.sources import recordings
 from otel_untether.sources.recordings import STEP, Arrival, RecordingError
 
-RECORDINGS = Path(__file__).parents[1] / "conformance/recordings"
+RECORDINGS = Path(__file__).parents[2] / "conformance/recordings"
 MODIFIED = 1_795_000_000 * SECOND
 INIT = {"type": "system", "subtype": "init", "session_id": "s", "claude_code_version": "2"}
 

@@ -9,8 +9,18 @@ import pytest
 from otel_untether.config.settings import ConfigError, WatchdogConfig
 from otel_untether.session import events as ev
 from otel_untether.stall import Detector, Finding, describe
-
-from .worlds import CONFIG, T0, S, child, judge, sample, session, socket, tell, tool
+from tests.unit.diagnosis.worlds import (
+    CONFIG,
+    T0,
+    S,
+    child,
+    judge,
+    sample,
+    session,
+    socket,
+    tell,
+    tool,
+)
 
 if TYPE_CHECKING:
     from otel_untether.proc_diag.snapshot import ProcDiag

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .test_supervisor import python, watched
+from tests.processes.supervisor.test_run import python, watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
