@@ -15,7 +15,7 @@ from otel_untether.config.settings import WatchdogConfig
 from otel_untether.proc_diag.snapshot import Identity, ProcDiag, ProcessDiag, SocketDiag
 from otel_untether.session import events as ev
 from otel_untether.session.state import SessionState
-from otel_untether.stall import Detector
+from otel_untether.stall import StallDetector
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +56,7 @@ def silent(_state: SessionState, _now: int) -> None:
 
 def measure(look: ProcDiag, live: Callable[[SessionState, int], None]) -> float:
     """Return the median tick in µs, at one tick and one new sample every 5 s."""
-    detector = Detector(WatchdogConfig(stall_auto_kill=True))
+    detector = StallDetector(WatchdogConfig(stall_auto_kill=True))
     state = SessionState(run_id="r", started=START, engine="claude")
     state.line(START)
     window: list[ProcDiag] = []

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from otel_untether import semconv
+from otel_untether.diagnosis.excuses import EXPLANATIONS
 from otel_untether.diagnosis.facts import SECOND, names_tools_late
-from otel_untether.diagnosis.thresholds import EXPLANATIONS, in_background, said_anything, threshold
+from otel_untether.diagnosis.thresholds import in_background, said_anything, threshold
 from otel_untether.diagnosis.words import count, duration
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from opentelemetry._logs import SeverityNumber
 from otel_untether import semconv
 from otel_untether.kill.killer import Killer
 from otel_untether.proc_diag import Tree
-from otel_untether.stall import Detector, describe
+from otel_untether.stall import StallDetector, describe
 from otel_untether.watching.peaks import Peaks
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Monitor:
         self._desk = desk
         self._child = child
         self._subreaper = subreaper
-        self._detector = Detector(config)
+        self._detector = StallDetector(config)
         self._tree = Tree(child.pid, subreaper=subreaper)
         self.window = sampler.add(recorder.state.run_id, self._tree)
         self._seen = 0.0

@@ -17,7 +17,7 @@ from otel_untether.config.settings import WatchdogConfig
 from otel_untether.proc_diag import Tree, sample
 from otel_untether.session import events as ev
 from otel_untether.session.state import SessionState
-from otel_untether.stall import Detector, Finding, describe
+from otel_untether.stall import Finding, StallDetector, describe
 from tests.support import processes
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def watch(
     pid: int, tell: Callable[[SessionState, int], object] | None = None, seconds: float = 2.2
 ) -> list[Finding]:
     """Watch a process that has just printed a line, and will print no other."""
-    clock, tree, detector = Clock(), Tree(pid), Detector(CONFIG)
+    clock, tree, detector = Clock(), Tree(pid), StallDetector(CONFIG)
     state = SessionState(run_id="r", started=clock.now(), engine="claude")
     state.line(clock.now())
     if tell is not None:

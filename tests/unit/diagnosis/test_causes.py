@@ -9,7 +9,7 @@ import pytest
 
 from otel_untether.proc_diag.snapshot import CgroupDiag
 from otel_untether.session import events as ev
-from otel_untether.stall import CAUSES, Detector, describe
+from otel_untether.stall import CAUSES, StallDetector, describe
 from tests.unit.diagnosis.worlds import (
     CONFIG,
     LEADER,
@@ -136,7 +136,7 @@ def test_a_kill_for_want_of_memory_counts_as_memory_pressure() -> None:
     looks = [
         replace(sample(at=a), cgroup=CgroupDiag(oom_kills=int(a > 305))) for a in range(0, 311, 5)
     ]
-    found = Detector(CONFIG).tick(state, looks, T0 + 310 * S)
+    found = StallDetector(CONFIG).tick(state, looks, T0 + 310 * S)
     assert found is not None
     assert found.cause == "memory_pressure"
 

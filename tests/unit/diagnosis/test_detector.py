@@ -8,7 +8,7 @@ import pytest
 
 from otel_untether.config.settings import ConfigError, WatchdogConfig
 from otel_untether.session import events as ev
-from otel_untether.stall import Detector, Finding, describe
+from otel_untether.stall import Finding, StallDetector, describe
 from tests.unit.diagnosis.worlds import (
     CONFIG,
     T0,
@@ -42,7 +42,7 @@ class Watch:
         **options: Any,
     ) -> None:
         self.state, self.look, self.step = state, look, step
-        self.detector = Detector(config, **options)
+        self.detector = StallDetector(config, **options)
         self.seconds = 0.0
         self.window: list[ProcDiag] = []
         self.found: list[tuple[float, Finding]] = []
@@ -321,7 +321,7 @@ def test_without_any_diagnostics_silence_is_still_reported() -> None:
 
 def test_a_bad_configuration_is_refused_at_once() -> None:
     with pytest.raises(ConfigError, match="kill_grace"):
-        Detector(WatchdogConfig(kill_grace=-1))
+        StallDetector(WatchdogConfig(kill_grace=-1))
 
 
 def test_a_finding_carries_numbers_and_no_content() -> None:
@@ -355,7 +355,7 @@ def test_an_output_that_nobody_reads_is_our_own_fault_and_no_reason_to_kill() ->
     """What the agent said may be waiting in a pipe: its silence is not its own."""
     state, config = session(), CONFIG._replace(kill_causes=("wedged", "startup_hang"))
     window = [sample(at=float(a)) for a in range(0, 701, 5)]
-    detector = Detector(config)
+    detector = StallDetector(config)
     found = [detector.tick(state, window, at(700 + i), blocked_since=at(1)) for i in range(5)]
     kinds = [(finding.kind, finding.cause) for finding in found if finding]
     assert kinds[0] == ("stall", "output_blocked")

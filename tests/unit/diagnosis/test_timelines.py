@@ -16,7 +16,7 @@ import pytest
 
 from otel_untether.config.settings import WatchdogConfig
 from otel_untether.session import events as ev
-from otel_untether.stall import Detector, Finding
+from otel_untether.stall import Finding, StallDetector
 from tests.unit.diagnosis.worlds import T0, S, child, process, sample, session, socket, tell, tool
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Life:
 
     def __post_init__(self) -> None:
         self.state = session()
-        self.detector = Detector(CONFIG)
+        self.detector = StallDetector(CONFIG)
         self.window: deque[ProcDiag] = deque(maxlen=30)
 
     def at(self) -> int:

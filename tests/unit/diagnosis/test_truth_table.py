@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from otel_untether.session import events as ev
-from otel_untether.stall import Detector
+from otel_untether.stall import StallDetector
 from tests.unit.diagnosis.worlds import (
     CONFIG,
     LEADER,
@@ -127,6 +127,6 @@ def test_agreement_must_last_for_half_the_liveness_timeout() -> None:
     assert "kill" in [finding.kind for finding in short]
     recent = [sample(at=a, cpu=0.5) for a in range(0, 540, 5)]
     recent += [sample(at=a) for a in range(540, 601, 5)]
-    detector = Detector(config)
+    detector = StallDetector(config)
     found = [detector.tick(session(), recent, T0 + 601 * S + i) for i in range(4)]
     assert [f.decision.vetoes for f in found if f and f.decision] == [("window",)]

@@ -9,7 +9,7 @@ from otel_untether.config.settings import WatchdogConfig
 from otel_untether.proc_diag.snapshot import HostDiag, Identity, ProcDiag, ProcessDiag, SocketDiag
 from otel_untether.session import events as ev
 from otel_untether.session.state import SessionState
-from otel_untether.stall import Detector
+from otel_untether.stall import StallDetector
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,7 +103,7 @@ def judge(
     **options: Any,
 ) -> list[Finding]:
     """Return what a detector finds in the ticks after `idle` seconds of the same silence."""
-    detector = Detector(config, **options)
+    detector = StallDetector(config, **options)
     window = [] if look is None else samples(look, idle, config)
     now = state.last_sign + round(idle * S)
     found = [detector.tick(state, window, now + i * S // 1000) for i in range(6)]
