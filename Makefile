@@ -19,6 +19,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 # Functions of their arguments: no process, no network, under a minute.
 unit: $(VENV)/.dev
@@ -47,10 +48,10 @@ bench: $(VENV)/.dev
 	@for b in benchmarks/*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
 
 docs: $(VENV)/.dev
-	$(BIN)/python -m otel_untether.semconv_docs > docs/telemetry.md
+	$(BIN)/python -m scripts.semconv_docs > docs/telemetry.md
 
 clean:
-	rm -rf $(VENV) .venv-oldest .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-oldest .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/.runtime: pyproject.toml constraints/latest.txt
 	$(PYTHON) -m venv $(VENV)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from otel_untether.config.settings import WatchdogConfig
 from otel_untether.proc_diag.snapshot import Identity, ProcDiag, ProcessDiag, SocketDiag
 from otel_untether.session import events as ev
+from otel_untether.session.fold.apply import apply
 from otel_untether.session.state import SessionState
 from otel_untether.stall import StallDetector
 
@@ -47,7 +48,7 @@ def tree(cpu: float, *, connected: bool) -> ProcDiag:
 def talking(state: SessionState, now: int) -> None:
     """Print a line every tick."""
     state.line(now)
-    state.apply(ev.ModelMessage(at=now, id="m"))
+    apply(state, ev.ModelMessage(at=now, id="m"))
 
 
 def silent(_state: SessionState, _now: int) -> None:

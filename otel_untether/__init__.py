@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from otel_untether.spans import SessionTracer
     from otel_untether.watching.recorder import Recorder, RunInfo
 
-__version__ = "0.1.0"
+    __version__: str
 
 __all__ = [
     "Capture",
@@ -36,6 +36,7 @@ __all__ = [
     "watch",
 ]
 
+# Where a name lives; after a colon, what it is called there.
 _HOMES = {
     "Capture": "session.content",
     "Outcome": "session.outcome",
@@ -46,6 +47,7 @@ _HOMES = {
     "Summary": "session.summary",
     "WatchdogConfig": "config.settings",
     "WatchedProcess": "sources.subprocess",
+    "__version__": "semconv:SCOPE_VERSION",
     "watch": "sources.subprocess",
 }
 
@@ -56,6 +58,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module  # noqa: PLC0415
 
-    value = getattr(import_module(f"{__name__}.{home}"), name)
+    module, _, called = home.partition(":")
+    value = getattr(import_module(f"{__name__}.{module}"), called or name)
     globals()[name] = value
     return value

@@ -12,6 +12,7 @@ from typing import Final, Literal, NamedTuple
 
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.37.0"
 SCOPE: Final = "otel_untether"
+SCOPE_VERSION: Final = "0.1.0"  # the package's, too
 
 AttributeType = Literal["string", "int", "double", "boolean", "string[]"]
 Instrument = Literal[

@@ -12,9 +12,10 @@ from opentelemetry import _logs, trace
 from opentelemetry._logs import SeverityNumber
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from otel_untether import __version__, semconv
+from otel_untether import semconv
 from otel_untether.session.activity import Closed, Opened
 from otel_untether.session.content import Capture
+from otel_untether.session.summary import usage_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from opentelemetry.util.types import AttributeValue
 
     from otel_untether.session.activity import Activity, Change
-    from otel_untether.session.events import Usage
     from otel_untether.session.outcome import Outcome
     from otel_untether.session.state import SessionState
 
@@ -54,10 +54,10 @@ class SessionTracer:
     ) -> None:
         self._state = state
         self._tracer = trace.get_tracer(
-            semconv.SCOPE, __version__, tracer_provider, semconv.SCHEMA_URL
+            semconv.SCOPE, semconv.SCOPE_VERSION, tracer_provider, semconv.SCHEMA_URL
         )
         self._logger = _logs.get_logger(
-            semconv.SCOPE, __version__, logger_provider, semconv.SCHEMA_URL
+            semconv.SCOPE, semconv.SCOPE_VERSION, logger_provider, semconv.SCHEMA_URL
         )
         self._parent = parent
         self._capture = capture or Capture()
@@ -213,20 +213,6 @@ class SessionTracer:
 
     def _below(self, span: Span) -> Context:
         return trace.set_span_in_context(span, self._parent)
-
-
-def usage_attributes(usage: Usage | None) -> Attributes:
-    """Tokens as attributes, those that are known."""
-    if usage is None:
-        return {}
-    known = {
-        semconv.INPUT_TOKENS: usage.input,
-        semconv.OUTPUT_TOKENS: usage.output,
-        semconv.CACHE_READ_TOKENS: usage.cache_read,
-        semconv.CACHE_WRITE_TOKENS: usage.cache_write,
-        semconv.REASONING_TOKENS: usage.reasoning,
-    }
-    return {name: count for name, count in known.items() if count is not None}
 
 
 def _chat(chat: Activity, tracer: SessionTracer) -> tuple[str, SpanKind, Attributes]:

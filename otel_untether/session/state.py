@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from otel_untether.session import events as ev
-from otel_untether.session.activity import Activity, Change, Opened, Wait, cut_off
+from otel_untether.session.activity import Activity, Wait
 from otel_untether.session.conversation import Lane
-from otel_untether.session.fold import HANDLERS
 
 if TYPE_CHECKING:
     from otel_untether.session.activity import ActivityKind
@@ -146,29 +145,6 @@ class SessionState:
         self.lines += 1
         self.last_sign = max(self.last_sign, at)
 
-    def apply(self, event: ev.Event) -> list[Change]:
-        """Fold one event in and return what changed, in order."""
-        self.events += 1
-        self.recent.append(Recent(event.at, type(event).__name__, self._tool_of(event)))
-        return HANDLERS[type(event)](self, event, self._when(event))
-
-    def finish(self, at: int, reason: str, *, clean: bool) -> list[Change]:
-        """End all that is open, for `reason`; an answer still owed is an error unless `clean`.
-
-        The root is left open: how it ended is for its owner to say (`activity.close`).
-        """
-        changes: list[Change] = []
-        for lane in self.lanes.values():
-            changes += lane.settle()
-            owed = None if clean or lane.owner.end is not None else lane.unanswered(self.model)
-            if owed is not None:
-                changes.append(Opened(owed))
-        for child in tuple(self.root.children):
-            changes += cut_off(child, at, reason, reason)
-        for table in (self.open, self.background, self.tasks, self.wait_activities):
-            table.clear()
-        return changes
-
     def child(
         self, parent: Activity, kind: ActivityKind, key: str, at: int, name: str = ""
     ) -> Activity:
@@ -188,15 +164,3 @@ class SessionState:
     def odd(self, what: str) -> None:
         """Count something that should not happen and that we survive."""
         self.oddities[what] = self.oddities.get(what, 0) + 1
-
-    def _when(self, event: ev.Event) -> int:
-        """When it happened: the CLI's word, held between the session's start and the arrival."""
-        happened = event.at if event.happened is None else event.happened
-        return max(min(happened, event.at), self.started)
-
-    def _tool_of(self, event: ev.Event) -> str | None:
-        if isinstance(event, ev.ToolStarted):
-            return event.name
-        key = getattr(event, "tool_id", None) or getattr(event, "id", None)
-        call = self.calls.get(key) if key is not None else None
-        return call.name if call is not None else None

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from otel_untether import semconv
-from otel_untether.spans import usage_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,6 +120,20 @@ def summarise(
         stray_lines=state.stray_lines if state.lines_known else None,
         extra=dict(extra),
     )
+
+
+def usage_attributes(usage: Usage | None) -> dict[str, AttributeValue]:
+    """Tokens as attributes, those that are known."""
+    if usage is None:
+        return {}
+    known = {
+        semconv.INPUT_TOKENS: usage.input,
+        semconv.OUTPUT_TOKENS: usage.output,
+        semconv.CACHE_READ_TOKENS: usage.cache_read,
+        semconv.CACHE_WRITE_TOKENS: usage.cache_write,
+        semconv.REASONING_TOKENS: usage.reasoning,
+    }
+    return {name: count for name, count in known.items() if count is not None}
 
 
 def seconds(duration: float) -> str:

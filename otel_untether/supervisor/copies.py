@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from _queue import SimpleQueue
     from typing import Final, Literal, TypeAlias
 
-    from otel_untether.supervisor.observer import Ended
-
     StreamName: TypeAlias = Literal["stdout", "stderr"]
 
 # Of one stream's copy, in bytes. The SDK's import alone takes 0.3 s, in which nothing is decoded.
@@ -34,6 +32,17 @@ class Copied:
     def __init__(self, tap: Tap, chunk: bytes | None, at: int) -> None:
         self.tap = tap
         self.chunk = chunk
+        self.at = at
+
+
+class Ended:
+    """The agent is gone, the last item of the queue; the fields as in `Observer.finish`."""
+
+    __slots__ = ("at", "exit_code", "signal")
+
+    def __init__(self, exit_code: int | None, signal: int | None, at: int) -> None:
+        self.exit_code = exit_code
+        self.signal = signal
         self.at = at
 
 

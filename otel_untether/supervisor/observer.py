@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, ParamSpec, Protocol, TypeAl
 
 from otel_untether.clock import Clock  # noqa: TC001  a NamedTuple's field
 from otel_untether.notice import notice
+from otel_untether.supervisor.copies import Ended
 
 if TYPE_CHECKING:
     from otel_untether.supervisor.copies import Copied, Tap
@@ -79,14 +80,6 @@ class Observer(Protocol):
 ObserverFactory: TypeAlias = Callable[[Child], Observer]
 
 
-class Ended(NamedTuple):
-    """The agent is gone; as in `Observer.finish`."""
-
-    exit_code: int | None
-    signal: int | None
-    at: int
-
-
 class ObserverThread(threading.Thread):
     """Makes the observer, which may import a lot, and tells it what happens.
 
@@ -120,7 +113,7 @@ class ObserverThread(threading.Thread):
             self._discard()
             return
         ended = self._observe(observer)
-        self.summary = self._guarded(observer.finish, *ended)
+        self.summary = self._guarded(observer.finish, ended.exit_code, ended.signal, ended.at)
 
     def _observe(self, observer: Observer) -> Ended:
         now = self._child.clock.now

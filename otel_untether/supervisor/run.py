@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Final
 
-    from otel_untether.supervisor.copies import Copied
-    from otel_untether.supervisor.observer import Ended, ObserverFactory, ObserverThread
+    from otel_untether.supervisor.copies import Copied, Ended
+    from otel_untether.supervisor.observer import ObserverFactory, ObserverThread
     from otel_untether.supervisor.relay import Relay
     from otel_untether.supervisor.signals import Signals
     from otel_untether.supervisor.streams import Outlet
@@ -173,7 +173,7 @@ class _Run:
 
     def end(self, code: int | None) -> int:
         """Deliver what is left, let the observer finish, and return the exit status."""
-        from otel_untether.supervisor.observer import Ended  # noqa: PLC0415  after the spawn, on purpose
+        from otel_untether.supervisor.copies import Ended  # noqa: PLC0415  after the spawn, on purpose
 
         at = self._clock.now()
         os.close(self._staying)

@@ -15,6 +15,7 @@ from otel_untether.engines import registry
 from otel_untether.engines.lines import LineSplitter
 from otel_untether.session.activity import close
 from otel_untether.session.events import StrayLine
+from otel_untether.session.fold.apply import apply, finish
 from otel_untether.session.outcome import judge
 from otel_untether.session.state import SessionState
 from otel_untether.session.summary import Summary, summarise
@@ -153,7 +154,7 @@ class Recorder:
         reaches whoever feeds us.
         """
         try:
-            if changes := self.state.apply(event):
+            if changes := apply(self.state, event):
                 self._tell(changes)
         except Exception:  # noqa: BLE001  whatever it is, it is ours and not the agent's
             self._failed(type(event).__name__)
@@ -185,7 +186,7 @@ class Recorder:
             self._settle(registry.get("generic"))
         outcome = judge(state, exit_code, signal, killed_for)
         clean = outcome.word in ("completed", "unknown")
-        changes = state.finish(at, "abandoned" if clean else outcome.word, clean=clean)
+        changes = finish(state, at, "abandoned" if clean else outcome.word, clean=clean)
         state.root.error, state.root.exit_code = outcome.error, exit_code
         changes += close(state.root, at)[:-1]
         try:

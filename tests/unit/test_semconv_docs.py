@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from otel_untether import semconv
-from otel_untether.semconv_docs import document, prometheus_name
+from scripts.semconv_docs import document, prometheus_name
 
 PAGE = Path(__file__).parents[2] / "docs" / "telemetry.md"
 
 
 def test_page_is_up_to_date() -> None:
-    """If not: `python -m otel_untether.semconv_docs > docs/telemetry.md`."""
+    """If not: `python -m scripts.semconv_docs > docs/telemetry.md`."""
     assert PAGE.read_text() == document()
 
 

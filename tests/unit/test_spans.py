@@ -13,6 +13,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from otel_untether import semconv
 from otel_untether.session import events as ev
 from otel_untether.session.content import Capture
+from otel_untether.session.fold.apply import apply, finish
 from otel_untether.session.outcome import Outcome
 from otel_untether.session.state import SessionState
 from otel_untether.spans import SessionTracer
@@ -40,11 +41,11 @@ class Traced:
 
     def tell(self, *events: ev.Event) -> Traced:
         for event in events:
-            self.tracer.changed(self.state.apply(event))
+            self.tracer.changed(apply(self.state, event))
         return self
 
     def end(self, outcome: Outcome, at: int = 10_000) -> Traced:
-        self.tracer.changed(self.state.finish(at, outcome.word, clean=outcome.error is None))
+        self.tracer.changed(finish(self.state, at, outcome.word, clean=outcome.error is None))
         self.tracer.end(outcome, {}, at)
         return self
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 from otel_untether import semconv
 from otel_untether.report import breakdown
-from otel_untether.report.rows import rows
 from otel_untether.report.session_facts import facts
 from otel_untether.report.terminal import header, sparkline, waterfall
 from otel_untether.report.terminal import text as words
+from otel_untether.report.terminal.rows import rows
 from otel_untether.report.terminal.style import joined
 from otel_untether.report.terminal.waterfall import Axis, axis
 

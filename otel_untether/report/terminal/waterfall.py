@@ -10,7 +10,7 @@ from otel_untether.report.terminal import text as words
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from otel_untether.report.rows import Row
+    from otel_untether.report.terminal.rows import Row
     from otel_untether.report.terminal.style import Role, Style
 
 _TIME_COLUMNS = 8

@@ -16,6 +16,7 @@ from otel_untether.clock import Clock
 from otel_untether.config.settings import WatchdogConfig
 from otel_untether.proc_diag import Tree, sample
 from otel_untether.session import events as ev
+from otel_untether.session.fold.apply import apply
 from otel_untether.session.state import SessionState
 from otel_untether.stall import Finding, StallDetector, describe
 from tests.support import processes
@@ -56,7 +57,7 @@ def watch(
 
 
 def open_tool(state: SessionState, now: int) -> None:
-    state.apply(ev.ToolStarted(at=now, id="1", name="Bash"))
+    apply(state, ev.ToolStarted(at=now, id="1", name="Bash"))
 
 
 def first(found: list[Finding]) -> tuple[str, str]:

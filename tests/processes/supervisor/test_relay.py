@@ -13,15 +13,13 @@ from hypothesis import strategies as st
 
 from otel_untether.clock import Clock
 from otel_untether.supervisor import copies as tap_module
-from otel_untether.supervisor.copies import Copied, Tap
+from otel_untether.supervisor.copies import Copied, Ended, Tap
 from otel_untether.supervisor.relay import Relay
 from otel_untether.supervisor.streams import Outlet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-    from otel_untether.supervisor.observer import Ended
 
     Queue = SimpleQueue[Copied | Ended]
 

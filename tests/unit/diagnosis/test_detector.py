@@ -8,6 +8,7 @@ import pytest
 
 from otel_untether.config.settings import ConfigError, WatchdogConfig
 from otel_untether.session import events as ev
+from otel_untether.session.fold.apply import apply
 from otel_untether.stall import Finding, StallDetector, describe
 from tests.unit.diagnosis.worlds import (
     CONFIG,
@@ -190,7 +191,7 @@ def test_an_answer_is_not_followed_by_an_instant_escalation() -> None:
     state = tell(session(), wait("approval"))
     watch = Watch(state)
     watch.until(1000)
-    state.apply(ev.WaitEnded(at=at(1000), id="w", answer="allow"))
+    apply(state, ev.WaitEnded(at=at(1000), id="w", answer="allow"))
     assert watch.until(1295) == []
     assert watch.until(1305) == [(1300.0, "stall")]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from otel_untether.config.settings import WatchdogConfig
 from otel_untether.proc_diag.snapshot import HostDiag, Identity, ProcDiag, ProcessDiag, SocketDiag
 from otel_untether.session import events as ev
+from otel_untether.session.fold.apply import apply
 from otel_untether.session.state import SessionState
 from otel_untether.stall import StallDetector
 
@@ -34,7 +35,7 @@ def tell(state: SessionState, *events: ev.Event) -> SessionState:
     """Let the agent print these, a line each."""
     for event in events:
         state.line(event.at)
-        state.apply(event)
+        apply(state, event)
     return state
 
 

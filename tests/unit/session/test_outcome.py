@@ -3,20 +3,21 @@ from __future__ import annotations
 import pytest
 
 from otel_untether.session import events as ev
+from otel_untether.session.fold.apply import apply
 from otel_untether.session.outcome import Outcome, judge
 from otel_untether.session.state import SessionState
 
 
 def ended(**turn: object) -> SessionState:
     state = SessionState("run", started=0)
-    state.apply(ev.TurnStarted(at=1))
-    state.apply(ev.TurnFinished(at=2, **turn))  # type: ignore[arg-type]
+    apply(state, ev.TurnStarted(at=1))
+    apply(state, ev.TurnFinished(at=2, **turn))  # type: ignore[arg-type]
     return state
 
 
 def midway() -> SessionState:
     state = SessionState("run", started=0)
-    state.apply(ev.TurnStarted(at=1))
+    apply(state, ev.TurnStarted(at=1))
     return state
 
 

@@ -4,8 +4,8 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from otel_untether.clock import Clock
-from otel_untether.supervisor.copies import Copied, Tap
-from otel_untether.supervisor.observer import Child, Ended, Observer, ObserverThread
+from otel_untether.supervisor.copies import Copied, Ended, Tap
+from otel_untether.supervisor.observer import Child, Observer, ObserverThread
 
 if TYPE_CHECKING:
     import pytest

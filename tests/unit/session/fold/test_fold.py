@@ -5,6 +5,7 @@ from __future__ import annotations
 from otel_untether import semconv
 from otel_untether.session import events as ev
 from otel_untether.session.activity import Activity, Change, Closed, Noted, Opened
+from otel_untether.session.fold.apply import apply, finish
 from otel_untether.session.state import SessionState
 
 S = 10**9
@@ -20,11 +21,11 @@ class Story:
     def tell(self, *events: ev.Event) -> Story:
         for event in events:
             self.state.line(event.at)
-            self.changes += self.state.apply(event)
+            self.changes += apply(self.state, event)
         return self
 
     def finish(self, at: int, reason: str = "abandoned", *, clean: bool = True) -> Story:
-        self.changes += self.state.finish(at, reason, clean=clean)
+        self.changes += finish(self.state, at, reason, clean=clean)
         return self
 
     def opened(self, kind: str) -> list[Activity]:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from otel_untether.session import events as ev
 from otel_untether.session.activity import Activity, Change, Closed, Opened, close
+from otel_untether.session.fold.apply import apply, finish
 from otel_untether.session.state import SessionState
 
 IDS = st.sampled_from(["a", "b", "c", "d"])
@@ -56,8 +57,8 @@ def play(
     state = SessionState("run", started=10, multi_prompt=multi_prompt)
     changes: list[Change] = []
     for event in events:
-        changes += state.apply(event)
-    changes += state.finish(200, "over", clean=clean)
+        changes += apply(state, event)
+    changes += finish(state, 200, "over", clean=clean)
     return state, changes + close(state.root, 200)
 
 

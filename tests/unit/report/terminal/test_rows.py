@@ -7,7 +7,7 @@ import json
 import pytest
 
 from otel_untether.report import span_tree as model
-from otel_untether.report.rows import Row, rows
+from otel_untether.report.terminal.rows import Row, rows
 from tests.unit.report.report_sessions import Session, healthy, long, stalled
 
 

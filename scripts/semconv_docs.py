@@ -1,6 +1,6 @@
 """Writes `docs/telemetry.md` from `semconv`.
 
-    python -m otel_untether.semconv_docs > docs/telemetry.md
+    python -m scripts.semconv_docs > docs/telemetry.md
 
 A test compares the file with what this would write.
 """
@@ -20,7 +20,7 @@ _INTRODUCTION: Final = """\
 # Telemetry
 
 Every span, event, attribute and metric this package emits. Generated from
-`otel_untether/semconv.py` by `python -m otel_untether.semconv_docs > docs/telemetry.md`; edit
+`otel_untether/semconv.py` by `python -m scripts.semconv_docs > docs/telemetry.md`; edit
 the registry, not this file.
 
 `gen_ai.*` names follow OpenTelemetry's

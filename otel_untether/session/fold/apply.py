@@ -1,0 +1,63 @@
+"""Fold an event into a session's state, and end a session: what changed, in order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from otel_untether.session import events as ev
+from otel_untether.session.activity import Change, Opened, cut_off
+from otel_untether.session.fold import tasks, tools, turns, waits
+from otel_untether.session.state import Recent, SessionState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    # Each handler takes one event type; the table below is what makes the pairing right.
+    Handler: TypeAlias = Callable[[SessionState, Any, int], list[Change]]
+
+_HANDLERS: Final[Mapping[type[ev.Event], Handler]] = {
+    **turns.HANDLERS,
+    **tools.HANDLERS,
+    **tasks.HANDLERS,
+    **waits.HANDLERS,
+}
+
+
+def apply(state: SessionState, event: ev.Event) -> list[Change]:
+    """Fold one event into `state` and return what changed, in order."""
+    state.events += 1
+    state.recent.append(Recent(event.at, type(event).__name__, _tool_of(state, event)))
+    return _HANDLERS[type(event)](state, event, _when(state, event))
+
+
+def finish(state: SessionState, at: int, reason: str, *, clean: bool) -> list[Change]:
+    """End all that is open, for `reason`; an answer still owed is an error unless `clean`.
+
+    The root is left open: how it ended is for its owner to say (`activity.close`). `at` is in
+    ns since the epoch, `reason` a word of `semconv` or of an outcome.
+    """
+    changes: list[Change] = []
+    for lane in state.lanes.values():
+        changes += lane.settle()
+        owed = None if clean or lane.owner.end is not None else lane.unanswered(state.model)
+        if owed is not None:
+            changes.append(Opened(owed))
+    for child in tuple(state.root.children):
+        changes += cut_off(child, at, reason, reason)
+    for table in (state.open, state.background, state.tasks, state.wait_activities):
+        table.clear()
+    return changes
+
+
+def _when(state: SessionState, event: ev.Event) -> int:
+    """When it happened: the CLI's word, held between the session's start and the arrival."""
+    happened = event.at if event.happened is None else event.happened
+    return max(min(happened, event.at), state.started)
+
+
+def _tool_of(state: SessionState, event: ev.Event) -> str | None:
+    if isinstance(event, ev.ToolStarted):
+        return event.name
+    key = getattr(event, "tool_id", None) or getattr(event, "id", None)
+    call = state.calls.get(key) if key is not None else None
+    return call.name if call is not None else None
