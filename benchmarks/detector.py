@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from otel_untether.config.settings import WatchdogConfig
+from otel_untether.engines import registry
 from otel_untether.proc_diag.snapshot import Identity, ProcDiag, ProcessDiag, SocketDiag
 from otel_untether.session import events as ev
 from otel_untether.session.fold.apply import apply
@@ -58,7 +59,8 @@ def silent(_state: SessionState, _now: int) -> None:
 def measure(look: ProcDiag, live: Callable[[SessionState, int], None]) -> float:
     """Return the median tick in µs, at one tick and one new sample every 5 s."""
     detector = StallDetector(WatchdogConfig(stall_auto_kill=True))
-    state = SessionState(run_id="r", started=START, engine="claude")
+    traits = registry.get("claude").traits
+    state = SessionState(run_id="r", started=START, engine="claude", traits=traits)
     state.line(START)
     window: list[ProcDiag] = []
     spent = []

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 from otel_untether.config.settings import ConfigError, load
+from otel_untether.engines import registry
 from otel_untether.proc_diag import Tree, sample
 from otel_untether.store.runs import state_dir
 
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 Status: TypeAlias = Literal["ok", "warning", "problem"]
 
-AGENTS: Final = (
-    "claude", "codex", "opencode", "pi", "gemini", "amp", "qwen", "copilot", "cursor-agent", "goose"
-)  # fmt: skip
 _CONNECT: Final = 2.0
 _VERSION: Final = 20.0
 _PORTS: Final = {"grpc": 4317, "http": 4318}
@@ -165,7 +163,8 @@ def signalling() -> Check:
 
 def agents(*, versions: bool = False) -> Iterator[Check]:
     """Which agent CLIs there are; only with `versions` is any of them started."""
-    found = {name: path for name in AGENTS if (path := shutil.which(name))}
+    commands = (name for engine in registry.engines() for name in sorted(engine.commands))
+    found = {name: path for name in commands if (path := shutil.which(name))}
     if not found:
         advice = "install one, or give `otel-untether run --` the full path"
         yield Check("agents", "warning", "no known agent on PATH", advice)

@@ -55,8 +55,10 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Replay what can be replayed, and say what could not."""
-    if args.engine is not None and not _is_engine(args.engine):
-        return 2
+    if args.engine is not None:
+        args.engine = _engine(args.engine)
+        if args.engine is None:
+            return 2
     files, failures = _files(args.path)
     statuses = [
         _isolated(file, args, f"{number}/{len(files)} ") if len(files) > 1 else _one(file, args)
@@ -68,15 +70,15 @@ def main(args: argparse.Namespace) -> int:
     return 0 if not failures else 1 if 0 in statuses else 2
 
 
-def _is_engine(name: str) -> bool:
+def _engine(name: str) -> str | None:
+    """Return the engine's own name for one that was given; None, and a complaint, for others."""
     from otel_untether.engines import registry  # noqa: PLC0415  only where it is asked for
 
     try:
-        registry.get(name)
+        return registry.get(name).name
     except ValueError as error:
         _complain(error)
-        return False
-    return True
+        return None
 
 
 def _files(paths: Sequence[Path]) -> tuple[list[Path], int]:

@@ -109,10 +109,19 @@ def _parsed(arguments: Sequence[str]) -> RunOptions:
         options.argv = options.argv[1:]
     if not options.argv:
         parser.error("a command is missing; expected otel-untether run -- COMMAND [ARG ...]")
-    if options.engine not in (None, *NAMES):
-        known = ", ".join(NAMES)
-        parser.error(f"unknown engine {options.engine!r}: expected one of {known}")
+    if options.engine is not None:
+        options.engine = _engine(parser, options.engine)
     return options
+
+
+def _engine(parser: ArgumentParser, name: str) -> str:
+    """Return the engine's own name for one that was given: a plug-in's, perhaps."""
+    from otel_untether.engines import registry  # noqa: PLC0415  a well-known one is not looked for
+
+    try:
+        return registry.get(name).name
+    except ValueError as error:
+        parser.error(str(error))
 
 
 def _describe(parser: ArgumentParser) -> None:

@@ -26,8 +26,6 @@ SECOND: Final = 10**9
 BUSY: Final = 0.5
 # Sockets in these states are nobody's connection any more.
 _GONE: Final = frozenset({"TIME_WAIT", "CLOSE"})
-# These name a tool only once it is over, so only the process tree shows one at work.
-_SILENT_TOOLS: Final = frozenset({"opencode", "unknown", "generic"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +212,7 @@ def starts_subagent(call: Activity) -> bool:
 
 def names_tools_late(state: SessionState) -> bool:
     """Whether this engine says nothing of a tool while it runs."""
-    return state.engine in _SILENT_TOOLS
+    return state.traits.names_tools_late
 
 
 def live_sockets(sample: ProcDiag | None) -> tuple[SocketDiag, ...] | None:

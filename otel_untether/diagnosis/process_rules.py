@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from otel_untether.diagnosis import wait_channels as wchan
-from otel_untether.diagnosis.facts import SECOND, names_tools_late
+from otel_untether.diagnosis.facts import SECOND
 from otel_untether.diagnosis.words import count, duration, percent
 
 if TYPE_CHECKING:
@@ -126,9 +126,10 @@ def wedged(facts: Facts) -> Evidence:
 
 def _may_be_a_tool(facts: Facts) -> bool:
     """Whether a child may be a tool that the engine has not named; unknown counts as yes."""
-    if not names_tools_late(facts.state) or not facts.children:
+    traits = facts.state.traits
+    if not traits.names_tools_late or not facts.children:
         return False
-    return facts.state.engine != "opencode" or facts.tool_processes != ()
+    return not traits.tools_leave_session or facts.tool_processes != ()
 
 
 def tool_awaits_stdin(facts: Facts) -> Evidence:

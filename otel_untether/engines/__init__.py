@@ -1,8 +1,15 @@
-"""One decoder per CLI, and how to tell which one is talking.
+"""What each agent CLI's output and command line mean: a folder a CLI.
 
-An engine is a module with a pure function from the bytes of one line to events, plus what it
-takes to recognise it. To add one, write that module and name it here and in `registry`.
+`engine` is the contract, `registry` finds the engine of a name, of a command line, of a first
+line. To add one, write ``engines/<name>/engine.py`` with its `ENGINE`, and name it in `NAMES`.
+One that lives in a package of its own is found by its entry point, see `plugins`.
 """
 
-NAMES = ("claude", "codex", "generic")
-"""The engines by name, for who must not wait until `registry` is imported."""
+UNKNOWN = "unknown"
+"""The name of what no engine is known for: each line is a sign of life, and no more."""
+
+NAMES = (
+    "claude", "codex", "opencode", "gemini", "qwen", "pi", "copilot", "amp", "cursor",
+    "antigravity", "goose", UNKNOWN,
+)  # fmt: skip
+"""The engines that come with us, by name: for callers that must not wait for `registry`."""

@@ -60,6 +60,24 @@ def own(args: Sequence[str]) -> Sequence[str]:
     return args[: args.index("--")] if "--" in args else args
 
 
+def command(args: Sequence[str], *names: str) -> str | None:
+    """Return the subcommand, the first argument, if it is one of `names`."""
+    return args[0] if args and args[0] in names else None
+
+
+def asks_about(args: Sequence[str], *names: str) -> bool:
+    """Whether the program is asked for its help, its version, or by one of the options `names`."""
+    return any(arg in ("--help", "-h", "--version", "-v", "-V", *names) for arg in own(args))
+
+
+def resumed(args: Sequence[str], named: Sequence[str], latest: Sequence[str]) -> str | bool:
+    """Return the session given to one of the options `named`, True for the latest, or False.
+
+    An option `named` without a value means the latest one, too, or lets a person choose.
+    """
+    return option(args, *named) or option(args, *latest) is not False
+
+
 def _operands(args: list[str]) -> list[str]:
     """Drop a launcher's own options and the environment it sets."""
     while args and (args[0].startswith("-") or _ASSIGNMENT.match(args[0])):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from otel_untether.session import events as ev
 from otel_untether.session.activity import Activity, Wait
 from otel_untether.session.conversation import Lane
+from otel_untether.session.traits import UNKNOWN, Traits
 
 if TYPE_CHECKING:
     from otel_untether.session.activity import ActivityKind
@@ -43,6 +44,7 @@ class SessionState:
     run_id: str
     started: int
     engine: str = "unknown"
+    traits: Traits = UNKNOWN
     multi_prompt: bool = False
     pid: int | None = None
 

@@ -6,7 +6,7 @@ Three kinds of file, all JSON lines:
   did; where no line of the file says, a tenth of a second passes between two.
 - timed: ``{"t": 12.5, "line": "…"}`` for each line and perhaps ``{"t": 13.0, "exit": 0}``, with
   `t` in seconds, since the epoch or since the start.
-- transcript: Claude Code's own record of a session, with its subagents' files around it.
+- transcript: a CLI's own record of a session, with its subagents' files around it.
 
 `scan` and `arrivals` are functions of lines; `inspect` and `find` look at the disk.
 """
@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 import msgspec
 
 from otel_untether.engines import registry
-from otel_untether.engines.claude.transcript import reader as claude_transcript
 from otel_untether.engines.parsing.timestamps import SECOND, own_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from otel_untether.engines.transcripts import Transcripts
     from otel_untether.session.events import Event
 
 Kind: TypeAlias = Literal["raw", "timed", "transcript"]
@@ -97,11 +97,12 @@ def scan(lines: Iterable[bytes]) -> Scan:
             found.lines += 1
             _take(found, line)
     found.digest = digest.digest()
-    if found.kind == "raw" and claude_transcript.is_transcript(found.head):
-        found.kind, found.engine = "transcript", "claude"
+    wrote = registry.detect_transcript(found.head) if found.kind == "raw" else None
+    if wrote is not None:
+        found.kind = "transcript"
     else:
-        engines = map(registry.detect_line, found.head)
-        found.engine = next((engine.name for engine in engines if engine), None)
+        wrote = next(filter(None, map(registry.detect_line, found.head)), None)
+    found.engine = wrote.name if wrote else None
     return found
 
 
@@ -218,7 +219,8 @@ class Recording:
 
     def events(self) -> Iterator[Event]:
         """Yield its events; of transcripts. Raises OSError."""
-        return claude_transcript.read(self.path)
+        reader = _reader(self.scan)
+        return reader.read(self.path) if reader else iter(())
 
 
 def inspect(path: Path) -> Recording:
@@ -226,8 +228,8 @@ def inspect(path: Path) -> Recording:
     try:
         with path.open("rb") as file:
             found = scan(file)
-        if found.kind == "transcript":
-            found.digest = _with_subagents(path, found.digest)
+        if reader := _reader(found):
+            found.digest = _together(found.digest, reader.parts(path))
         modified = path.stat().st_mtime_ns
     except OSError as error:
         raise RecordingError(f"{path}: {error.strerror}") from error
@@ -256,12 +258,20 @@ def find(path: Path) -> Iterator[Path]:
 
 def _belongs_to_another(file: Path) -> bool:
     timed = file.with_suffix(".timed.jsonl")
-    return file.name.startswith("agent-") or (timed != file and timed.is_file())
+    readers = filter(None, (engine.transcripts_reader for engine in registry.engines()))
+    part = any(reader.is_part(file) for reader in readers)
+    return part or (timed != file and timed.is_file())
 
 
-def _with_subagents(path: Path, digest: bytes) -> bytes:
-    """Digest a session together with the files below it: they are replayed together."""
+def _reader(found: Scan) -> Transcripts | None:
+    if found.kind != "transcript" or found.engine is None:
+        return None
+    return registry.get(found.engine).transcripts_reader
+
+
+def _together(digest: bytes, files: Iterable[Path]) -> bytes:
+    """Digest a session together with its other files: they are replayed together."""
     together = hashlib.blake2b(digest, digest_size=16)
-    for file in sorted(path.with_suffix("").rglob("agent-*.json*")):
+    for file in files:
         together.update(file.read_bytes())
     return together.digest()

@@ -82,7 +82,7 @@ def _recognised(recording: Recording) -> str:
         return recording.scan.engine
     raise RecordingError(
         f"{recording.path}: no agent is recognised in its lines; name it with --engine, "
-        f"one of {', '.join(registry.ENGINES)}"
+        f"one of {', '.join(registry.names())}"
     )
 
 

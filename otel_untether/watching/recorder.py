@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from otel_untether import semconv
-from otel_untether.engines import registry
+from otel_untether.engines import UNKNOWN, registry
 from otel_untether.engines.lines import LineSplitter
 from otel_untether.session.activity import close
 from otel_untether.session.events import StrayLine
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
     from opentelemetry.util.types import AttributeValue
 
-    from otel_untether.engines.registry import Engine
+    from otel_untether.engines.engine import Engine
     from otel_untether.session.activity import Change
     from otel_untether.session.content import Capture
     from otel_untether.session.events import Event
@@ -79,10 +79,12 @@ class Recorder:
         self.state = SessionState(
             run.run_id,
             run.started,
-            engine=run.engine or "unknown",
+            engine=self._engine.name if self._engine else UNKNOWN,
             multi_prompt=run.multi_prompt,
             pid=run.pid,
         )
+        if self._engine is not None:
+            self.state.traits = self._engine.traits
         self.tracer = SessionTracer(
             self.state,
             tracer_provider=tracer_provider,
@@ -119,7 +121,7 @@ class Recorder:
     @property
     def reads(self) -> bool:
         """Whether what the agent says makes a difference; not for an engine we do not know."""
-        return self._engine is None or self._engine.name != "generic"
+        return self._engine is None or self._engine.understood
 
     def passed(self, size: int, at: int) -> None:
         """Take note of output that was not read, the last of which arrived at `at`."""
@@ -183,7 +185,7 @@ class Recorder:
         for line in self._errors.rest():
             state.stderr_tail.append((line or b"")[:4096].decode("utf-8", "replace"))
         if self._engine is None:
-            self._settle(registry.get("generic"))
+            self._settle(registry.get(UNKNOWN))
         outcome = judge(state, exit_code, signal, killed_for)
         clean = outcome.word in ("completed", "unknown")
         changes = finish(state, at, "abandoned" if clean else outcome.word, clean=clean)
@@ -215,12 +217,12 @@ class Recorder:
         engine = registry.detect_line(line)
         if engine is None and len(self._undecided) < _DETECTION_LINES:
             return
-        self._settle(engine or registry.get("generic"))
+        self._settle(engine or registry.get(UNKNOWN))
 
     def _settle(self, engine: Engine) -> None:
         self._engine = engine
-        if engine.name != "generic":
-            self.state.engine = engine.name
+        if engine.name != UNKNOWN:
+            self.state.engine, self.state.traits = engine.name, engine.traits
             self.tracer.rename(engine.name, engine.provider)
         held, self._undecided = self._undecided, []
         for line, at in held:

@@ -68,7 +68,7 @@ def test_what_is_not_plain_is_left_to_argparse(arguments: str) -> None:
 
 
 def test_the_engines_are_those_of_the_registry() -> None:
-    assert tuple(registry.ENGINES) == NAMES
+    assert registry.names() == NAMES
 
 
 def test_the_commands_bytes_and_status_are_ours(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from otel_untether.clock import Clock
 from otel_untether.config.settings import WatchdogConfig
+from otel_untether.engines import registry
 from otel_untether.proc_diag import Tree, sample
 from otel_untether.session import events as ev
 from otel_untether.session.fold.apply import apply
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
+CLAUDE = registry.get("claude").traits
 CONFIG = (
     WatchdogConfig(stall_auto_kill="dry-run")
     .scaled(0.002)
@@ -40,7 +42,7 @@ def watch(
 ) -> list[Finding]:
     """Watch a process that has just printed a line, and will print no other."""
     clock, tree, detector = Clock(), Tree(pid), StallDetector(CONFIG)
-    state = SessionState(run_id="r", started=clock.now(), engine="claude")
+    state = SessionState(run_id="r", started=clock.now(), engine="claude", traits=CLAUDE)
     state.line(clock.now())
     if tell is not None:
         tell(state, clock.now())

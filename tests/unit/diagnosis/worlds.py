@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from otel_untether.config.settings import WatchdogConfig
+from otel_untether.engines import registry
 from otel_untether.proc_diag.snapshot import HostDiag, Identity, ProcDiag, ProcessDiag, SocketDiag
 from otel_untether.session import events as ev
 from otel_untether.session.fold.apply import apply
@@ -26,7 +27,8 @@ _SOME_SOCKET = SocketDiag(inode=1, state="ESTABLISHED", remote_port=443, receive
 
 def session(engine: str = "claude", **changes: Any) -> SessionState:
     """A session that has been asked something, printed a line at T0, and is silent since."""
-    state = SessionState(run_id="r", started=T0, engine=engine, **changes)
+    traits = registry.get(engine).traits
+    state = SessionState(run_id="r", started=T0, engine=engine, traits=traits, **changes)
     state.line(T0)
     return state
 

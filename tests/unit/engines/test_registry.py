@@ -162,6 +162,10 @@ def test_a_line_that_others_may_write_decides_nothing(line: bytes) -> None:
     assert registry.detect_line(line) is None
 
 
+def test_generic_is_another_word_for_unknown() -> None:
+    assert registry.get("generic") is registry.get("unknown")
+
+
 def test_generic_takes_every_object_for_a_sign_of_life() -> None:
     decode = registry.get("generic").decode
     assert decode(b'{"type":"whatever","x":[1]}\n', 5) == ()

@@ -159,6 +159,16 @@ def companions(path: Path, session_id: str | None) -> list[Log]:
     return [load(found) for found in sorted({*within, *beside})]
 
 
+def parts(path: Path) -> list[Path]:
+    """Return the files of a session's subagents that lie below it."""
+    return sorted(path.with_suffix("").rglob("agent-*.json*"))
+
+
+def is_part(path: Path) -> bool:
+    """Tell by its name whether a file is a subagent's, which belongs to its session's."""
+    return path.name.startswith("agent-")
+
+
 def is_transcript(first_lines: Iterable[bytes]) -> bool:
     """Tell from its first lines whether a file is a Claude Code transcript, not a stream."""
     return any(_looks_like_entry(line) for line in first_lines)

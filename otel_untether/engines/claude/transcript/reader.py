@@ -21,8 +21,10 @@ from otel_untether.engines.claude.transcript.files import (
     Entry,
     Log,
     companions,
+    is_part,
     is_transcript,
     load,
+    parts,
 )
 from otel_untether.engines.claude.transcript.links import Links, blocks_of, text_of
 from otel_untether.engines.claude.transcript.turns import ended_once, with_tasks, with_turns
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["is_transcript", "read"]
+__all__ = ["is_part", "is_transcript", "parts", "read"]
 
 _INTERRUPTED: Final = "[Request interrupted by user"
 _NO_PROMPT: Final = ("<local-command-", "<bash-std", "Caveat: The messages below")

@@ -1,0 +1,84 @@
+"""Claude Code, as an engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from otel_untether.engines import argv
+from otel_untether.engines.engine import Engine, Traits
+
+if TYPE_CHECKING:
+    from otel_untether.engines.engine import Arguments, FirstLine
+
+_MANAGES: Final = (
+    "agents", "auth", "auto-mode", "config", "doctor", "install", "mcp", "plugin", "plugins",
+    "project", "setup-token", "update", "upgrade",
+)  # fmt: skip
+
+
+def _headless(args: Arguments) -> bool:
+    return argv.option(args, "--output-format") == "stream-json"
+
+
+def _resumes(args: Arguments) -> str | bool:
+    return argv.resumed(args, ("--resume", "-r"), ("--continue", "-c"))
+
+
+def _multi_prompt(args: Arguments) -> bool:
+    return argv.option(args, "--input-format") == "stream-json"
+
+
+def _serves(args: Arguments) -> str | None:
+    return "mcp" if list(args[:2]) == ["mcp", "serve"] else None
+
+
+def _manages(args: Arguments) -> bool:
+    if _serves(args):
+        return False
+    return argv.asks_about(args) or argv.command(args, *_MANAGES) is not None
+
+
+def _wrote(line: FirstLine) -> bool:
+    """Tell Claude's own lines from those of the CLIs that speak in its words.
+
+    What only Claude says is its version in ``init`` (in older ones its tools and how they are
+    allowed), before that its SessionStart hooks, and in a ``result`` the cost.
+    """
+    if not _text(line, "session_id"):
+        return False
+    if line.get("type") == "result":
+        return isinstance(line.get("total_cost_usd"), int | float)
+    if line.get("type") != "system":
+        return False
+    if line.get("subtype") == "init":
+        older = _text(line, "apiKeySource") or _text(line, "permissionMode")
+        return _text(line, "claude_code_version") or (line.get("tools") is not None and older)
+    return _text(line, "uuid") and line.get("subtype") in ("hook_started", "hook_response")
+
+
+def _text(line: FirstLine, key: str) -> bool:
+    value = line.get(key)
+    return isinstance(value, str) and value != ""
+
+
+ENGINE: Final = Engine(
+    "claude",
+    decoder="otel_untether.engines.claude.stream:decode",
+    provider="anthropic",
+    commands=frozenset({"claude"}),
+    packages=frozenset({"@anthropic-ai/claude-code"}),
+    headless_arguments=_headless,
+    json_flags="-p --output-format stream-json --verbose",
+    resume_arguments=_resumes,
+    prompt_arguments=_multi_prompt,
+    server_arguments=_serves,
+    manage_arguments=_manages,
+    first_line=_wrote,
+    transcripts="otel_untether.engines.claude.transcript.reader",
+    traits=Traits(
+        names_tools_late=False,
+        tools_leave_session=True,
+        hides_subagents=False,
+        asks_again_after=300.0,
+    ),
+)

@@ -1,0 +1,160 @@
+"""The contract of an engine: all that is to be known about one agent CLI.
+
+An engine is data, so that naming one costs next to nothing: its decoder and its reader of
+transcripts are import strings, imported when the first line is decoded, the first transcript
+read. An engine in a package of its own is offered by an entry point (see `plugins`)::
+
+    from otel_untether.engines.engine import Engine, Traits
+
+    ENGINE = Engine(
+        "demo",
+        decoder="demo_engine.stream:decode",
+        commands=frozenset({"demo"}),
+        headless_arguments=lambda args: "--json" in args,
+        json_flags="--json",
+        traits=Traits(names_tools_late=False),
+    )
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
+
+from otel_untether.engines import argv as _argv
+from otel_untether.session.traits import UNKNOWN as UNKNOWN_TRAITS
+from otel_untether.session.traits import Traits
+
+if TYPE_CHECKING:
+    from otel_untether.engines.transcripts import Transcripts
+    from otel_untether.session.events import Event
+
+__all__ = ["Arguments", "Decode", "Engine", "FirstLine", "Traits"]
+
+Arguments: TypeAlias = Sequence[str]
+"""What a command line gives to the program, without the program and what launches it."""
+
+FirstLine: TypeAlias = Mapping[str, Any]
+"""One of the first lines of a stdout, which was a JSON object."""
+
+
+class Decode(Protocol):
+    """A decoder: one line of stdout in, what it says out."""
+
+    def __call__(self, line: bytes, at: int, /) -> tuple[Event, ...]:
+        """Return the events of a line.
+
+        It is a function of its arguments and raises nothing, whatever the bytes: what it cannot
+        read becomes a `StrayLine` (`parsing.salvage` helps with that).
+
+        :param line: the line, without its newline.
+        :param at: when it arrived, in ns since the epoch.
+        """
+
+
+def _no(_args: Arguments) -> bool:
+    return False
+
+
+def _never(_line: FirstLine) -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One agent CLI: how to read its lines and its command line, and how it behaves.
+
+    The functions of arguments get what follows the program, see `argv.program`; `argv.option`
+    and `argv.own` help to read them.
+
+    :param name: lower case; ``untether.engine`` in all that leaves.
+    :param decoder: a `Decode`, or where to import it from (``package.module:function``); None
+        for a CLI whose output nobody can read yet.
+    :param provider: the ``gen_ai.provider.name`` of the models it talks to by default.
+    :param commands: the names of its executable, as on PATH.
+    :param packages: the packages it is started from by ``npx`` and its like.
+    :param headless_arguments: whether they ask for the JSON lines that `decoder` reads.
+    :param json_flags: the arguments that ask for them, for a person to read.
+    :param resume_arguments: the session they continue, True for the latest one, or False.
+    :param prompt_arguments: whether they make it take one prompt after another on its stdin.
+    :param server_arguments: the protocol they make it serve (``acp``, ``mcp``, …), or None.
+    :param manage_arguments: whether they start no session at all (``--version``, ``mcp list``).
+    :param first_line: whether a line, one of the first, is certainly its own and no other's.
+    :param transcripts: a `Transcripts`, or the module to import that is one.
+    :param traits: how it behaves while it works.
+    """
+
+    name: str
+    _: KW_ONLY
+    decoder: str | Decode | None = None
+    provider: str | None = None
+    commands: frozenset[str] = frozenset()
+    packages: frozenset[str] = frozenset()
+    headless_arguments: Callable[[Arguments], bool] = _no
+    json_flags: str | None = None
+    resume_arguments: Callable[[Arguments], str | bool] = _no
+    prompt_arguments: Callable[[Arguments], bool] = _no
+    server_arguments: Callable[[Arguments], str | None] = lambda _args: None
+    manage_arguments: Callable[[Arguments], bool] = _no
+    first_line: Callable[[FirstLine], bool] = _never
+    transcripts: str | Transcripts | None = None
+    traits: Traits = UNKNOWN_TRAITS
+
+    @property
+    def understood(self) -> bool:
+        """Whether there is a decoder: else its lines are signs of life, and no more."""
+        return self.decoder is not None
+
+    @cached_property
+    def decode(self) -> Decode:
+        """The decoder, imported when it is first asked for."""
+        return cast("Decode", _imported(self.decoder or _UNKNOWN))
+
+    @cached_property
+    def transcripts_reader(self) -> Transcripts | None:
+        """The reader of its transcripts, imported when it is first asked for."""
+        return cast("Transcripts | None", _imported(self.transcripts))
+
+    def argv_match(self, argv: Sequence[str]) -> bool:
+        """Tell whether `argv` certainly starts this engine."""
+        return self._arguments(argv) is not None
+
+    def headless(self, argv: Sequence[str]) -> bool:
+        """Tell whether `argv` asks for the JSON lines that `decode` reads."""
+        args = self._arguments(argv)
+        return args is not None and self.headless_arguments(args)
+
+    def resumes(self, argv: Sequence[str]) -> str | bool:
+        """Return the session `argv` continues, True for the latest one, False for none."""
+        args = self._arguments(argv)
+        return args is not None and self.resume_arguments(args)
+
+    def multi_prompt(self, argv: Sequence[str]) -> bool:
+        """Tell whether the process takes one prompt after another on its stdin."""
+        args = self._arguments(argv)
+        return args is not None and self.prompt_arguments(args)
+
+    def serves(self, argv: Sequence[str]) -> str | None:
+        """Return the protocol that `argv` makes it serve (``acp``, ``mcp``, …), None for none."""
+        args = self._arguments(argv)
+        return None if args is None else self.server_arguments(args)
+
+    def manages(self, argv: Sequence[str]) -> bool:
+        """Tell whether `argv` starts no session at all: ``--version``, ``mcp list``."""
+        args = self._arguments(argv)
+        return args is not None and self.manage_arguments(args)
+
+    def _arguments(self, argv: Sequence[str]) -> Arguments | None:
+        """Return what `argv` gives to this engine, None if it starts another, or none."""
+        name, args = _argv.program(argv) or (None, [])
+        return args if name in self.commands or name in self.packages else None
+
+
+_UNKNOWN = "otel_untether.engines.unknown:decode"
+
+
+def _imported(what: object) -> object:
+    return resolve_name(what) if isinstance(what, str) else what

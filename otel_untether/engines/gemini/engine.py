@@ -1,0 +1,45 @@
+"""Gemini CLI, as an engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from otel_untether.engines import argv
+from otel_untether.engines.engine import Engine, Traits
+
+if TYPE_CHECKING:
+    from otel_untether.engines.engine import Arguments
+
+_LISTS: Final = ("--list-sessions", "--list-extensions", "-l", "--delete-session")
+_MANAGES: Final = ("extensions", "extension", "hooks", "hook", "mcp", "skills", "skill", "gemma")
+
+
+def _headless(args: Arguments) -> bool:
+    return argv.option(args, "--output-format", "-o") == "stream-json"
+
+
+def _resumes(args: Arguments) -> str | bool:
+    session = argv.option(args, "--resume", "-r")
+    return True if session == "latest" else session
+
+
+def _serves(args: Arguments) -> str | None:
+    return "acp" if argv.option(args, "--acp", "--experimental-acp") else None
+
+
+def _manages(args: Arguments) -> bool:
+    return argv.asks_about(args, *_LISTS) or argv.command(args, *_MANAGES) is not None
+
+
+ENGINE: Final = Engine(
+    "gemini",
+    provider="gcp.gemini",
+    commands=frozenset({"gemini"}),
+    packages=frozenset({"@google/gemini-cli"}),
+    headless_arguments=_headless,
+    json_flags="--output-format stream-json",
+    resume_arguments=_resumes,
+    server_arguments=_serves,
+    manage_arguments=_manages,
+    traits=Traits(tools_leave_session=True, asks_again_after=300.0),
+)

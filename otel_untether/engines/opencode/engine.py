@@ -1,0 +1,46 @@
+"""OpenCode, as an engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from otel_untether.engines import argv
+from otel_untether.engines.engine import Engine, Traits
+
+if TYPE_CHECKING:
+    from otel_untether.engines.engine import Arguments
+
+_SERVERS: Final = {"acp": "acp", "serve": "http", "web": "http"}
+_MANAGES: Final = (
+    "agent", "auth", "completion", "db", "debug", "export", "github", "import", "mcp", "models",
+    "plugin", "pr", "providers", "session", "stats", "uninstall", "upgrade",
+)  # fmt: skip
+
+
+def _headless(args: Arguments) -> bool:
+    return "run" in argv.own(args) and argv.option(args, "--format") == "json"
+
+
+def _resumes(args: Arguments) -> str | bool:
+    return argv.resumed(args, ("--session", "-s"), ("--continue", "-c"))
+
+
+def _serves(args: Arguments) -> str | None:
+    return _SERVERS.get(argv.command(args, *_SERVERS) or "")
+
+
+def _manages(args: Arguments) -> bool:
+    return argv.asks_about(args) or argv.command(args, *_MANAGES) is not None
+
+
+ENGINE: Final = Engine(
+    "opencode",
+    commands=frozenset({"opencode"}),
+    packages=frozenset({"opencode-ai"}),
+    headless_arguments=_headless,
+    json_flags="run --format json",
+    resume_arguments=_resumes,
+    server_arguments=_serves,
+    manage_arguments=_manages,
+    traits=Traits(tools_leave_session=True, asks_again_after=300.0),
+)

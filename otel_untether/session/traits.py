@@ -1,0 +1,32 @@
+"""What sets one agent CLI apart where its silence is judged."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Traits(NamedTuple):
+    """How a CLI behaves while it works, whatever its output looks like.
+
+    The defaults are those of a CLI that nobody knows: they claim nothing from which it could be
+    concluded that it is idle.
+
+    :ivar names_tools_late: it says nothing of a tool call before the call is over, so that only
+        the process tree shows one at work.
+    :ivar tools_leave_session: a tool's processes are in a session (``setsid``) of their own, so
+        that those which share the CLI's are none.
+    :ivar hides_subagents: it says nothing of what a subagent does before the subagent is done.
+    :ivar silent_until_done: what it was asked to print comes in one piece at its end.
+    :ivar asks_again_after: seconds of a model's silence after which it gives up the request and
+        sends it once more; None where that is not known.
+    """
+
+    names_tools_late: bool = True
+    tools_leave_session: bool = False
+    hides_subagents: bool = True
+    silent_until_done: bool = False
+    asks_again_after: float | None = None
+
+
+UNKNOWN = Traits()
+"""Of a CLI that nobody knows."""
