@@ -10,14 +10,15 @@ import shutil
 import socket
 import subprocess
 import sys
-from pathlib import Path
+import tempfile
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 from otel_untether.config.settings import ConfigError, load
 from otel_untether.engines import registry
 from otel_untether.proc_diag import Tree, sample
-from otel_untether.store.runs import state_dir
+from otel_untether.store.private_folder import NotPrivateError, make_private
+from otel_untether.store.runs import store_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -59,16 +60,18 @@ def configured_state_dir(path: str | None = None) -> str | None:
 
 
 def state_folder(environ: Mapping[str, str], configured: str | None = None) -> Check:
-    """Whether runs can be kept."""
-    folder = Path(configured) if configured else state_dir(environ)
+    """Whether runs can be kept, and only their user can change them."""
+    folder = store_at(configured, environ).root
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        probe = folder / f".doctor-{os.getpid()}"
-        probe.write_bytes(b"x")
-        probe.unlink()
+        make_private(folder)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"x")
+    except NotPrivateError as error:
+        advice = "set OTEL_UNTETHER_STATE_DIR to a folder that only you can write to"
+        return Check("state folder", "problem", f"{folder}: {error}", advice)
     except OSError as error:
         advice = "make it writable, or set OTEL_UNTETHER_STATE_DIR to a folder that is"
-        return Check("state folder", "problem", f"{folder}: {error.strerror}", advice)
+        return Check("state folder", "problem", f"{folder}: {error.strerror or error}", advice)
     return Check("state folder", "ok", str(folder))
 
 

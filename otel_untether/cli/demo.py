@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
 
-from otel_untether.cli import report
+from otel_untether.cli import common
 from otel_untether.demo.freezes import FREEZES
 from otel_untether.store.runs import StoreError
 
@@ -77,11 +77,11 @@ def main(args: argparse.Namespace) -> int:
         return _complain(str(error))
     status = _wait(watcher, _WATCHED if args.stall else _HEALTHY)
     try:
-        recorded = report.read(_folder_of(watcher.pid))
+        recorded = common.read(_folder_of(watcher.pid))
     except StoreError as error:
         return _complain(str(error))
     print(flush=True)
-    report.show(recorded, argparse.Namespace(**vars(args), all=False))
+    common.show(recorded, argparse.Namespace(**vars(args), all=False))
     return 0 if args.stall else status
 
 
@@ -116,7 +116,7 @@ def _wait(watcher: subprocess.Popen[bytes], seconds: float) -> int:
 
 def _folder_of(pid: int) -> Path:
     """Return the folder of the run that this process watched; raises StoreError."""
-    store = report.open_store()
+    store = common.open_store()
     for run in store.list_runs().runs:
         if run.record.watcher is not None and run.record.watcher.pid == pid:
             return run.path

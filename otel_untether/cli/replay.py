@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from otel_untether.cli.report import open_store, settings
+from otel_untether.cli.common import open_store, settings
 from otel_untether.sources.recordings import RecordingError, find, inspect
 from otel_untether.store.runs import StoreError
 

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import sys
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from otel_untether.config import settings as config
+from otel_untether.cli.common import open_store, read, show
 from otel_untether.report import json_document as machine
-from otel_untether.report import run as folder
-from otel_untether.report.terminal import page as terminal
 from otel_untether.report.terminal import text as words
-from otel_untether.report.terminal.style import style_of
-from otel_untether.store import journal
-from otel_untether.store.runs import Store, StoreError, state_dir
+from otel_untether.store.runs import StoreError
 
 if TYPE_CHECKING:
     from otel_untether.cli import Subparsers
-    from otel_untether.report.run import Recorded
-    from otel_untether.store.runs import Run
+    from otel_untether.store.runs import Run, Store
 
 _EPILOG: Final = """\
 examples:
@@ -74,44 +67,6 @@ def main(args: argparse.Namespace) -> int:
         return 0
     show(recorded, args)
     return 0
-
-
-def settings() -> config.Config:
-    """Return the settings; the defaults, with a complaint, where they are wrong."""
-    try:
-        return config.load()
-    except config.ConfigError as error:
-        print(f"otel-untether: {error}; the defaults are used", file=sys.stderr)
-        return config.Config()
-
-
-def open_store() -> Store:
-    """Return the runs on this machine, where the settings keep them."""
-    return Store(Path(settings().telemetry.state_dir or state_dir(os.environ)))
-
-
-def read(path: Path) -> Recorded:
-    """Read a run, first ending what its watcher left open if that is dead.
-
-    Raises StoreError for a folder that cannot be read or is no run's.
-    """
-    with contextlib.suppress(StoreError, OSError):
-        journal.recover(path)
-    try:
-        recorded = folder.read(path, time.time_ns())
-    except OSError as error:
-        raise StoreError(f"{path}: {error.strerror}") from error
-    if recorded.record is None and recorded.root is None:
-        raise StoreError(f"{path}: not the folder of a run ({'; '.join(recorded.problems)})")
-    return recorded
-
-
-def show(recorded: Recorded, args: argparse.Namespace) -> None:
-    """Print a run to stdout; `args` has color, width and all."""
-    style = style_of(sys.stdout, os.environ, args.color, args.width)
-    limit = None if args.all else terminal.LINES
-    for line in terminal.render(recorded, style, limit):
-        print(line)
 
 
 def _chosen(store: Store, name: str | None) -> Path:

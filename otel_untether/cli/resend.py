@@ -8,7 +8,8 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from otel_untether.store.runs import Run, Store, StoreError, state_dir
+from otel_untether.cli.common import open_store
+from otel_untether.store.runs import Run, Store, StoreError
 
 if TYPE_CHECKING:
     from otel_untether.cli import Subparsers
@@ -46,7 +47,7 @@ def main(args: argparse.Namespace) -> int:
     from otel_untether.export.resend import resend  # noqa: PLC0415
 
     try:
-        runs = _chosen(Store(state_dir(os.environ)), args.run, everything=args.all)
+        runs = _chosen(open_store(), args.run, everything=args.all)
         outcomes = [resend(run, partial(send, environ=os.environ)) for run in runs]
     except (StoreError, ConfigError) as error:
         print(f"otel-untether resend: {error}", file=sys.stderr)

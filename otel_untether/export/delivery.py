@@ -18,10 +18,11 @@ import contextlib
 import hashlib
 import threading
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from otel_untether.export.otlp_json import FILES, Signal, encode
 from otel_untether.store.files import LineFile
+from otel_untether.store.run_folder import DELIVERED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk._logs import ReadableLogRecord
     from opentelemetry.sdk.trace import ReadableSpan
-
-DELIVERED: Final = "delivered"
 
 
 class Delivery:

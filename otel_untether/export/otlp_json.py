@@ -30,6 +30,7 @@ from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportRes
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
+from otel_untether.store import run_folder
 from otel_untether.store.files import LineFile
 from otel_untether.store.runs import state_dir
 
@@ -46,9 +47,9 @@ Request: TypeAlias = (
 )
 
 FILES: Final[Mapping[Signal, str]] = {
-    "traces": "traces.jsonl",
-    "logs": "logs.jsonl",
-    "metrics": "metrics.jsonl",
+    "traces": run_folder.TRACES,
+    "logs": run_folder.LOGS,
+    "metrics": run_folder.METRICS,
 }
 _REQUESTS: Final[Mapping[Signal, type[Request]]] = {
     "traces": ExportTraceServiceRequest,

@@ -32,8 +32,8 @@ from otel_untether.export.delivery import Delivery
 from otel_untether.export.ids import RootIdGenerator, SeededIdGenerator
 from otel_untether.export.journal_processor import JournalProcessor
 from otel_untether.export.otlp_json import FILES, FileLogExporter, FileSpanExporter
-from otel_untether.store.files import locked
 from otel_untether.store.journal import Journal
+from otel_untether.store.run_folder import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
+from otel_untether.store.run_folder import OTEL_LOG
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-LOG: Final = "otel.log"
 # The SDK, and what its exporters stand on; both complain about a dead collector.
 _LOGGERS: Final = ("opentelemetry", "urllib3", "requests", "grpc")
 
@@ -31,7 +32,7 @@ def keep_off_stderr(run_dir: Path | None) -> None:
     """Send these libraries' log records to the run's folder, or nowhere."""
     handler: logging.Handler = logging.NullHandler()
     if run_dir is not None:
-        handler = _Quiet(run_dir / LOG, encoding="utf-8", delay=True)
+        handler = _Quiet(run_dir / OTEL_LOG, encoding="utf-8", delay=True)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     for name in _LOGGERS:
         logger = logging.getLogger(name)

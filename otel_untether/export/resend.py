@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from otel_untether.export.delivery import (
-    DELIVERED,
     json_key,
     line_key,
     read_delivered,
@@ -18,8 +17,8 @@ from otel_untether.export.delivery import (
 from otel_untether.export.environment import SIGNALS, Signal
 from otel_untether.export.otlp_client import ConfigError, SendError
 from otel_untether.export.otlp_json import FILES, parse
-from otel_untether.store.files import locked
 from otel_untether.store.journal import recover
+from otel_untether.store.run_folder import DELIVERED, locked
 from otel_untether.store.runs import Run, StoreError
 
 if TYPE_CHECKING:

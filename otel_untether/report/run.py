@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from otel_untether.report import span_tree as model
-from otel_untether.store import runs as store
+from otel_untether.store import record as store
+from otel_untether.store import run_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,8 +58,8 @@ def read(path: Path, now: int) -> Recorded:
     next(path.iterdir(), None)
     problems: list[str] = []
     run = _run(path, problems)
-    opened = _lines(path / "journal.jsonl", _journalled, problems)
-    ended = _lines(path / "traces.jsonl", model.spans, problems)
+    opened = _lines(path / run_folder.JOURNAL, _journalled, problems)
+    ended = _lines(path / run_folder.TRACES, model.spans, problems)
     root = model.tree([*opened, *ended])
     running = run is not None and run.running
     return Recorded(
@@ -67,7 +68,7 @@ def read(path: Path, now: int) -> Recorded:
         root=root,
         until=now if running else _until(run, root),
         running=running,
-        samples=tuple(_lines(path / "samples.jsonl", _samples, problems)),
+        samples=tuple(_lines(path / run_folder.SAMPLES, _samples, problems)),
         problems=tuple(problems),
     )
 

@@ -25,10 +25,9 @@ from otel_untether.store.process_identity import identify
 from otel_untether.store.runs import (
     RunIdentity,
     SessionOutcome,
-    Store,
     StoreError,
     new_run_id,
-    state_dir,
+    store_at,
 )
 from otel_untether.supervisor.observer import Observer
 from otel_untether.watching.desk import RunDesk
@@ -77,7 +76,7 @@ class SessionObserver(Observer):
         detected = registry.detect_argv(child.argv)
         name = engine or (detected.name if detected else None)
         self._identity = RunIdentity(new_run_id(), name or "unknown")
-        self._store = Store(Path(config.telemetry.state_dir or state_dir(environ)))
+        self._store = store_at(config.telemetry.state_dir, environ)
         self._run = self._create_run(root)
         self._telemetry = start_telemetry(
             self._identity,

@@ -1,15 +1,34 @@
-"""Files as a run needs them: private, whole or torn in one known way, held by one process."""
+"""Files as a run needs them: private, whole or torn in one known way, held by one process.
+
+Nothing here follows a link in a file's own place, and nothing is read that is not a regular
+file: what lies in a state directory may have been put there by somebody else. It is imported
+before the agent is spawned, and so imports next to nothing.
+"""
+
+# ruff: noqa: PTH105, PTH108, PTH118, SIM105  pathlib takes 5 ms to import
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import os
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING
+import stat
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import BinaryIO, Final, TypeAlias
+
+    AnyPath: TypeAlias = str | os.PathLike[str]
+
+# The one keeps a child from inheriting it, the other Windows from writing CRLF.
+_FLAGS: Final = (
+    getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+)
+# Without it, opening a FIFO waits for somebody at its other end.
+_NO_WAITING: Final = getattr(os, "O_NONBLOCK", 0)
+
+LONGEST_LINE: Final = 16 << 20
+MOST_READ: Final = 256 << 20
 
 
 class LineFile:
@@ -18,14 +37,18 @@ class LineFile:
     A torn line, by a crash or a full disk, is closed first, so that it spoils only itself.
     """
 
-    def __init__(self, path: Path) -> None:
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
-        # The one is Unix's, the other keeps Windows from writing CRLF.
-        flags |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    def __init__(self, path: AnyPath) -> None:
+        """Open it, made where there is none. Raises OSError, also for a link or a FIFO."""
         self.path = path
-        self._descriptor: int | None = os.open(path, flags, 0o600)
-        size = os.lseek(self._descriptor, 0, os.SEEK_END)
-        self._torn = size > 0 and _byte_at(self._descriptor, size - 1) != b"\n"
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | _FLAGS | _NO_WAITING
+        descriptor = os.open(path, flags, 0o600)
+        try:
+            size = os.lseek(descriptor, 0, os.SEEK_END)
+            self._torn = size > 0 and _byte_at(descriptor, size - 1) != b"\n"
+        except OSError:
+            os.close(descriptor)
+            raise
+        self._descriptor: int | None = descriptor
 
     def append(self, line: bytes) -> None:
         """Append a line, given without its newline. Raises OSError."""
@@ -55,43 +78,65 @@ def _byte_at(descriptor: int, position: int) -> bytes:
     return os.read(descriptor, 1)
 
 
-def make_private(path: Path) -> None:
-    """Make a folder and its missing parents for its user only.
+def open_regular(path: AnyPath) -> BinaryIO:
+    """Open a regular file for reading; raise OSError for a link, a FIFO, a device, a folder."""
+    descriptor = os.open(path, os.O_RDONLY | _FLAGS | _NO_WAITING)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+    return os.fdopen(descriptor, "rb")
 
-    `Path.mkdir` gives its mode to the last one only.
+
+def read_whole(path: AnyPath, most: int) -> bytes:
+    """Return the content of a regular file of at most so many bytes; raise OSError otherwise."""
+    with open_regular(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"larger than {most:,} bytes", os.fspath(path))
+    return content
+
+
+def lines(path: AnyPath, *, longest: int = LONGEST_LINE, most: int = MOST_READ) -> Iterator[bytes]:
+    """Yield the lines of a regular file, for reading what somebody else may have written.
+
+    `longest` bytes are kept of a line: what is cut is as good as torn. After `most` bytes
+    OSError (EFBIG) is raised, as for a file that cannot be read.
     """
-    for folder in (*reversed(path.parents), path):
-        if not folder.exists():
-            folder.mkdir(mode=0o700, exist_ok=True)
-    if not path.is_dir():
-        raise NotADirectoryError(f"{path} is not a directory")
+    with open_regular(path) as file:
+        left = most
+        while line := file.readline(longest + 1):
+            left -= len(line)
+            if left < 0:
+                raise OSError(errno.EFBIG, f"only its first {most:,} bytes were read")
+            yield line[:longest]
+            while len(line) > longest and not line.endswith(b"\n") and left > 0:
+                line = file.readline(longest + 1)
+                left -= len(line)
+                if not line:
+                    return
 
 
-def replace(path: Path, content: bytes) -> None:
+def open_lock(path: AnyPath) -> int:
+    """Open a file, made where there is none, to be locked; return its descriptor."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS | _NO_WAITING, 0o600)
+
+
+def replace(path: AnyPath, content: bytes) -> None:
     """Write a file so that readers see the old one or the new one; mode 0600."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    folder, name = os.path.split(os.fspath(path))
+    temporary = os.path.join(folder, f".{name}.{os.urandom(6).hex()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-        Path(temporary).replace(path)
+        os.replace(temporary, path)
     except BaseException:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
+        _unlink(temporary)
         raise
 
 
-@contextlib.contextmanager
-def locked(run_dir: Path) -> Iterator[bool]:
-    """Hold a run against others that recover or resend it; say whether we got it."""
+def _unlink(path: str) -> None:
     try:
-        import fcntl  # noqa: PLC0415  not on Windows
-    except ImportError:
-        yield True
-        return
-    with (run_dir / ".lock").open("wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-            return
-        yield True
+        os.unlink(path)
+    except OSError:
+        pass  # nothing depends on it

@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from otel_untether import semconv
-from otel_untether.store.files import LineFile, locked
-from otel_untether.store.runs import Run, load_run
+from otel_untether.store.files import LineFile, lines
+from otel_untether.store.record import Run, load_run
+from otel_untether.store.run_folder import JOURNAL, TRACES, locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan
 
-JOURNAL: Final = "journal.jsonl"
-TRACES: Final = "traces.jsonl"
 ORPHANED: Final = "orphaned"
 _ERROR: Final = 2  # STATUS_CODE_ERROR of opentelemetry/proto/trace/v1/trace.proto
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=str)
@@ -202,10 +201,9 @@ def _orphan(span: dict[str, Any], last: int) -> dict[str, Any]:
 
 def _entries(path: Path) -> Iterator[dict[str, Any]]:
     try:
-        with path.open("rb") as file:
-            for line in file:
-                with contextlib.suppress(msgspec.MsgspecError, UnicodeError, RecursionError):
-                    yield msgspec.json.decode(line)
+        for line in lines(path):
+            with contextlib.suppress(msgspec.MsgspecError, UnicodeError, RecursionError):
+                yield msgspec.json.decode(line)
     except FileNotFoundError:
         return
 

@@ -1,16 +1,12 @@
-"""Naming a process on disk so that it can be recognised later, or its end be certain.
-
-A pid alone is recycled, a start time alone restarts with the machine, and both mean nothing
-in another container's pid namespace; the three together are unambiguous.
-"""
+"""Naming a process on disk so that it can be recognised later, or its end be certain."""
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from pathlib import Path
 
 import msgspec
+
+from otel_untether.store import process_stat
 
 
 class ProcessIdentity(msgspec.Struct, frozen=True):
@@ -29,52 +25,18 @@ class ProcessIdentity(msgspec.Struct, frozen=True):
 
 def identify(pid: int) -> ProcessIdentity | None:
     """Return the identity of a live process, None when it is gone or cannot be told."""
-    if sys.platform != "linux":
-        started = _psutil_started(pid)
-        return ProcessIdentity(pid, started) if started else None
-    stat = _linux_stat(pid)
-    return ProcessIdentity(pid, stat[1], _boot(), _namespace()) if stat else None
+    found = process_stat.identity(pid)
+    return msgspec.convert(found, ProcessIdentity) if found is not None else None
 
 
 def is_running(process: ProcessIdentity) -> bool | None:
     """Whether that very process still runs; a zombie does not. None is unknown."""
     if sys.platform != "linux":
-        return _psutil_started(process.pid) == process.started
-    if process.boot != _boot():
-        return False if process.boot and _boot() else None
-    if process.namespace != _namespace():
+        return process_stat.psutil_started(process.pid) == process.started
+    boot = process_stat.boot()
+    if process.boot != boot:
+        return False if process.boot and boot else None
+    if process.namespace != process_stat.namespace():
         return None
-    stat = _linux_stat(process.pid)
+    stat = process_stat.linux_stat(process.pid)
     return stat is not None and stat[0] not in ("Z", "X") and stat[1] == process.started
-
-
-def _linux_stat(pid: int) -> tuple[str, str] | None:
-    """Return state and start time from /proc/pid/stat, proc_pid_stat(5)."""
-    try:
-        # The command, in parentheses, may itself hold spaces and parentheses.
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    except OSError:
-        return None
-    return (fields[0].decode(), fields[19].decode()) if len(fields) > 19 else None
-
-
-def _boot() -> str:
-    with contextlib.suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-    return ""
-
-
-def _namespace() -> str:
-    with contextlib.suppress(OSError):
-        return str(Path("/proc/self/ns/pid").readlink())
-    return ""
-
-
-def _psutil_started(pid: int) -> str | None:
-    # Only here: it takes 30 ms to import, and Linux does without.
-    import psutil  # noqa: PLC0415
-
-    try:
-        return repr(psutil.Process(pid).create_time())
-    except psutil.Error:
-        return None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+from otel_untether.store import run_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -39,7 +40,7 @@ def prune(
         age = _age(path, now)
         if age <= limits.age and index < limits.runs and total <= limits.size:
             continue
-        if not in_use(path, age) and _delete(path):
+        if not in_use(path, age) and run_folder.remove(path):
             deleted.append(path)
     return deleted
 
@@ -64,8 +65,3 @@ def _age(path: Path, now: int) -> float:
         with contextlib.suppress(OSError):
             times.append(entry.stat(follow_symlinks=False).st_mtime)
     return now / 1e9 - max(times)
-
-
-def _delete(path: Path) -> bool:
-    shutil.rmtree(path, ignore_errors=True)
-    return not path.exists()

@@ -1,120 +1,46 @@
 """The runs on this machine: one folder each, under the user's state directory.
 
-    runs/20261122T205630.123456Z-5f0c…/   one run, mode 0700
-        run.json                          what is known about it (`RunRecord`)
-        traces.jsonl logs.jsonl metrics.jsonl journal.jsonl delivered
-    sessions/claude-9a1e….json            how an engine's session last ended
+    runs/20261122T205630.123456Z-5f0c…/   one run (`run_folder`)
+    sessions/9a1e….json                   how an engine's session last ended (`sessions`)
 
-Nothing here imports OpenTelemetry: a run's folder exists before its agent is spawned.
+Nothing here imports OpenTelemetry.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import re
 import secrets
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from otel_untether.session.events import Usage
-from otel_untether.store import retention
-from otel_untether.store.files import make_private, replace
-from otel_untether.store.process_identity import ProcessIdentity, identify, is_running
+from otel_untether.store import process_stat, retention, run_folder
+from otel_untether.store.private_folder import require_private, require_real
+from otel_untether.store.record import Run, RunIdentity, RunRecord, StoreError, load_run
+from otel_untether.store.sessions import SessionOutcome, Sessions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+__all__ = [
+    "Listing",
+    "Run",
+    "RunIdentity",
+    "RunRecord",
+    "SessionOutcome",
+    "Store",
+    "StoreError",
+    "load_run",
+    "new_run_id",
+    "state_dir",
+    "store_at",
+]
 
 DAY: Final = 86_400.0
 MAX_AGE: Final = 30 * DAY
 MAX_COUNT: Final = 500
 MAX_BYTES: Final = 2 << 30
-
-_FOLDER: Final = re.compile(r"\d{8}T\d{6}\.\d{6}Z-[0-9a-z]+")
-_Record = TypeVar("_Record", bound=msgspec.Struct)
-
-
-class StoreError(Exception):
-    """The state directory, or a run in it, is not usable; the text says which and why."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunIdentity:
-    """What names a run in its telemetry."""
-
-    run_id: str
-    engine: str = "unknown"
-
-
-class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A run as `run.json` holds it; times in ns since the epoch.
-
-    `watcher` is the process that watches, `process` the agent. `command` is the agent's base
-    name only: arguments may hold the prompt.
-    """
-
-    run_id: str
-    started: int
-    watcher: ProcessIdentity | None = None
-    engine: str = "unknown"
-    command: str | None = None
-    trace_id: str | None = None
-    process: ProcessIdentity | None = None
-    session_id: str | None = None
-    model: str | None = None
-    ended: int | None = None
-    outcome: str | None = None
-    exit_code: int | None = None
-    cost_usd: float | None = None
-
-
-class SessionOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How an engine's session last ended, for the run that resumes it. `at` in ns.
-
-    `cost_usd` and `usage` are the totals as the engine printed them, which go on when resumed.
-    """
-
-    engine: str
-    session_id: str
-    outcome: str
-    at: int
-    trace_id: str | None = None
-    span_id: str | None = None
-    cost_usd: float | None = None
-    usage: Usage | None = None
-
-
-@dataclass(slots=True)
-class Run:
-    """A run's folder and what is known about the run."""
-
-    path: Path
-    record: RunRecord
-
-    @property
-    def running(self) -> bool:
-        """Whether its watcher may still be alive; unknown counts as alive."""
-        if self.record.ended is not None:
-            return False
-        return self.record.watcher is None or is_running(self.record.watcher) is not False
-
-    def update(self, **changes: Any) -> bool:
-        """Change fields of the record; return whether the disk has it.
-
-        The record in memory changes in any case: a full disk is no reason to stop watching.
-        """
-        self.record = msgspec.structs.replace(self.record, **changes)
-        try:
-            replace(self.path / "run.json", msgspec.json.encode(self.record))
-        # ValueError: text that is not Unicode, as a file name may be.
-        except (OSError, ValueError):
-            return False
-        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +65,14 @@ def state_dir(environ: Mapping[str, str]) -> Path:
     return Path(home) / ".local" / "state" / "otel-untether"
 
 
+def store_at(configured: str | None, environ: Mapping[str, str]) -> Store:
+    """Return the runs where the settings keep them, or else where the environment says.
+
+    `configured` is the setting telemetry.state_dir.
+    """
+    return Store(Path(configured).absolute() if configured else state_dir(environ))
+
+
 def new_run_id() -> str:
     """Return a fresh run id: 16 hex digits."""
     return secrets.token_hex(8)
@@ -149,7 +83,8 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.runs_dir = root / "runs"
+        self.runs_dir = root / run_folder.RUNS
+        self._sessions = Sessions(root / "sessions")
 
     def create_run(
         self,
@@ -163,22 +98,19 @@ class Store:
 
         Raises StoreError where that cannot be done.
         """
-        moment = datetime.fromtimestamp(started / 1e9, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-        path = self.runs_dir / f"{moment}-{identity.run_id}"
-        record = RunRecord(
-            run_id=identity.run_id,
-            engine=identity.engine,
-            started=started,
-            watcher=identify(os.getpid()),
-            command=_printable(Path(command).name) if command else None,
-            trace_id=f"{trace_id:032x}" if trace_id is not None else None,
-        )
         try:
-            make_private(path)
-            replace(path / "run.json", msgspec.json.encode(record))
+            path = run_folder.create(
+                self.root,
+                run_id=identity.run_id,
+                started=started,
+                engine=identity.engine,
+                command=Path(command).name if command else None,
+                trace_id=trace_id,
+                watcher=process_stat.identity(os.getpid()),
+            )
         except (OSError, ValueError) as error:
-            raise StoreError(f"{path}: the run's folder cannot be written: {error}") from error
-        return Run(path, record)
+            raise StoreError(f"{self.root}: no run can be kept there: {error}") from error
+        return load_run(Path(path))
 
     def list_runs(self) -> Listing:
         """Return all runs, newest first. What cannot be read is named, not raised."""
@@ -216,15 +148,16 @@ class Store:
 
     def _folders(self, problems: list[str]) -> list[Path]:
         try:
+            require_real(self.runs_dir)
             found = [
                 Path(entry.path)
                 for entry in os.scandir(self.runs_dir)
-                if entry.is_dir(follow_symlinks=False) and _FOLDER.fullmatch(entry.name)
+                if entry.is_dir(follow_symlinks=False) and run_folder.is_folder_name(entry.name)
             ]
         except FileNotFoundError:
             return []
         except OSError as error:
-            problems.append(f"{self.runs_dir}: {error.strerror}")
+            problems.append(f"{self.runs_dir}: {error.strerror or error}")
             return []
         return sorted(found, key=lambda path: path.name, reverse=True)
 
@@ -239,71 +172,35 @@ class Store:
         """Delete runs past an age (s), a count or a total size (bytes), oldest first.
 
         `now` is in ns since the epoch. A run that may still be watched stays, and counts.
-        Return what was deleted. Meant for after the spawn: it reads the size of every run.
+        Nothing is deleted in a state directory that somebody else could change. Return what was
+        deleted. Meant for after the spawn: it reads the size of every run.
         """
-        deleted = retention.prune(
+        self._sessions.prune(now, max_age)
+        try:
+            require_private(self.runs_dir)
+        except OSError:
+            return []
+        return retention.prune(
             self._folders([]),
             now,
             retention.Limits(max_age, max_count, max_bytes),
             in_use=_in_use,
         )
-        self._prune_outcomes(now, max_age)
-        return deleted
-
-    def _prune_outcomes(self, now: int, max_age: float) -> None:
-        with contextlib.suppress(OSError):
-            for path in (self.root / "sessions").iterdir():
-                if now / 1e9 - path.stat().st_mtime > max_age:
-                    path.unlink()
 
     def remember_outcome(self, outcome: SessionOutcome) -> bool:
         """Keep how a session ended, replacing what was known; return whether it was kept."""
-        path = self._outcome_path(outcome.engine, outcome.session_id)
-        try:
-            make_private(path.parent)
-            replace(path, msgspec.json.encode(outcome))
-        except (OSError, ValueError):
-            return False
-        return True
+        return self._sessions.remember(outcome)
 
     def last_outcome(self, engine: str, session_id: str) -> SessionOutcome | None:
         """Return how that session last ended on this machine, None when that is not known."""
-        path = self._outcome_path(engine, session_id)
-        try:
-            return _read(path, SessionOutcome)
-        except StoreError:
-            return None
-
-    def _outcome_path(self, engine: str, session_id: str) -> Path:
-        # A session id comes out of the agent's stream and may hold anything.
-        digest = hashlib.sha256(f"{engine}\0{session_id}".encode("utf-8", "replace")).hexdigest()
-        return self.root / "sessions" / f"{digest[:32]}.json"
+        return self._sessions.last(engine, session_id)
 
 
 def _recorded(path: Path) -> float:
     try:
-        return (path / "run.json").stat().st_mtime
+        return (path / run_folder.RECORD).lstat().st_mtime
     except OSError:
         return 0.0
-
-
-def load_run(path: Path) -> Run:
-    """Read the run in a folder; raises StoreError naming what is wrong with it."""
-    return Run(path, _read(path / "run.json", RunRecord))
-
-
-def _read(path: Path, type_: type[_Record]) -> _Record:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=type_)
-    except OSError as error:
-        raise StoreError(f"{path}: {error.strerror}") from error
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise StoreError(f"{path}: not a {type_.__name__}: {error}") from error
-
-
-def _printable(text: str) -> str:
-    """Return text without what a file name may hold and Unicode may not."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def _is_named(run: Run, prefix: str) -> bool:

@@ -14,6 +14,7 @@ from otel_untether import proc_diag
 from otel_untether.notice import notice
 from otel_untether.session.content import redact
 from otel_untether.stall import describe
+from otel_untether.store import run_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +45,7 @@ class RunDesk:
         self._path = path
         self._telemetry = telemetry
         self._state = state
-        self._samples = _open(path / "samples.jsonl") if path is not None else None
+        self._samples = _open(path / run_folder.SAMPLES) if path is not None else None
 
     def record(self, event: str, facts: Mapping[str, AttributeValue]) -> None:
         """Write an event to the journal and onto the disk; raise OSError where that fails."""
@@ -71,7 +72,7 @@ class RunDesk:
         if self._path is None or finding.number > _DUMPS:
             return
         with contextlib.suppress(OSError, msgspec.MsgspecError):
-            path = self._path / f"stall-{finding.at}.json"
+            path = self._path / run_folder.stall_dump(finding.at)
             path.write_bytes(msgspec.json.format(_dump(finding, tree, self._state)))
             path.chmod(0o600)
 

@@ -18,9 +18,9 @@ from otel_untether import cli
 from otel_untether.export import providers as telemetry
 from otel_untether.export import resend
 from otel_untether.export.otlp_client import ConfigError, SendError, send
-from otel_untether.store.files import locked
 from otel_untether.store.journal import Journal
 from otel_untether.store.process_identity import ProcessIdentity
+from otel_untether.store.run_folder import locked
 from otel_untether.store.runs import Run, RunIdentity, Store, load_run
 from tests.support.otel import fresh_globals
 from tests.support.otlp_receiver import grpc_receiver, hanging, http_receiver, refusing

@@ -16,9 +16,10 @@ from opentelemetry.sdk.trace import TracerProvider, sampling
 
 from otel_untether.export import otlp_json
 from otel_untether.export.journal_processor import JournalProcessor
-from otel_untether.store.files import LineFile, locked
+from otel_untether.store.files import LineFile
 from otel_untether.store.journal import Journal, recover
 from otel_untether.store.process_identity import ProcessIdentity
+from otel_untether.store.run_folder import locked
 from otel_untether.store.runs import Run, RunIdentity, Store, StoreError, load_run
 
 if TYPE_CHECKING:

@@ -259,7 +259,7 @@ def test_how_a_session_last_ended_is_remembered(store: Store) -> None:
 @given(st.text(max_size=300))
 def test_any_session_id_is_a_key(session_id: str) -> None:
     """An id comes out of the agent's stream and never becomes a path."""
-    path = Store(Path("/s"))._outcome_path("claude", session_id)
+    path = Store(Path("/s"))._sessions._path("claude", session_id)
     assert path.parent == Path("/s/sessions")
     assert len(path.name) == 37
 

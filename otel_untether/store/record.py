@@ -1,0 +1,97 @@
+"""What is known about one run, and its folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, TypeVar
+
+import msgspec
+
+from otel_untether.store import files, run_folder
+from otel_untether.store.process_identity import ProcessIdentity, is_running
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_Record = TypeVar("_Record", bound=msgspec.Struct)
+
+# ns since the epoch, to the year 2262: what lies beyond is no time that anybody could show.
+Moment: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+_MOST: Final = 1 << 20
+
+
+class StoreError(Exception):
+    """The state directory, or a run in it, is not usable; the text says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunIdentity:
+    """What names a run in its telemetry."""
+
+    run_id: str
+    engine: str = "unknown"
+
+
+class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A run as `run.json` holds it; times in ns since the epoch.
+
+    `watcher` is the process that watches, `process` the agent. `command` is the agent's base
+    name only: arguments may hold the prompt.
+    """
+
+    run_id: str
+    started: Moment
+    watcher: ProcessIdentity | None = None
+    engine: str = "unknown"
+    command: str | None = None
+    trace_id: str | None = None
+    process: ProcessIdentity | None = None
+    session_id: str | None = None
+    model: str | None = None
+    ended: Moment | None = None
+    outcome: str | None = None
+    exit_code: int | None = None
+    cost_usd: float | None = None
+
+
+@dataclass(slots=True)
+class Run:
+    """A run's folder and what is known about the run."""
+
+    path: Path
+    record: RunRecord
+
+    @property
+    def running(self) -> bool:
+        """Whether its watcher may still be alive; unknown counts as alive."""
+        if self.record.ended is not None:
+            return False
+        return self.record.watcher is None or is_running(self.record.watcher) is not False
+
+    def update(self, **changes: Any) -> bool:
+        """Change fields of the record; return whether the disk has it.
+
+        The record in memory changes in any case: a full disk is no reason to stop watching.
+        """
+        self.record = msgspec.structs.replace(self.record, **changes)
+        try:
+            files.replace(self.path / run_folder.RECORD, msgspec.json.encode(self.record))
+        # ValueError: text that is not Unicode, as a file name may be.
+        except (OSError, ValueError):
+            return False
+        return True
+
+
+def load_run(path: Path) -> Run:
+    """Read the run in a folder; raises StoreError naming what is wrong with it."""
+    return Run(path, read(path / run_folder.RECORD, RunRecord))
+
+
+def read(path: Path, type_: type[_Record]) -> _Record:
+    """Read a record of that type from a file; raises StoreError naming file and fault."""
+    try:
+        return msgspec.json.decode(files.read_whole(path, _MOST), type=type_)
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from error
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise StoreError(f"{path}: not a {type_.__name__}: {error}") from error

@@ -1,0 +1,202 @@
+"""The folder of one run: what it is called, and every file name in it.
+
+    runs/20261122T205630.123456Z-5f0c…/    one run, mode 0700
+        run.json            what is known about it (`record.RunRecord`)
+        traces.jsonl        ended spans, one OTLP-JSON request a line; likewise logs, metrics
+        journal.jsonl       started spans and decisions, for a crash
+        samples.jsonl       the process tree, one look a line
+        delivered           what a collector took
+        stall-<ns>.json     what there was to see when a stall was found
+        otel.log            what OpenTelemetry's own libraries complained about
+        .lock               held while the folder is recovered or sent
+
+No other module spells one of these names. It is imported before the agent is spawned, and so
+imports next to nothing itself.
+"""
+
+# ruff: noqa: PTH106, PTH108, PTH118, PTH208  pathlib takes 5 ms to import
+
+from __future__ import annotations
+
+import os
+import time
+
+from otel_untether.store.files import open_lock, replace
+from otel_untether.store.private_folder import make_private, require_private, require_real
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
+    from typing import Final
+
+RUNS: Final = "runs"  # in the state directory: the folder of these folders
+RECORD: Final = "run.json"
+TRACES: Final = "traces.jsonl"
+LOGS: Final = "logs.jsonl"
+METRICS: Final = "metrics.jsonl"
+JOURNAL: Final = "journal.jsonl"
+SAMPLES: Final = "samples.jsonl"
+DELIVERED: Final = "delivered"
+OTEL_LOG: Final = "otel.log"
+LOCK: Final = ".lock"
+_STALL: Final = "stall-"
+
+NAMES: Final = frozenset(
+    (RECORD, TRACES, LOGS, METRICS, JOURNAL, SAMPLES, DELIVERED, OTEL_LOG, LOCK)
+)
+_SECOND: Final = 1_000_000_000
+_DIGITS: Final = frozenset("0123456789")
+_ID: Final = frozenset("0123456789abcdefghijklmnopqrstuvwxyz")
+
+
+def stall_dump(at: int) -> str:
+    """Return the name of the dump of a stall that was found `at`, in ns since the epoch."""
+    return f"{_STALL}{at}.json"
+
+
+def is_stall_dump(name: str) -> bool:
+    """Whether a file is called like the dump of a stall."""
+    at = name.removeprefix(_STALL).removesuffix(".json")
+    return name == f"{_STALL}{at}.json" and at.isdecimal()
+
+
+def folder_name(started: int, run_id: str) -> str:
+    """Return what the folder of a run is called that started then, in ns since the epoch.
+
+    Such names sort by time: 20261122T205630.123456Z-5f0c1a2b3c4d5e6f.
+    """
+    seconds, rest = divmod(started, _SECOND)
+    moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(seconds))
+    return f"{moment}.{rest // 1000:06}Z-{run_id}"
+
+
+def is_folder_name(name: str) -> bool:
+    """Whether a run's folder may be called that."""
+    moment, _, run_id = name.partition("-")
+    shape = "".join("0" if letter in _DIGITS else letter for letter in moment)
+    return shape == "00000000T000000.000000Z" and bool(run_id) and _ID.issuperset(run_id)
+
+
+def is_ours(name: str) -> bool:
+    """Whether a file in a run's folder is one that we make, or a temporary one of these."""
+    if name in NAMES or is_stall_dump(name):
+        return True
+    return any(name.startswith(f".{own}.") for own in NAMES)
+
+
+def create(
+    state_dir: str | os.PathLike[str],
+    *,
+    run_id: str,
+    started: int,
+    engine: str = "unknown",
+    command: str | None = None,
+    trace_id: int | None = None,
+    watcher: Mapping[str, str | int] | None = None,
+) -> str:
+    """Make the folder of a run that starts now, with its first `run.json`; return its path.
+
+    `started` is in ns since the epoch, `command` the agent's base name, `watcher` what
+    `process_stat.identity` says of the process that watches it. Raises OSError where the folder
+    cannot be made or is not ours alone.
+    """
+    make_private(state_dir)
+    runs = os.path.join(state_dir, RUNS)
+    path = os.path.join(runs, folder_name(started, run_id))
+    make_private(path)
+    require_real(runs)
+    facts: dict[str, str | int | None] = {
+        "run_id": run_id,
+        "started": started,
+        "watcher": _object(watcher) if watcher is not None else None,
+        "engine": engine,
+        "command": command,
+        "trace_id": None if trace_id is None else f"{trace_id:032x}",
+    }
+    replace(os.path.join(path, RECORD), _object(facts).encode())
+    return path
+
+
+def remove(path: str | os.PathLike[str]) -> bool:
+    """Delete a run's folder, whatever is in it that is not ours excepted; say if it is gone.
+
+    Only files go, and links themselves, never what is below a folder or behind a link.
+    """
+    try:
+        require_real(path)
+        names = os.listdir(path)
+        # The record last: without it the rest is nobody's run any more.
+        for name in sorted(names, key=lambda name: name == RECORD):
+            if is_ours(name):
+                os.unlink(os.path.join(path, name))
+        os.rmdir(path)
+    except OSError:
+        return False
+    return True
+
+
+def locked(path: str | os.PathLike[str]) -> AbstractContextManager[bool]:
+    """Hold a run's folder against others that recover or send it, while a `with` block runs.
+
+    Its value says whether we got it. Raises OSError where the folder is not ours alone: nothing
+    may be written there.
+    """
+    from contextlib import contextmanager  # noqa: PLC0415  not before the agent is spawned
+
+    return contextmanager(_locked)(path)
+
+
+def _locked(path: str | os.PathLike[str]) -> Iterator[bool]:
+    require_private(path)
+    try:
+        import fcntl  # noqa: PLC0415  not on Windows
+    except ImportError:
+        yield True
+        return
+    descriptor = open_lock(os.path.join(path, LOCK))
+    try:
+        yield _took(lambda: fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB))
+    finally:
+        os.close(descriptor)
+
+
+def _took(lock: Callable[[], None]) -> bool:
+    try:
+        lock()
+    except OSError:
+        return False
+    return True
+
+
+class _Json(str):
+    """Text that is JSON already."""
+
+    __slots__ = ()
+
+
+def _object(facts: Mapping[str, str | int | None]) -> str:
+    """Write an object in JSON, what is None left out; `json` takes 3 ms to import."""
+    members = (
+        f"{_text(name)}:{_value(value)}" for name, value in facts.items() if value is not None
+    )
+    return _Json("{" + ",".join(members) + "}")
+
+
+def _value(value: str | int | None) -> str:
+    if isinstance(value, _Json):
+        return value
+    return _text(value) if isinstance(value, str) else str(value)
+
+
+def _text(text: str) -> str:
+    """Write a string in JSON and ASCII, where what lies beyond 16 bits takes two escapes.
+
+    A file name may hold bytes that are no Unicode: each is written as "?".
+    """
+    units = text.encode("utf-8", "replace").decode().encode("utf-16-be")
+    return '"' + "".join(_unit(units[i] << 8 | units[i + 1]) for i in range(0, len(units), 2)) + '"'
+
+
+def _unit(code: int) -> str:
+    return chr(code) if 0x20 <= code < 0x7F and code not in b'"\\' else f"\\u{code:04x}"
