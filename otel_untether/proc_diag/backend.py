@@ -6,11 +6,12 @@ reads. The pass exists so that what concerns many trees (socket tables, the host
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from otel_untether.proc_diag.deep_look import CgroupLook, ProcessLook, SocketLook
     from otel_untether.proc_diag.snapshot import (
         CgroupDiag,
         HostDiag,
@@ -18,6 +19,18 @@ if TYPE_CHECKING:
         ProcessDiag,
         SocketDiag,
     )
+
+
+class DeepLooks(NamedTuple):
+    """What a deep look at some processes found; `problems` say, in words, what is unknown.
+
+    `sockets` is None when those of some process could not be told.
+    """
+
+    processes: tuple[ProcessLook, ...]
+    sockets: tuple[SocketLook, ...] | None
+    cgroup: CgroupLook
+    problems: tuple[str, ...]
 
 
 class Handle(Protocol):
@@ -67,6 +80,9 @@ class Backend(Protocol):
 
     def begin(self) -> Pass:
         """Begin a pass."""
+
+    def look_deeper(self, members: Sequence[ProcessDiag], agent: Identity | None, /) -> DeepLooks:
+        """Look at living members in every detail, at the agent's control group as well."""
 
     def own_children(self) -> Sequence[int]:
         """Return the pids of this process's children."""

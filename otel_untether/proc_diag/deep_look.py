@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from otel_untether.proc_diag.snapshot import Identity, ProcessState, TcpState
 
 SocketFamily: TypeAlias = Literal["tcp", "udp", "unix", "netlink", "packet", "vsock", "other"]
-# Where the other end of a socket or pipe is: held in the tree itself; held by this process,
-# which watches; the kernel (netlink); or anywhere else, on this machine or another.
-Reach: TypeAlias = Literal["inside", "watcher", "kernel", "outside"]
+# Where the other end of a socket or pipe is: nowhere, because it was never connected nor given
+# an address; held in the tree itself; held by this process, which watches; the kernel
+# (netlink); or anywhere else, on this machine or another.
+Reach: TypeAlias = Literal["nowhere", "inside", "watcher", "kernel", "outside"]
 StdinKind: TypeAlias = Literal["pipe", "socket", "terminal", "null", "file", "closed", "other"]
 
 
@@ -110,6 +111,13 @@ class SocketLook:
         """Whether it waits for others to connect."""
         return self.state == "LISTEN"
 
+    @property
+    def leads_out(self) -> bool:
+        """Whether something may come in on it from outside the tree, as far as is known."""
+        if self.reach == "watcher":
+            return min(self.numbers, default=3) > 2
+        return self.reach not in ("inside", "nowhere")
+
 
 @dataclass(frozen=True, slots=True)
 class ProcessLook:
@@ -193,10 +201,11 @@ class DeepLook:
         """Sockets on which something may come from outside, listening ones included.
 
         None when they are not all known. A socket of unknown reach counts: unknown is not none.
+        Standard input and output that lead to this process do not: `stdin` speaks of those.
         """
         if self.sockets is None:
             return None
-        return tuple(s for s in self.sockets if s.reach not in ("inside", "watcher"))
+        return tuple(s for s in self.sockets if s.leads_out)
 
     @property
     def threads(self) -> tuple[ThreadLook, ...] | None:

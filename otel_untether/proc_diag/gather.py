@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from otel_untether.proc_diag.deep_look import DeepLook
+from otel_untether.proc_diag.sums import living
 
 if TYPE_CHECKING:
     from otel_untether.proc_diag.tree import Tree
@@ -16,5 +17,15 @@ def look_deeper(tree: Tree) -> DeepLook:
 
     What cannot be read here (another system, another user's process) is unknown in the result.
     """
-    identity = tree.identity
-    return DeepLook(time.monotonic(), identity, complete=False, problems=("not looked at yet",))
+    walk = tree.walk(tree.backend.begin())
+    members = living(walk.found.values())
+    looks = tree.backend.look_deeper(members, tree.identity)
+    return DeepLook(
+        time.monotonic(),
+        tree.identity,
+        processes=looks.processes,
+        sockets=looks.sockets,
+        cgroup=looks.cgroup,
+        complete=not looks.problems and all(p.all_threads for p in looks.processes),
+        problems=looks.problems,
+    )

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import psutil
 
+from otel_untether.proc_diag.backend import DeepLooks
+from otel_untether.proc_diag.deep_look import CgroupLook, ProcessLook
 from otel_untether.proc_diag.snapshot import CgroupDiag, HostDiag, Identity, ProcessDiag, SocketDiag
 
 if TYPE_CHECKING:
@@ -75,6 +77,14 @@ class PortableBackend:
     def begin(self) -> PortablePass:
         """Begin a pass."""
         return PortablePass()
+
+    def look_deeper(self, members: Sequence[ProcessDiag], _: Identity | None, /) -> DeepLooks:
+        """Look no deeper than a sample does: neither threads' places nor sockets' ends are told."""
+        looks = (
+            ProcessLook(p.identity, p.ppid, p.pgid, p.sid, p.name, p.state, all_threads=False)
+            for p in members
+        )
+        return DeepLooks(tuple(looks), None, CgroupLook(), ("this system tells no details",))
 
     def own_children(self) -> Sequence[int]:
         """Return the pids of this process's children."""

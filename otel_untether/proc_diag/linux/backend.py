@@ -18,8 +18,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from otel_untether.proc_diag.linux import deep, procfs
 from otel_untether.proc_diag.linux import kernel_files as files
-from otel_untether.proc_diag.linux import procfs
 from otel_untether.proc_diag.linux.host import Host
 from otel_untether.proc_diag.linux.process import LinuxHandle, children_of, signalable
 from otel_untether.proc_diag.linux.socket_tables import SocketTables
@@ -28,7 +28,8 @@ from otel_untether.proc_diag.snapshot import CgroupDiag, HostDiag, Identity, Soc
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from otel_untether.proc_diag.backend import Handle
+    from otel_untether.proc_diag.backend import DeepLooks, Handle
+    from otel_untether.proc_diag.snapshot import ProcessDiag
 
 
 class LinuxBackend:
@@ -64,6 +65,10 @@ class LinuxBackend:
     def begin(self) -> LinuxPass:
         """Begin a pass."""
         return LinuxPass(self)
+
+    def look_deeper(self, members: Sequence[ProcessDiag], agent: Identity | None) -> DeepLooks:
+        """Look at living members in every detail, at the agent's control group as well."""
+        return deep.look(self.root, members, agent)
 
     def own_children(self) -> Sequence[int]:
         """Return the pids of this process's children."""

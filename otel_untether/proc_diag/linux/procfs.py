@@ -28,6 +28,7 @@ class Stat(NamedTuple):
     ppid: int
     pgid: int
     sid: int
+    tty: int  # the controlling terminal's device number, 0 without one
     cpu_user: float
     cpu_system: float
     cpu_waited: float
@@ -46,6 +47,7 @@ def parse_stat(raw: bytes) -> Stat:
         int(fields[1]),
         int(fields[2]),
         int(fields[3]),
+        int(fields[4]),
         int(fields[11]) / TICKS_PER_SECOND,
         int(fields[12]) / TICKS_PER_SECOND,
         (int(fields[13]) + int(fields[14])) / TICKS_PER_SECOND,
@@ -96,3 +98,12 @@ def parse_net_tcp(raw: bytes) -> dict[int, SocketDiag]:
             port = int(words[2].rpartition(b":")[2], 16)
             sockets[inode] = SocketDiag(inode, state, port, int(send, 16), int(receive, 16))
     return sockets
+
+
+def parse_thread(raw: bytes) -> tuple[str, ProcessState, int]:
+    """Parse of a stat line a thread's name, state, and CPU time in ticks."""
+    opening, closing = raw.index(b"("), raw.rindex(b")")
+    fields = raw[closing + 2 :].split(maxsplit=13)
+    name = raw[opening + 1 : closing].decode(errors="replace")
+    state = cast("ProcessState", fields[0].decode())
+    return name, state, int(fields[11]) + int(fields[12])

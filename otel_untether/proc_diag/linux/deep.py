@@ -1,0 +1,130 @@
+"""A deep look at the members of a tree by procfs and sock_diag.
+
+Bounded, so that a runaway tree does not hold up its watcher: what is beyond is unknown. Nothing
+here can wait for a hung member: no file is opened but under /proc and the control groups, and
+of those none that takes a process's memory lock.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+from otel_untether.proc_diag.backend import DeepLooks
+from otel_untether.proc_diag.deep_look import DescriptorLook, ProcessLook
+from otel_untether.proc_diag.linux import descriptors, procfs
+from otel_untether.proc_diag.linux import kernel_files as files
+from otel_untether.proc_diag.linux.cgroups import Cgroups
+from otel_untether.proc_diag.linux.sockets import Holder, look_at_sockets
+from otel_untether.proc_diag.linux.threads import look_at_threads
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from otel_untether.proc_diag.deep_look import Reach, SocketLook, StdinLook
+    from otel_untether.proc_diag.snapshot import Identity, ProcessDiag
+
+MAX_PROCESSES: Final = 50
+MAX_THREADS: Final = 200
+# Where the kernel holds a thread of a frozen group (v2, v1), for where no group can be read.
+_FREEZERS: Final = ("do_freezer_trap", "__refrigerator", "refrigerator")
+
+
+def look(root: str, members: Sequence[ProcessDiag], agent: Identity | None) -> DeepLooks:
+    """Look at living members in detail; the agent's control group is the one looked at."""
+    shown = members[:MAX_PROCESSES]
+    holders = [_holder(root, member) for member in shown]
+    problems = [
+        f"descriptors of process {member.identity.pid} cannot be read"
+        for member, holder in zip(shown, holders, strict=True)
+        if holder is None
+    ]
+    if left := len(members) - len(shown):
+        problems.append(f"{left} more processes were not looked at")
+    known = [holder for holder in holders if holder is not None]
+    sockets = look_at_sockets(known, root)
+    found = _Look(root, known, sockets)
+    processes = tuple(found.process(*pair) for pair in zip(shown, holders, strict=True))
+    pid = agent.pid if agent else 0
+    cgroup = found.cgroups.look(f"{root}/{pid}")
+    return DeepLooks(processes, None if problems else sockets, cgroup, tuple(problems))
+
+
+def _holder(root: str, member: ProcessDiag) -> Holder | None:
+    base = f"{root}/{member.identity.pid}"
+    targets = descriptors.read_targets(base)
+    if targets is None:
+        return None
+    return Holder(member.identity, member.name, base, targets)
+
+
+class _Look:
+    """One look; what the members have in common is read once."""
+
+    def __init__(self, root: str, holders: Sequence[Holder], sockets: Sequence[SocketLook]) -> None:
+        self._root = root
+        self._holders = holders
+        self._sockets = {socket.inode: socket for socket in sockets}
+        self._writers: dict[str, Reach] = {}
+        self.cgroups = Cgroups(root)
+
+    def process(self, member: ProcessDiag, holder: Holder | None) -> ProcessLook:
+        """Look at one member."""
+        base = f"{self._root}/{member.identity.pid}"
+        targets = holder.targets if holder else None
+        threads, whole = look_at_threads(base, MAX_THREADS, targets or {})
+        io = files.read(f"{base}/io")
+        raw = files.read(f"{base}/stat")
+        stat = procfs.parse_stat(raw) if raw else None
+        frozen = self.cgroups.frozen(base)
+        if frozen is None and threads and all(thread.placed for thread in threads):
+            frozen = any((thread.wchan or "").startswith(_FREEZERS) for thread in threads)
+        return ProcessLook(
+            member.identity,
+            member.ppid,
+            member.pgid,
+            member.sid,
+            stat.name if stat else member.name,
+            stat.state if stat else None,
+            threads,
+            all_threads=whole,
+            descriptors=None if targets is None else _as_looks(targets),
+            stdin=self._stdin(base, targets),
+            terminal=None if stat is None else stat.tty != 0,
+            holds_terminal=None if targets is None else _holds_terminal(targets),
+            frozen=frozen,
+            io_read=procfs.parse_field(io, b"rchar"),
+            io_written=procfs.parse_field(io, b"wchar"),
+            disk_read=procfs.parse_field(io, b"read_bytes"),
+            disk_written=procfs.parse_field(io, b"write_bytes"),
+        )
+
+    def _stdin(self, base: str, targets: Mapping[int, str] | None) -> StdinLook:
+        target = (targets or {}).get(0, "")
+        writer = self._writer(target) if target.startswith("pipe:[") else None
+        return descriptors.look_at_stdin(base, targets, writer, self._sockets)
+
+    def _writer(self, pipe: str) -> Reach:
+        """Return who holds the writing end of a pipe: this process, a member, or anybody else."""
+        if pipe not in self._writers:
+            self._writers[pipe] = self._find_writer(pipe)
+        return self._writers[pipe]
+
+    def _find_writer(self, pipe: str) -> Reach:
+        own = f"{self._root}/self"
+        if descriptors.holds_writing_end(own, self._own_targets, pipe):
+            return "watcher"
+        inside = (descriptors.holds_writing_end(h.base, h.targets, pipe) for h in self._holders)
+        return "inside" if any(inside) else "outside"
+
+    @cached_property
+    def _own_targets(self) -> Mapping[int, str]:
+        return descriptors.read_targets(f"{self._root}/self") or {}
+
+
+def _as_looks(targets: Mapping[int, str]) -> tuple[DescriptorLook, ...]:
+    return tuple(DescriptorLook(number, target) for number, target in targets.items())
+
+
+def _holds_terminal(targets: Mapping[int, str]) -> bool:
+    return any(map(descriptors.is_terminal, targets.values()))

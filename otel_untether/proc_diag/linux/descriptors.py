@@ -1,0 +1,140 @@
+"""Descriptors of a process: what they point to, and what lies unread in its standard input."""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import fcntl
+import os
+import select
+import stat
+import termios
+from typing import TYPE_CHECKING, Final
+
+from otel_untether.proc_diag.deep_look import StdinLook
+from otel_untether.proc_diag.linux import kernel_files as files
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from otel_untether.proc_diag.deep_look import Reach, SocketLook, StdinKind
+
+# A process that leaks descriptors (650,000 were seen) must not hold up the look at the others.
+MAX_DESCRIPTORS: Final = 4_096
+_TERMINALS: Final = ("/dev/pts/", "/dev/tty", "/dev/console")
+
+
+def read_targets(base: str) -> dict[int, str] | None:
+    """Return what each descriptor of the process at `base` points to; None if not to be read."""
+    try:
+        directory = os.open(f"{base}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        names = files.listing(directory)
+        if names is None or len(names) > MAX_DESCRIPTORS:
+            return None
+        links = {int(name): files.link(name, directory) for name in names}
+        return {number: link for number, link in sorted(links.items()) if link is not None}
+    finally:
+        os.close(directory)
+
+
+def socket_inode(target: str) -> int | None:
+    """Return the inode in `socket:[inode]`, None for another target."""
+    return int(target[8:-1]) if target.startswith("socket:[") else None
+
+
+def is_terminal(target: str) -> bool:
+    """Whether a descriptor's target is a terminal."""
+    return target.startswith(_TERMINALS)
+
+
+def stdin_kind(target: str | None) -> StdinKind:
+    """Return what descriptor 0 is, by its target; None is a closed one."""
+    if target is None:
+        return "closed"
+    if target == "/dev/null":
+        return "null"
+    if is_terminal(target):
+        return "terminal"
+    if target.startswith("pipe:["):
+        return "pipe"
+    if target.startswith("socket:["):
+        return "socket"
+    return "file" if target.startswith("/") else "other"
+
+
+def look_at_stdin(
+    base: str,
+    targets: Mapping[int, str] | None,
+    writer: Reach | None,
+    sockets: Mapping[int, SocketLook],
+) -> StdinLook:
+    """Look at descriptor 0 of the process at `base`.
+
+    `writer` is who holds the writing end if it is a pipe, as far as known; `sockets` are the
+    tree's, by inode.
+    """
+    if targets is None:
+        return StdinLook()
+    target = targets.get(0)
+    kind = stdin_kind(target)
+    if kind == "pipe" and target is not None:
+        return _pipe(f"{base}/fd/0", target, writer)
+    if kind == "socket" and target is not None:
+        return _socket(target, sockets.get(socket_inode(target) or 0))
+    if kind in ("null", "closed"):
+        return StdinLook(kind, target, unread=0, open_ended=False)
+    return StdinLook(kind, target, open_ended={"file": False, "terminal": True}.get(kind))
+
+
+def _socket(target: str, socket: SocketLook | None) -> StdinLook:
+    if socket is None:
+        return StdinLook("socket", target)
+    ended = socket.state in ("CLOSE_WAIT", "CLOSE", "LAST_ACK")
+    return StdinLook("socket", target, socket.receive_queue, socket.reach, not ended)
+
+
+def _pipe(path: str, target: str, writer: Reach | None) -> StdinLook:
+    """Ask the pipe itself what lies in it, and whether anybody can still write to it."""
+    unknown = StdinLook("pipe", target, writer=writer)
+    try:
+        # A handle that opens nothing, to be sure that it still is this pipe: to open whatever
+        # descriptor 0 has become meanwhile, a file of a dead mount say, could block for ever.
+        handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return unknown
+    try:
+        if files.link(f"/proc/self/fd/{handle}") != target:
+            return unknown
+        reader = os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return unknown
+    finally:
+        os.close(handle)
+    try:
+        unread = array.array("i", [0])
+        fcntl.ioctl(reader, termios.FIONREAD, unread)
+        poll = select.poll()
+        poll.register(reader, select.POLLIN)
+        ended = any(events & select.POLLHUP for _, events in poll.poll(0))
+        return StdinLook("pipe", target, unread[0], None if ended else writer, not ended)
+    except OSError:
+        return unknown
+    finally:
+        os.close(reader)
+
+
+def holds_writing_end(base: str, targets: Mapping[int, str], pipe: str) -> bool:
+    """Whether the process at `base` has a pipe open for writing."""
+    return any(
+        _writable(f"{base}/fd/{number}") for number, target in targets.items() if target == pipe
+    )
+
+
+def _writable(path: str) -> bool:
+    """Whether a descriptor is open for writing, which its link's own permissions tell (proc(5))."""
+    with contextlib.suppress(OSError):
+        return bool(os.lstat(path).st_mode & stat.S_IWUSR)
+    return False
