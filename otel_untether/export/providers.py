@@ -33,7 +33,6 @@ from otel_untether.export.ids import RootIdGenerator, SeededIdGenerator
 from otel_untether.export.journal_processor import JournalProcessor
 from otel_untether.export.otlp_json import FILES, FileLogExporter, FileSpanExporter
 from otel_untether.store.journal import Journal
-from otel_untether.store.run_folder import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -64,12 +63,7 @@ class Telemetry:
     journal: Journal | None = None
     delivery: Delivery | None = None
     owned: bool = False
-    _held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _stopped: bool | None = None
-
-    def hold(self, run_dir: Path) -> None:
-        """Keep others from resending the run until the exporters are done, or the process."""
-        self._held.enter_context(locked(run_dir))
 
     def shutdown(self, deadline: float) -> bool:
         """Flush and stop within `deadline` seconds; return whether all of it was handed over.
@@ -89,8 +83,6 @@ class Telemetry:
         for thread in threads:
             thread.join(max(0.0, until - time.monotonic()))
         finished = not any(thread.is_alive() for thread in threads)
-        if finished:
-            self._held.close()
         if self.delivery is None:
             return finished
         self.delivery.keep_in_flight()
@@ -192,9 +184,6 @@ def _watch_exporters(telemetry: Telemetry, run_dir: Path | None, plan: Plan) -> 
         telemetry.delivery = delivery
         with _complaining(telemetry, "what no collector takes is not kept"):
             delivery.expect()
-            if run_dir is not None:
-                # Until the exporters are done nobody else may send the same.
-                telemetry.hold(run_dir)
 
 
 def _write_locally(telemetry: Telemetry, run_dir: Path) -> None:

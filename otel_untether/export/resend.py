@@ -17,8 +17,9 @@ from otel_untether.export.delivery import (
 from otel_untether.export.environment import SIGNALS, Signal
 from otel_untether.export.otlp_client import ConfigError, SendError
 from otel_untether.export.otlp_json import FILES, parse
+from otel_untether.store import run_lock
 from otel_untether.store.journal import recover
-from otel_untether.store.run_folder import DELIVERED, locked
+from otel_untether.store.run_folder import DELIVERED
 from otel_untether.store.runs import Run, StoreError
 
 if TYPE_CHECKING:
@@ -69,15 +70,14 @@ def resend(run: Run, send: Send) -> Outcome:
     """
     outcome = Outcome()
     try:
-        if run.running:
-            outcome.problems.append(f"{run.record.run_id}: it is still running")
-            return outcome
         recover(run.path)
-        with locked(run.path) as held:
-            if held:
-                _resend(run.path, send, outcome)
-            else:
-                outcome.problems.append(f"{run.record.run_id}: it is being sent right now")
+        lock = run_lock.acquire(run.path)
+        if lock is None:
+            doing = "still running" if run.running else "being sent right now"
+            outcome.problems.append(f"{run.record.run_id}: it is {doing}")
+            return outcome
+        with lock:
+            _resend(run.path, send, outcome)
     except (OSError, StoreError) as error:
         outcome.problems.append(f"{run.record.run_id}: {error}")
     return outcome

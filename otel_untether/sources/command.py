@@ -152,7 +152,9 @@ class SessionObserver(Observer):
         allowed = max(0.1, _SHARE * self._config.telemetry.exit_timeout - late)
         self._meters.end(summary.outcome, at, allowed / 2)
         known = len(self._telemetry.problems)
-        self._telemetry.shutdown(allowed / 2)
+        # While exporters are still at it, nobody else may send the same: the lock stays ours.
+        if self._telemetry.shutdown(allowed / 2) and self._run is not None:
+            self._run.release()
         for problem in self._telemetry.problems[known:]:
             notice(problem)
         return summary.text()

@@ -72,7 +72,8 @@ def replay(
             _flush(providers.tracer_provider)
             progress(done)
     summary = _finish(recorder, recording, run)
-    providers.shutdown(deadline)
+    if providers.shutdown(deadline):
+        run.release()
     progress(1.0)
     return Replayed(identity.run_id, summary, tuple(providers.problems))
 
@@ -96,7 +97,9 @@ def _capture(settings: Config | None, environ: Mapping[str, str]) -> Capture:
 
 def _create_run(store: Store, identity: RunIdentity, recording: Recording) -> Run:
     """Make the run's folder anew: what an earlier replay put there is the same again."""
-    shutil.rmtree(store.create_run(identity, started=recording.started).path)
+    before = store.create_run(identity, started=recording.started)
+    shutil.rmtree(before.path)
+    before.release()
     return store.create_run(identity, started=recording.started)
 
 

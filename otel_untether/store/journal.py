@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from otel_untether import semconv
+from otel_untether.store import run_lock
 from otel_untether.store.files import LineFile, lines
 from otel_untether.store.record import Run, load_run
-from otel_untether.store.run_folder import JOURNAL, TRACES, locked
+from otel_untether.store.run_folder import JOURNAL, TRACES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -155,10 +156,13 @@ def recover(run_dir: Path) -> int:
     the run cannot be read, OSError where it cannot be written.
     """
     run = load_run(run_dir)
-    if run.running or run.record.ended is not None:
+    if run.record.ended is not None:
         return 0
-    with locked(run_dir) as held:
-        return _recover(run) if held else 0
+    lock = run_lock.acquire(run_dir)
+    if lock is None:
+        return 0
+    with lock:
+        return _recover(run)
 
 
 def _recover(run: Run) -> int:

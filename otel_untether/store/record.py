@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
-from otel_untether.store import files, run_folder
+from otel_untether.store import files, run_folder, run_lock
 from otel_untether.store.process_identity import ProcessIdentity, is_running
 
 if TYPE_CHECKING:
@@ -56,17 +56,26 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 @dataclass(slots=True)
 class Run:
-    """A run's folder and what is known about the run."""
+    """A run's folder and what is known about the run; `lock` is its lock while we have it."""
 
     path: Path
     record: RunRecord
+    lock: run_lock.RunLock | None = None
 
     @property
     def running(self) -> bool:
-        """Whether its watcher may still be alive; unknown counts as alive."""
+        """Whether somebody watches it: its lock says so, or its watcher where there are none."""
         if self.record.ended is not None:
             return False
+        held = run_lock.is_held(self.path)
+        if held is not None:
+            return held
         return self.record.watcher is None or is_running(self.record.watcher) is not False
+
+    def release(self) -> None:
+        """Watch and send it no more: from here on others may."""
+        if self.lock is not None:
+            self.lock.release()
 
     def update(self, **changes: Any) -> bool:
         """Change fields of the record; return whether the disk has it.

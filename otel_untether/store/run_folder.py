@@ -8,7 +8,7 @@
         delivered           what a collector took
         stall-<ns>.json     what there was to see when a stall was found
         otel.log            what OpenTelemetry's own libraries complained about
-        .lock               held while the folder is recovered or sent
+        .lock               held while somebody watches, recovers or sends it (`run_lock`)
 
 No other module spells one of these names. It is imported before the agent is spawned, and so
 imports next to nothing itself.
@@ -21,14 +21,16 @@ from __future__ import annotations
 import os
 import time
 
-from otel_untether.store.files import open_lock, replace
-from otel_untether.store.private_folder import make_private, require_private, require_real
+from otel_untether.store.files import replace
+from otel_untether.store.private_folder import make_private, require_real
+from otel_untether.store.run_lock import LOCK, acquire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from contextlib import AbstractContextManager
+    from collections.abc import Mapping
     from typing import Final
+
+    from otel_untether.store.run_lock import RunLock
 
 RUNS: Final = "runs"  # in the state directory: the folder of these folders
 RECORD: Final = "run.json"
@@ -39,7 +41,6 @@ JOURNAL: Final = "journal.jsonl"
 SAMPLES: Final = "samples.jsonl"
 DELIVERED: Final = "delivered"
 OTEL_LOG: Final = "otel.log"
-LOCK: Final = ".lock"
 _STALL: Final = "stall-"
 
 NAMES: Final = frozenset(
@@ -94,8 +95,11 @@ def create(
     command: str | None = None,
     trace_id: int | None = None,
     watcher: Mapping[str, str | int] | None = None,
-) -> str:
-    """Make the folder of a run that starts now, with its first `run.json`; return its path.
+) -> tuple[str, RunLock | None]:
+    """Make the folder of a run that starts now, with its first `run.json`.
+
+    Return its path and its lock, to be held while the run is watched; None where the file
+    system has no locks.
 
     `started` is in ns since the epoch, `command` the agent's base name, `watcher` what
     `process_stat.identity` says of the process that watches it. Raises OSError where the folder
@@ -114,8 +118,17 @@ def create(
         "command": command,
         "trace_id": None if trace_id is None else f"{trace_id:032x}",
     }
+    # First: a folder with a record and a free lock is a dead watcher's.
+    lock = _hold(path)
     replace(os.path.join(path, RECORD), _object(facts).encode())
-    return path
+    return path, lock
+
+
+def _hold(path: str) -> RunLock | None:
+    try:
+        return acquire(path)
+    except OSError:
+        return None
 
 
 def remove(path: str | os.PathLike[str]) -> bool:
@@ -131,39 +144,6 @@ def remove(path: str | os.PathLike[str]) -> bool:
             if is_ours(name):
                 os.unlink(os.path.join(path, name))
         os.rmdir(path)
-    except OSError:
-        return False
-    return True
-
-
-def locked(path: str | os.PathLike[str]) -> AbstractContextManager[bool]:
-    """Hold a run's folder against others that recover or send it, while a `with` block runs.
-
-    Its value says whether we got it. Raises OSError where the folder is not ours alone: nothing
-    may be written there.
-    """
-    from contextlib import contextmanager  # noqa: PLC0415  not before the agent is spawned
-
-    return contextmanager(_locked)(path)
-
-
-def _locked(path: str | os.PathLike[str]) -> Iterator[bool]:
-    require_private(path)
-    try:
-        import fcntl  # noqa: PLC0415  not on Windows
-    except ImportError:
-        yield True
-        return
-    descriptor = open_lock(os.path.join(path, LOCK))
-    try:
-        yield _took(lambda: fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB))
-    finally:
-        os.close(descriptor)
-
-
-def _took(lock: Callable[[], None]) -> bool:
-    try:
-        lock()
     except OSError:
         return False
     return True

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from otel_untether.store import process_stat, retention, run_folder
+from otel_untether.store import process_stat, retention, run_folder, run_lock
 from otel_untether.store.private_folder import require_private, require_real
 from otel_untether.store.record import Run, RunIdentity, RunRecord, StoreError, load_run
 from otel_untether.store.sessions import SessionOutcome, Sessions
@@ -94,12 +94,12 @@ class Store:
         command: str | None = None,
         trace_id: int | None = None,
     ) -> Run:
-        """Make the folder of a run that starts now, watched by this process.
+        """Make the folder of a run that starts now, watched by this process until `Run.release`.
 
         Raises StoreError where that cannot be done.
         """
         try:
-            path = run_folder.create(
+            path, lock = run_folder.create(
                 self.root,
                 run_id=identity.run_id,
                 started=started,
@@ -110,7 +110,9 @@ class Store:
             )
         except (OSError, ValueError) as error:
             raise StoreError(f"{self.root}: no run can be kept there: {error}") from error
-        return load_run(Path(path))
+        run = load_run(Path(path))
+        run.lock = lock
+        return run
 
     def list_runs(self) -> Listing:
         """Return all runs, newest first. What cannot be read is named, not raised."""
@@ -209,8 +211,10 @@ def _is_named(run: Run, prefix: str) -> bool:
 
 
 def _in_use(path: Path, age: float) -> bool:
-    """Whether somebody may be watching that run, or be about to write its record."""
+    """Whether somebody is at work on that run, or may be about to write its record."""
     try:
-        return load_run(path).running
+        run = load_run(path)
     except StoreError:
         return age < DAY
+    # Exporters may still be at it when the run is over.
+    return run_lock.is_held(path) or run.running

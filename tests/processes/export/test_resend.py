@@ -18,9 +18,8 @@ from otel_untether import cli
 from otel_untether.export import providers as telemetry
 from otel_untether.export import resend
 from otel_untether.export.otlp_client import ConfigError, SendError, send
+from otel_untether.store import run_lock
 from otel_untether.store.journal import Journal
-from otel_untether.store.process_identity import ProcessIdentity
-from otel_untether.store.run_folder import locked
 from otel_untether.store.runs import Run, RunIdentity, Store, load_run
 from tests.support.otel import fresh_globals
 from tests.support.otlp_receiver import grpc_receiver, hanging, http_receiver, refusing
@@ -33,7 +32,6 @@ __all__ = ["fresh_globals"]
 pytestmark = pytest.mark.usefixtures("fresh_globals")
 
 OTLP = "OTEL_EXPORTER_OTLP_ENDPOINT"
-GONE = ProcessIdentity(pid=1, started="never", boot="another")
 
 
 def watched(state: Path, environ: Mapping[str, str], spans: int = 3) -> Run:
@@ -47,8 +45,8 @@ def watched(state: Path, environ: Mapping[str, str], spans: int = 3) -> Run:
     logger.emit(LogRecord(timestamp=time.time_ns(), event_name="untether.session.summary"))
     started.meter_provider.get_meter("test").create_counter("untether.stalls").add(1)
     finished = started.shutdown(0.3)
-    started._held.close()
-    run.update(ended=time.time_ns(), watcher=GONE)
+    run.update(ended=time.time_ns())
+    run.release()
     assert finished or "OTLP" in "".join(environ)
     return run
 
@@ -193,23 +191,12 @@ def test_a_running_run_is_left_to_its_exporters(tmp_path: Path) -> None:
 
 def test_a_run_that_is_being_flushed_is_left_alone(unsent: Run) -> None:
     """Over, but its exporters are not done yet."""
-    with locked(unsent.path) as held, http_receiver() as receiver:
-        assert held
+    lock = run_lock.acquire(unsent.path)
+    assert lock
+    with lock, http_receiver() as receiver:
         outcome = resent(unsent, receiver.url)
         assert receiver.requests == []
     assert "being sent" in outcome.problems[0]
-
-
-def test_telemetry_holds_its_run_until_its_exporters_are_done(tmp_path: Path) -> None:
-    """The lock that resending looks at is taken by whoever has the exporters."""
-    with hanging() as url:
-        started = telemetry.start(RunIdentity("r"), run_dir=tmp_path, environ={OTLP: url})
-        tracer = started.tracer_provider.get_tracer("test")
-        tracer.start_span("a", context=started.parent).end()
-        assert not started.shutdown(0.1)
-        with locked(tmp_path) as held:
-            assert not held
-    started._held.close()
 
 
 def test_torn_lines_are_skipped(unsent: Run) -> None:

@@ -16,23 +16,20 @@ from opentelemetry.sdk.trace import TracerProvider, sampling
 
 from otel_untether.export import otlp_json
 from otel_untether.export.journal_processor import JournalProcessor
+from otel_untether.store import run_lock
 from otel_untether.store.files import LineFile
 from otel_untether.store.journal import Journal, recover
-from otel_untether.store.process_identity import ProcessIdentity
-from otel_untether.store.run_folder import locked
 from otel_untether.store.runs import Run, RunIdentity, Store, StoreError, load_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-GONE = ProcessIdentity(pid=1, started="never", boot="another")
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """A run whose watcher died."""
     made = Store(tmp_path).create_run(RunIdentity("5f0c", "claude"), started=1000)
-    made.update(watcher=GONE)
+    made.release()
     return made
 
 
@@ -144,8 +141,9 @@ def test_a_watched_run_is_left_alone(tmp_path: Path) -> None:
 def test_a_run_somebody_else_recovers_is_left_to_them(run: Run, provider: TracerProvider) -> None:
     """The lock is the folder's."""
     provider.get_tracer("test").start_span("root")
-    with locked(run.path) as held:
-        assert held
+    lock = run_lock.acquire(run.path)
+    assert lock
+    with lock:
         assert recover(run.path) == 0
     assert recover(run.path) == 1
 

@@ -53,7 +53,7 @@ def test_the_first_record_is_what_a_reader_expects_whatever_the_command_is_calle
 
 
 def test_a_run_s_folder_is_made_with_all_that_is_known_at_the_start(tmp_path: Path) -> None:
-    path = create(
+    path, _ = create(
         tmp_path / "new" / "state",
         run_id="5f0c",
         started=STARTED,
@@ -70,7 +70,7 @@ def test_a_run_s_folder_is_made_with_all_that_is_known_at_the_start(tmp_path: Pa
 
 
 def test_only_files_of_ours_go_and_the_record_stays_with_what_is_left(tmp_path: Path) -> None:
-    path = Path(create(tmp_path, run_id="5f0c", started=STARTED))
+    path = Path(create(tmp_path, run_id="5f0c", started=STARTED)[0])
     for name in (run_folder.TRACES, run_folder.stall_dump(5), ".run.json.0a1b2c", "thesis.tex"):
         (path / name).write_text("x")
     (path / "sub").mkdir()
@@ -83,7 +83,7 @@ def test_only_files_of_ours_go_and_the_record_stays_with_what_is_left(tmp_path: 
 
 
 def test_a_link_in_a_run_s_folder_goes_and_what_it_points_to_stays(tmp_path: Path) -> None:
-    path = Path(create(tmp_path / "state", run_id="5f0c", started=STARTED))
+    path = Path(create(tmp_path / "state", run_id="5f0c", started=STARTED)[0])
     precious = tmp_path / "precious"
     precious.write_text("x")
     (path / run_folder.TRACES).symlink_to(precious)
@@ -92,7 +92,7 @@ def test_a_link_in_a_run_s_folder_goes_and_what_it_points_to_stays(tmp_path: Pat
 
 
 def test_a_link_to_a_folder_is_not_a_run(tmp_path: Path) -> None:
-    path = Path(create(tmp_path / "state", run_id="5f0c", started=STARTED))
+    path = Path(create(tmp_path / "state", run_id="5f0c", started=STARTED)[0])
     link = tmp_path / "link"
     link.symlink_to(path)
     assert not remove(link)

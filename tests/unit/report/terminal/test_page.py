@@ -15,6 +15,7 @@ from otel_untether.report.terminal import page as terminal
 from otel_untether.report.terminal import text as words
 from otel_untether.report.terminal.sparkline import spark
 from otel_untether.report.terminal.style import ASCII, UNICODE, ColorMode, Style, style_of
+from otel_untether.store import run_lock
 from tests.unit.report.report_sessions import Session, at, healthy, long, samples, stalled
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
@@ -177,7 +178,10 @@ def test_open_spans_are_read_from_the_journal(tmp_path: Path) -> None:
     entries = [{"kind": "start", "at": at(1), "span": span} for span in session.spans]
     Session().write(tmp_path, {"ended": None})
     (tmp_path / "journal.jsonl").write_text("\n".join(map(json.dumps, entries)))
-    recorded = folder.read(tmp_path, at(5))
+    lock = run_lock.acquire(tmp_path)
+    assert lock
+    with lock:
+        recorded = folder.read(tmp_path, at(5))
     assert recorded.running
     lines = list(terminal.render(recorded, Style()))
     assert lines[0] == "claude  running  in 5.00 s"
