@@ -8,7 +8,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_untether.clock import Clock
@@ -73,7 +73,6 @@ def carried(chunks: Sequence[bytes]) -> tuple[bytes, bytes]:
 
 
 @given(st.lists(st.binary(max_size=5000), max_size=20))
-@settings(max_examples=60, deadline=None)
 def test_any_bytes_in_any_chunks_come_out_the_same(chunks: list[bytes]) -> None:
     data = b"".join(chunks)
     assert carried(chunks) == (data, data)

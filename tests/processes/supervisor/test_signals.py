@@ -15,6 +15,8 @@ from otel_untether.supervisor.signals import (
     held_signals,
 )
 
+alone = pytest.mark.alone
+
 
 @pytest.fixture(params=[Signals, HandledSignals])
 def signals(request: pytest.FixtureRequest) -> Signals:
@@ -24,6 +26,7 @@ def signals(request: pytest.FixtureRequest) -> Signals:
     return made
 
 
+@alone
 def test_a_signal_waits_until_it_is_asked_for(signals: Signals) -> None:
     with signals:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -37,6 +40,7 @@ def test_no_signal_is_none_after_the_timeout(signals: Signals) -> None:
         assert signals.wait(0.01) is None
 
 
+@alone
 def test_a_childs_end_is_among_them(signals: Signals) -> None:
     with signals:
         child = subprocess.Popen(["true"])
@@ -55,6 +59,7 @@ def test_all_is_as_before_afterwards(signals: Signals) -> None:
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == mask
 
 
+@alone
 def test_an_ignored_signal_stays_ignored() -> None:
     before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     try:

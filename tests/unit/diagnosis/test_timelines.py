@@ -1,4 +1,4 @@
-"""Ten thousand random lives of a session: what must hold in each of them.
+"""Random lives of a session, ten thousand in `make fuzz`: what must hold in each of them.
 
 A seeded generator plays a session second by second: lines, tools, waits, connections that come
 and go, facts that are unknown for a while, holes in the watching; and, in some, a true wedge.
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from otel_untether.config.settings import WatchdogConfig
 from otel_untether.session import events as ev
@@ -35,7 +36,7 @@ CONFIG = WatchdogConfig(
     sample_interval=2,
 )
 STEP = 2.0
-LIVES, BATCHES = 10_000, 20
+LIVES, BATCHES = 10 * settings().max_examples, 20
 
 
 @dataclass
@@ -157,6 +158,7 @@ def check_warnings(life: Life) -> None:
             assert at not in life.excuses
 
 
+@pytest.mark.lives
 @pytest.mark.parametrize("batch", range(BATCHES))
 def test_random_lives(batch: int) -> None:
     for number in range(LIVES // BATCHES):

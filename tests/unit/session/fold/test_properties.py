@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_untether.session import events as ev
@@ -62,7 +62,6 @@ def play(
     return state, changes + close(state.root, 200)
 
 
-@settings(max_examples=400, deadline=None)
 @given(st.lists(EVENTS, max_size=40), st.booleans(), st.booleans())
 def test_the_tree_holds(events: list[ev.Event], multi_prompt: bool, clean: bool) -> None:  # noqa: FBT001
     """Each activity opens once and closes once, children before parents and inside them."""
@@ -89,7 +88,6 @@ def test_the_tree_holds(events: list[ev.Event], multi_prompt: bool, clean: bool)
     assert not state.tasks
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.lists(EVENTS, max_size=40))
 def test_what_closed_says_why_if_it_was_not_seen_to(events: list[ev.Event]) -> None:
     _, changes = play(events, multi_prompt=False, clean=False)
