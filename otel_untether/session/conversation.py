@@ -17,15 +17,19 @@ _REMEMBERED_MESSAGES = 256
 
 
 class Lane:
-    """One agent's conversation with its model; `owner` is what its activities belong under."""
+    """One agent's conversation with its model; `owner` is what its activities belong under.
 
-    __slots__ = ("_done", "_spoken", "asked_at", "chat", "owner")
+    `asked_at` is since when the model owes an answer (ns), None while it does not; `spoken`
+    whether it has given any.
+    """
+
+    __slots__ = ("_done", "asked_at", "chat", "owner", "spoken")
 
     def __init__(self, owner: Activity) -> None:
         self.owner = owner
         self.asked_at: int | None = None
         self.chat: Activity | None = None
-        self._spoken = False
+        self.spoken = False
         self._done: deque[str] = deque(maxlen=_REMEMBERED_MESSAGES)
 
     def ask(self, at: int) -> None:
@@ -34,11 +38,17 @@ class Lane:
         Until it first speaks, each sign that the session begins moves that beginning: a CLI
         loads for a while before it asks.
         """
-        if self.asked_at is None or not self._spoken:
+        if self.asked_at is None or not self.spoken:
             self.asked_at = at
 
     def call(self, at: int, model: str | None) -> list[Change]:
-        """The model called a tool; where no message announced it, the call is the answer."""
+        """The model called a tool; where no message announced it, the call is the answer.
+
+        A call that is named only once it is over may have begun before another that the same
+        answer made had ended: then the model's turn has not come yet.
+        """
+        if self.asked_at is not None and self.spoken and at < self.asked_at:
+            self.asked_at = None
         if self.asked_at is not None:
             answer = ModelMessage(at=at)
             return [*self.speak(answer, at, model), *self.settle()]
@@ -52,6 +62,13 @@ class Lane:
         if key and key in self._done:
             return []
         chat = self.chat
+        if message.late and chat is not None and chat.key == key:
+            _complete(chat, message)
+            return []
+        if chat is not None and message.error and not key and self.asked_at is None:
+            chat.error = message.error
+            _continue(chat, message, at)
+            return self.settle()
         if chat is not None and chat.key == key and (key or self.asked_at is None):
             self.asked_at = None
             _continue(chat, message, at)
@@ -72,7 +89,7 @@ class Lane:
         )
         self.owner.children.append(chat)
         self.asked_at = None
-        self._spoken = True
+        self.spoken = True
         self.chat = chat
         _continue(chat, message, at)
         return chat
@@ -98,6 +115,10 @@ class Lane:
 
 def _continue(chat: Activity, message: ModelMessage, at: int) -> None:
     chat.last_sign = max(chat.last_sign, at)
+    _complete(chat, message)
+
+
+def _complete(chat: Activity, message: ModelMessage) -> None:
     if message.usage is not None:
         chat.usage = _newer(chat.usage, message.usage)
     if message.finish_reason is not None:

@@ -63,8 +63,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class SessionStarted(Event, frozen=True, kw_only=True):
-    """The engine introduced itself. Claude repeats this at the start of every turn."""
+    """The engine introduced itself. Claude repeats this at the start of every turn.
 
+    `asks` is false where it does so no sooner than the model's answer, whose turn then began
+    before.
+    """
+
+    asks: bool = True
     session_id: str | None = None
     model: str | None = None
     version: str | None = None
@@ -106,7 +111,10 @@ class ModelMessage(Event, frozen=True, kw_only=True):
 
     `usage` is what is known by then; its output count is None until final. `complete` says
     that nothing more will come under this id. `error` is set where the engine printed a
-    message in place of a failed request.
+    message in place of a failed request; without an id it is about the message being spoken.
+    `late` says that this was printed when the tools that the message called were over: it adds
+    to what is known of the message, not to its time. `cost_usd` is this message's own, given
+    once.
     """
 
     id: str | None = None
@@ -116,6 +124,8 @@ class ModelMessage(Event, frozen=True, kw_only=True):
     complete: bool = False
     finish_reason: str | None = None
     error: str | None = None
+    late: bool = False
+    cost_usd: float | None = None
 
 
 class ToolStarted(Event, frozen=True, kw_only=True):

@@ -133,6 +133,11 @@ class SessionState:
         self.usage_before, self.cost_before = usage or ev.Usage(), cost_usd or 0.0
 
     @property
+    def understood(self) -> bool:
+        """Whether anything that it said was decoded: else next to nothing is known of it."""
+        return self.events > self.stray_lines
+
+    @property
     def silent(self) -> bool:
         """Whether it has not said a thing since it was started."""
         return self.lines == 0 and self.output == 0

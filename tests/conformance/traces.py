@@ -27,14 +27,43 @@ MS = 10**6
 
 
 def recordings(engine: str) -> list[Path]:
-    """All raw recordings of an engine (not the timed ones, which wrap lines)."""
+    """All recordings of an engine: raw ones, and the timed ones that there are no raw ones of."""
     found = sorted((RECORDINGS / engine).glob("**/*.jsonl"))
-    return [path for path in found if "timed" not in path.name and "disk" not in path.parts]
+    streams = [path for path in found if "disk" not in path.parts]
+    return [path for path in streams if _raw(path) == path or _raw(path) not in streams]
+
+
+def _raw(path: Path) -> Path:
+    return path.with_name(path.name.replace(".timed", ""))
+
+
+@dataclass
+class Request:
+    """A request as the model's endpoint saw it: who asked, when, and when it was answered."""
+
+    marker: str | None
+    asked: int
+    answered: int | None = None
+
+
+def requests(engine: str, name: str) -> list[Request]:
+    """What the endpoint noted beside a recording, requests without a script's marker left out."""
+    path = RECORDINGS / engine / "model" / f"{name}.ndjson"
+    found: list[Request] = []
+    for entry in map(json.loads, path.read_text().splitlines()):
+        if entry["ev"] == "req":
+            found.append(Request(entry["marker"], round(entry["t"] * 1000) * MS))
+        elif entry["ev"] == "answer":
+            (asked,) = [r for r in found if r.marker == entry["marker"] and not r.answered][-1:]
+            asked.answered = round(entry["t"] * 1000) * MS
+    return [request for request in found if request.marker]
 
 
 def timestamp(line: dict[str, Any]) -> int | None:
     """The time a line carries, in ns since the epoch."""
     text = line.get("timestamp")
+    if isinstance(text, int):
+        return text * MS
     if not isinstance(text, str):
         return None
     moment = datetime.fromisoformat(text)
@@ -77,10 +106,30 @@ def attribute(span: ReadableSpan, name: str) -> object:
     return (span.attributes or {}).get(name)
 
 
+def _arrivals(lines: list[dict[str, Any]], told: list[float | None]) -> list[int]:
+    """When each line arrived; 0 where nothing says. Small times are since the start."""
+    own = [timestamp(line) or 0 for line in lines]
+    offset = 0
+    for at, mark in zip(own, told, strict=True):
+        if at and mark is not None and mark < 1e9:
+            offset = at - round(mark * 1000) * MS
+            break
+    marks = [0 if m is None else round(m * 1_000_000) * 1000 + offset for m in told]
+    return [max(at, mark) for at, mark in zip(own, marks, strict=True)]
+
+
 def play(path: Path, engine: str | None = None) -> Trace:
-    """Feed a recording line by line; a line that carries no time arrives 1 ms after the last."""
+    """Feed a recording line by line; a line that carries no time arrives 1 ms after the last.
+
+    Where the recording says when a line arrived, it arrives then.
+    """
     raw = [line for line in path.read_bytes().split(b"\n") if line]
+    arrived: list[float | None] = [None] * len(raw)
+    if ".timed" in path.name:
+        timed = [entry for entry in map(json.loads, raw) if "line" in entry]
+        raw, arrived = [e["line"].encode() for e in timed], [e["t"] for e in timed]
     lines = [json.loads(line) for line in raw]
+    times = _arrivals(lines, arrived)
     first = next((t for t in map(timestamp, lines) if t is not None), EPOCH)
     spans, logs = InMemorySpanExporter(), InMemoryLogRecordExporter()
     tracers, loggers = TracerProvider(), LoggerProvider()
@@ -92,8 +141,8 @@ def play(path: Path, engine: str | None = None) -> Trace:
         logger_provider=loggers,
     )
     at = first - 500 * MS
-    for line, parsed in zip(raw, lines, strict=True):
-        at = max(at + MS, timestamp(parsed) or 0)
+    for line, told in zip(raw, times, strict=True):
+        at = max(at + MS, told) if arrived[:1] == [None] else max(at, told)
         recorder.feed(line + b"\n", at)
     summary = recorder.finish(at=at + MS)
     events = [record.log_record.event_name for record in logs.get_finished_logs()]

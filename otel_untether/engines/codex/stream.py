@@ -24,6 +24,7 @@ from otel_untether.engines.codex.shapes import (
     TurnFailed,
     TurnStartedLine,
 )
+from otel_untether.engines.parsing.reasons import reason
 from otel_untether.engines.parsing.salvage import BROKEN, Readers, decoder, salvage
 from otel_untether.session.events import (
     Event,
@@ -42,19 +43,6 @@ if TYPE_CHECKING:
 
 _QUIET: Final = frozenset({"item.plan.delta"})
 _RECONNECTING: Final = re.compile(r"Reconnecting\W+(\d{1,9})/(\d{1,9})")
-# Codex says why only in prose; these are the reasons worth telling apart.
-_REASONS: Final = (
-    ("interrupted", re.compile(r"interrupt|abort", re.IGNORECASE)),
-    ("timeout", re.compile(r"time[d ]*\s*out", re.IGNORECASE)),
-    ("usage_limit", re.compile(r"usage limit|quota|billing", re.IGNORECASE)),
-    ("rate_limit", re.compile(r"rate.?limit|\b429\b|too many requests", re.IGNORECASE)),
-    ("context_window_exceeded", re.compile(r"context (?:window|length)", re.IGNORECASE)),
-    ("unauthorized", re.compile(r"\b40[13]\b|unauthori[sz]ed|forbidden|api key", re.IGNORECASE)),
-    ("overloaded", re.compile(r"high demand|overloaded|at capacity|\b503\b", re.IGNORECASE)),
-    ("invalid_request", re.compile(r"\b400\b|bad request|invalid_request", re.IGNORECASE)),
-    ("disconnected", re.compile(r"disconnected|connection|stream closed", re.IGNORECASE)),
-    ("server_error", re.compile(r"\b5\d\d\b|server error", re.IGNORECASE)),
-)
 
 
 def decode(line: bytes, at: int) -> tuple[Event, ...]:
@@ -91,13 +79,13 @@ def _turn_completed(line: TurnCompleted, at: int) -> Iterator[Event]:
 
 
 def _turn_failed(line: TurnFailed, at: int) -> Iterator[Event]:
-    reason = _reason(line.error.message if line.error else None)
-    yield TurnFinished(at=at, error=reason, interrupted=reason == "interrupted")
+    why = reason(line.error.message if line.error else None)
+    yield TurnFinished(at=at, error=why, interrupted=why == "interrupted")
 
 
 def _error(line: ErrorLine, at: int) -> Iterator[Event]:
     """An error is fatal only when a ``turn.failed`` follows; mostly it announces a retry."""
-    error = _reason(line.message)
+    error = reason(line.message)
     if match := _RECONNECTING.search(line.message or ""):
         yield Retry(at=at, attempt=int(match[1]), max_attempts=int(match[2]), error=error)
     else:
@@ -109,11 +97,6 @@ def _request_user_input(line: RequestUserInput, at: int) -> Iterator[Event]:
         yield WaitBegan(at=at, id=question, kind="question", tool_id=line.call_id)
     else:
         yield StrayLine(at=at, reason="bad_shape", detail="request_user_input")
-
-
-def _reason(message: str | None) -> str:
-    text = message or ""
-    return next((name for name, pattern in _REASONS if pattern.search(text)), "error")
 
 
 _READERS: Final[Readers] = {

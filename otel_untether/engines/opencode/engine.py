@@ -8,8 +8,9 @@ from otel_untether.engines import argv
 from otel_untether.engines.engine import Engine, Traits
 
 if TYPE_CHECKING:
-    from otel_untether.engines.engine import Arguments
+    from otel_untether.engines.engine import Arguments, FirstLine
 
+_TYPES: Final = ("step_start", "text", "reasoning", "tool_use", "step_finish", "error")
 _SERVERS: Final = {"acp": "acp", "serve": "http", "web": "http"}
 _MANAGES: Final = (
     "agent", "auth", "completion", "db", "debug", "export", "github", "import", "mcp", "models",
@@ -33,8 +34,15 @@ def _manages(args: Arguments) -> bool:
     return argv.asks_about(args) or argv.command(args, *_MANAGES) is not None
 
 
+def _wrote(line: FirstLine) -> bool:
+    session = line.get("sessionID")
+    printed = line.get("type") in _TYPES and isinstance(line.get("timestamp"), int)
+    return printed and isinstance(session, str) and session.startswith("ses_")
+
+
 ENGINE: Final = Engine(
     "opencode",
+    decoder="otel_untether.engines.opencode.stream:decode",
     commands=frozenset({"opencode"}),
     packages=frozenset({"opencode-ai"}),
     headless_arguments=_headless,
@@ -42,5 +50,6 @@ ENGINE: Final = Engine(
     resume_arguments=_resumes,
     server_arguments=_serves,
     manage_arguments=_manages,
+    first_line=_wrote,
     traits=Traits(tools_leave_session=True, asks_again_after=300.0),
 )

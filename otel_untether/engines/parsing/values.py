@@ -40,6 +40,11 @@ def nanoseconds(stamp: str | None) -> int | None:
     return at if 0 <= at < 2**63 else None
 
 
+def from_milliseconds(time: float | None) -> int | None:
+    """Return a time in ms since the epoch as ns; None if it is missing or too early to be one."""
+    return round(time * 1000) * 1000 if time is not None and time > 1e11 else None
+
+
 def word(value: object) -> str | None:
     """Return `value` if it is a name such as ``api_error``, and None if it may be prose.
 

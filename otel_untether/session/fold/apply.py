@@ -12,6 +12,8 @@ from otel_untether.session.state import Recent, SessionState
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from otel_untether.session.conversation import Lane
+
     # Each handler takes one event type; the table below is what makes the pairing right.
     Handler: TypeAlias = Callable[[SessionState, Any, int], list[Change]]
 
@@ -39,7 +41,7 @@ def finish(state: SessionState, at: int, reason: str, *, clean: bool) -> list[Ch
     changes: list[Change] = []
     for lane in state.lanes.values():
         changes += lane.settle()
-        owed = None if clean or lane.owner.end is not None else lane.unanswered(state.model)
+        owed = None if clean or not _owes(state, lane) else lane.unanswered(state.model)
         if owed is not None:
             changes.append(Opened(owed))
     for child in tuple(state.root.children):
@@ -47,6 +49,13 @@ def finish(state: SessionState, at: int, reason: str, *, clean: bool) -> list[Ch
     for table in (state.open, state.background, state.tasks, state.wait_activities):
         table.clear()
     return changes
+
+
+def _owes(state: SessionState, lane: Lane) -> bool:
+    """Whether an answer that has not come was asked for, as far as the engine shows that."""
+    if lane.owner.end is not None or not state.understood:
+        return False
+    return lane is state.main or lane.spoken or not state.traits.hides_subagents
 
 
 def _when(state: SessionState, event: ev.Event) -> int:

@@ -22,7 +22,7 @@ def session_started(state: SessionState, event: ev.SessionStarted, at: int) -> l
     state.model = event.model or state.model
     state.version = event.version or state.version
     state.mcp_servers = event.mcp_servers or state.mcp_servers
-    if state.last_result_at is None:
+    if event.asks and state.last_result_at is None:
         state.main.ask(at)
     return []
 
@@ -91,7 +91,9 @@ def model_message(state: SessionState, event: ev.ModelMessage, at: int) -> list[
         return changes  # a subagent we cannot place must not take the main agent's turn
     changes += lane.speak(event, at, state.model)
     state.waits.pop("retry", None)
-    if lane is state.main:
+    if event.cost_usd is not None:
+        state.cost_usd = (state.cost_usd or 0.0) + event.cost_usd
+    if lane is state.main and not event.late:
         state.last_tool_result_at = state.last_result_at = None
     _count_usage(state, changes)
     return changes

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     Decode = Callable[[bytes, int], tuple[Event, ...]]
 
-NAMES = ("claude", "codex", "generic")
-REAL = [line for name in ("claude", "codex") for path in streams(name) for line in lines(path)]
-OBJECTS = [plain for name in ("claude", "codex") for p in streams(name) for plain in objects(p)]
+DECODED = tuple(engine.name for engine in registry.engines() if engine.understood)
+NAMES = (*DECODED, "unknown")
+REAL = [line for name in DECODED for path in streams(name) for line in lines(path)]
+OBJECTS = [plain for name in DECODED for path in streams(name) for plain in objects(path)]
 SHORT = [line for line in REAL if len(line) < 1500]
 
 any_json = st.recursive(
@@ -76,7 +77,7 @@ def test_real_lines_with_a_member_replaced(line: Any, value: Any, data: st.DataO
     check(json.dumps(line).encode())
 
 
-@pytest.mark.parametrize("name", ["claude", "codex"])
+@pytest.mark.parametrize("name", DECODED)
 @given(known=st.sampled_from(OBJECTS), junk=st.dictionaries(st.text(max_size=5), any_json))
 def test_members_nobody_knows_change_nothing(
     name: str, known: dict[str, Any], junk: dict[str, Any]

@@ -444,3 +444,42 @@ def test_the_ring_keeps_the_last_fifty_events_with_their_tools() -> None:
     story = Story().tell(*(ev.ToolUpdated(at=i, id="t1") for i in range(60)), tool(60))
     assert len(story.state.recent) == 50
     assert story.state.recent[-1] == (60, "ToolStarted", "Bash")
+
+
+class TestLateTools:
+    """An engine that names a tool only once it is over, in the order in which they end."""
+
+    def late(self, key: str, start: int, end: int) -> tuple[ev.Event, ev.Event]:
+        return (
+            ev.ToolStarted(at=end, happened=start, id=key, name="bash"),
+            ev.ToolFinished(at=end, id=key),
+        )
+
+    def test_parallel_calls_make_no_chat_of_their_own(self) -> None:
+        story = Story().tell(message(5, "m"), *self.late("b", 6, 10), *self.late("a", 6, 20))
+        assert len(story.opened("chat")) == 1
+        assert story.state.model_asked_at == 20
+
+    def test_a_call_that_began_after_the_last_result_is_an_answer(self) -> None:
+        story = Story().tell(message(5, "m"), *self.late("b", 6, 10), *self.late("a", 12, 20))
+        assert len(story.opened("chat")) == 2
+
+    def test_what_is_told_late_of_a_message_adds_no_time_to_it(self) -> None:
+        end = ev.ModelMessage(at=30, id="m", usage=ev.Usage(1, 2), late=True, cost_usd=0.25)
+        story = Story().tell(message(5, "m"), *self.late("a", 6, 20), end, message(40, "n"))
+        first, second = story.opened("chat")
+        assert (first.end, first.usage) == (5, ev.Usage(1, 2))
+        assert second.start == 20
+        assert story.state.cost_usd == 0.25
+
+    def test_an_error_without_a_name_is_about_the_message_being_spoken(self) -> None:
+        failed = ev.ModelMessage(at=30, error="disconnected", complete=True)
+        (chat,) = Story().tell(message(5, "m"), failed).opened("chat")
+        assert (chat.error, chat.end) == ("disconnected", 30)
+
+
+def test_nothing_is_owed_by_a_model_that_nobody_was_seen_to_ask() -> None:
+    story = Story().tell(ev.StrayLine(at=3, reason="not_json"))
+    changes = finish(story.state, 9, "killed", clean=False)
+    opened = [change.activity for change in changes if isinstance(change, Opened)]
+    assert [activity for activity in opened if activity.kind == "chat"] == []

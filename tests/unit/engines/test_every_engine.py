@@ -1,0 +1,52 @@
+"""What holds of every engine that has a decoder, over all its recordings."""
+
+from __future__ import annotations
+
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from otel_untether.engines import registry
+from otel_untether.session.events import StrayLine
+from tests.unit.engines.recordings import RECORDINGS, lines, streams
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from otel_untether.engines.engine import Engine
+
+AT = 1_800_000_000 * 10**9
+ENGINES = [engine for engine in registry.engines() if engine.understood]
+RECORDED = [(engine, path) for engine in ENGINES for path in streams(engine.name)]
+
+
+def typed_decoder(engine: Engine) -> Any:
+    return resolve_name(str(engine.decoder).replace(":decode", ":_decoder"))
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.name)
+def test_there_are_recordings_of_each(engine: Engine) -> None:
+    assert streams(engine.name)
+
+
+@pytest.mark.parametrize(
+    ("engine", "path"), RECORDED, ids=[str(p.relative_to(RECORDINGS)) for _, p in RECORDED]
+)
+class TestRecording:
+    def test_each_line_is_read_in_the_typed_pass(self, engine: Engine, path: Path) -> None:
+        """A line that needs salvaging is a shape we have wrong."""
+        decoder = typed_decoder(engine)
+        for line in lines(path):
+            decoder.decode(line)
+
+    def test_no_line_is_a_stranger(self, engine: Engine, path: Path) -> None:
+        for line in lines(path):
+            events = engine.decode(line, AT)
+            assert not [event for event in events if isinstance(event, StrayLine)], line[:200]
+
+    def test_no_engine_takes_it_for_its_own_but_the_one_that_wrote_it(
+        self, engine: Engine, path: Path
+    ) -> None:
+        found = {owner.name for owner in map(registry.detect_line, lines(path)) if owner}
+        assert found == {engine.name}
