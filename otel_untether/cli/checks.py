@@ -47,8 +47,10 @@ def configuration(path: str | None = None) -> Check:
     except ConfigError as error:
         advice = "correct it; `otel-untether config --explain` lists every setting"
         return Check("configuration", "problem", str(error), advice)
-    files = ", ".join(config.files) or "no file, defaults"
-    return Check("configuration", "ok", files)
+    if config.notices:
+        advice = "what is not trusted belongs in the user's own file, or behind --config"
+        return Check("configuration", "warning", "; ".join(config.notices), advice)
+    return Check("configuration", "ok", ", ".join(config.files) or "no file, defaults")
 
 
 def configured_state_dir(path: str | None = None) -> str | None:

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from otel_untether.config import settings as config
+from otel_untether.notice import notice
 from otel_untether.report import run as recorded_run
 from otel_untether.report.terminal import page
 from otel_untether.report.terminal.style import style_of
@@ -30,7 +31,7 @@ def settings(path: str | None = None) -> config.Config:
     try:
         return config.load(path)
     except config.ConfigError as error:
-        print(f"otel-untether: {error}; the defaults are used", file=sys.stderr)
+        notice(f"{error}; the defaults are used")
         return config.Config()
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_untether.config.settings import KEYS, Config, ConfigError, load
+from otel_untether.notice import notice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,8 +44,10 @@ def main(args: argparse.Namespace) -> int:
     try:
         config = load(args.config)
     except ConfigError as error:
-        print(f"otel-untether: {error}", file=sys.stderr)
+        notice(str(error))
         return 2
+    for line in config.notices:
+        notice(line)
     if args.json:
         print(json.dumps(_document(config), indent=2))
     else:

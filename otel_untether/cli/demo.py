@@ -86,12 +86,14 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _start(args: argparse.Namespace) -> subprocess.Popen[bytes]:
-    agent = [sys.executable, "-m", "otel_untether.demo"]
+    # -P: or else Python would look for our modules in the working directory first.
+    python = [sys.executable, "-P", "-m"]
+    agent = [*python, "otel_untether.demo"]
     agent += ["--stall", args.stall] if args.stall else []
-    command = [sys.executable, "-m", "otel_untether", "run", "--engine", "claude", "--", *agent]
+    command = [*python, "otel_untether", "run", "--engine", "claude", "--", *agent]
     settings = (_HASTE if args.stall else {}) | (_KILL if args.kill else {})
     given = {f"OTEL_UNTETHER_{name}": value for name, value in settings.items()}
-    print("$ otel-untether run --engine claude -- python", *agent[1:], file=sys.stderr, flush=True)
+    print("$ otel-untether run --engine claude -- python", *agent[2:], file=sys.stderr, flush=True)
     return subprocess.Popen(  # noqa: S603  our own command
         command,
         stdin=subprocess.DEVNULL,

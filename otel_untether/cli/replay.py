@@ -107,6 +107,8 @@ def _isolated(file: Path, args: argparse.Namespace, prefix: str) -> int:
 
 
 def _processes() -> SpawnContext | ForkServerContext:
+    # Or else Python would look for its own modules, too, in the working directory first.
+    os.environ["PYTHONSAFEPATH"] = "1"
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     # It imports the SDK once; each child is a fork of it.

@@ -170,6 +170,8 @@ class _Run:
         from otel_untether.config import settings as config  # noqa: PLC0415  only where something is set
 
         self._config = config.load(path)
+        for line in self._config.notices:
+            notice(line)
         if self._exit_timeout is None:
             self._options.exit_timeout = self._config.telemetry.exit_timeout
 

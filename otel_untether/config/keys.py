@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
@@ -37,8 +38,10 @@ _EXPECTED: Final[dict[Kind, str]] = {
     "flag": "true or false",
     "kill": 'true, false or "dry-run"',
     "causes": "a list of causes, each one of: " + ", ".join(KILLABLE),
-    "path": "a path",
+    "path": "an absolute path, or one that begins with ~/",
 }
+_ROOT: Final = os.path.abspath(os.sep)  # noqa: PTH100  C:\\ on Windows
+_SHOWN: Final = 60
 _TRUE: Final = ("true", "1", "yes", "on")
 _FALSE: Final = ("false", "0", "no", "off")
 
@@ -66,22 +69,33 @@ class Key(NamedTuple):
         name = f"capture_{self.name}" if self.section == "capture" else self.name
         return f"OTEL_UNTETHER_{name.upper()}"
 
+    @property
+    def is_threshold(self) -> bool:
+        """Whether it is a patience of the watchdog, which a working directory may vary."""
+        timing = ("kill_grace", "sample_interval")
+        return self.section == "watchdog" and self.kind == "seconds" and self.name not in timing
+
     def check(self, value: Any, place: str) -> Any:
         """Return `value` as the setting's type, or raise `ConfigError` naming `place`."""
         if not _fits(self.kind, value):
             raise ConfigError(f"{place}: expected {_EXPECTED[self.kind]}, got {value!r}")
         if self.kind in ("seconds", "number", "cores"):
             return float(value)
+        if self.kind == "path" and value is not None:
+            return os.path.expanduser(value)  # noqa: PTH111  pathlib takes 5 ms to import
         return tuple(value) if self.kind == "causes" else value
 
     def parse(self, text: str, place: str) -> Any:
-        """Return the value of an environment variable, or raise `ConfigError` naming it."""
+        """Return the value of an environment variable, or raise `ConfigError` naming it.
+
+        There a path may be relative: whoever set it knows the working directory.
+        """
         return self.check(_parsed(self.kind, text.strip()), place)
 
 
 def _parsed(kind: Kind, text: str) -> Any:
     if kind == "path":
-        return text
+        return os.path.abspath(text) if text and text[0] != "~" else text  # noqa: PTH100
     if kind == "causes":
         return [cause.strip() for cause in text.split(",") if cause.strip()]
     if kind in ("flag", "kill"):
@@ -95,7 +109,7 @@ def _parsed(kind: Kind, text: str) -> Any:
 
 def _fits(kind: Kind, value: Any) -> bool:
     if kind == "path":
-        return value is None or (isinstance(value, str) and bool(value))
+        return value is None or (isinstance(value, str) and value.startswith(("/", "~/", _ROOT)))
     if kind in ("flag", "kill"):
         return isinstance(value, bool) or (kind == "kill" and value == "dry-run")
     if kind == "causes":
@@ -104,6 +118,11 @@ def _fits(kind: Kind, value: Any) -> bool:
         return False
     upper = 0.5 if kind == "cores" else float("inf")
     return 0 < value < upper and (kind != "count" or value >= 1)
+
+
+def shown(name: str) -> str:
+    """Return a name from a file fit for a message: short, and nothing that steers a terminal."""
+    return repr(name[:_SHOWN])[1:-1] + ("…" if len(name) > _SHOWN else "")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -3,8 +3,9 @@
 Later places win: the defaults, the ``[watchdog]`` table of Untether's own
 ``~/.untether/untether.toml`` or ``UNTETHER_CONFIG_PATH`` (its keys mean the same here; those we
 do not have are its business), one ``otel-untether.toml``, the environment
-(``OTEL_UNTETHER_<KEY>``). That file is the first of: ``--config``, ``OTEL_UNTETHER_CONFIG``, the
-working directory, ``$XDG_CONFIG_HOME/otel-untether``. Exporting is configured by the standard
+(``OTEL_UNTETHER_<KEY>``). That file is the first of: ``--config``, ``OTEL_UNTETHER_CONFIG``,
+``$XDG_CONFIG_HOME/otel-untether``. A file of that name in the working directory is no place to
+trust: it may vary thresholds within bounds (`local`). Exporting is configured by the standard
 ``OTEL_*`` alone.
 
 This module is imported before the agent is spawned. Hence named tuples (`dataclasses` takes
@@ -17,8 +18,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
-from otel_untether.config import files
-from otel_untether.config import reading as places
+from otel_untether.config import files, reading
 from otel_untether.config.keys import KEYS, KILLABLE, WATCHDOG_DURATIONS, ConfigError, Key
 
 if TYPE_CHECKING:
@@ -100,17 +100,25 @@ class CaptureConfig(NamedTuple):
 
 
 class Config(NamedTuple):
-    """All settings; `sources` tells for each "section.key" where its value came from."""
+    """All settings; `sources` tells for each "section.key" where its value came from.
+
+    `files` are the settings files that were read, `notices` lines for the operator.
+    """
 
     watchdog: WatchdogConfig = WatchdogConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
     capture: CaptureConfig = CaptureConfig()
     sources: Mapping[str, str] = {}
     files: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
 
     def value(self, key: Key) -> Any:
         """Return the effective value of `key`."""
         return getattr(getattr(self, key.section), key.name)
+
+    def values(self) -> Values:
+        """Return every effective value by its "section.key"."""
+        return {key.path: self.value(key) for key in KEYS}
 
     def source(self, key: Key) -> str:
         """Return where that value came from: "default", a file, or an environment variable."""
@@ -129,23 +137,53 @@ def load(
     """
     env = os.environ if environ is None else environ
     home = os.path.expanduser("~") if home is None else home  # noqa: PTH111
-    base, file = files.untether_file(env, home), files.find(path, env, cwd or ".", home)
-    values: Values = {}
-    sources: dict[str, str] = {}
+    cwd = cwd or os.curdir
+    base, file = files.untether_file(env, home), files.find(path, env, cwd, home)
+    trusted = _Layer()
     if base is not None:
-        _merge(values, sources, places.from_untether(base), base)
+        trusted = trusted.over(_Layer.of(reading.from_untether(base), base))
     if file is not None:
-        _merge(values, sources, places.from_file(file), file)
-    places.from_environment(values, sources, env)
-    _fit_defaults(values, sources)
-    config = _build(values, sources, tuple(name for name in (base, file) if name))
-    _check_together(config.watchdog, sources)
-    return config
+        trusted = trusted.over(_Layer.of(reading.from_file(file), file))
+    environment, sources, odd = reading.from_environment(env)
+    said = _Layer(environment, sources, notices=tuple(odd))
+    config = _build(trusted.over(said))
+    here = files.find_local(path, env, cwd, home)
+    return config if here is None else _with_local(here, config, trusted, said)
 
 
-def _merge(values: Values, sources: dict[str, str], new: Values, place: str) -> None:
-    values.update(new)
-    sources.update(dict.fromkeys(new, place))
+class _Layer(NamedTuple):
+    """What some places set: values by "section.key", the place of each, files, lines to say."""
+
+    values: Mapping[str, Any] = {}
+    sources: Mapping[str, str] = {}
+    files: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, values: Values, file: str) -> _Layer:
+        return cls(values, dict.fromkeys(values, file), (file,))
+
+    def over(self, other: _Layer) -> _Layer:
+        """Return both, where the other one wins."""
+        return _Layer(
+            {**self.values, **other.values},
+            {**self.sources, **other.sources},
+            self.files + other.files,
+            self.notices + other.notices,
+        )
+
+
+def _with_local(file: str, config: Config, trusted: _Layer, said: _Layer) -> Config:
+    """Return the settings with what the working directory's file may add to them."""
+    from otel_untether.config import local  # noqa: PLC0415  only where there is such a file
+
+    known = {path: value for path, value in config.values().items() if path not in said.values}
+    found = local.read(file, known, killing=bool(config.watchdog.stall_auto_kill))
+    layer = _Layer.of(found.values, file)._replace(notices=(found.notice,))
+    try:
+        return _build(trusted.over(layer).over(said))
+    except ConfigError as error:
+        return config._replace(notices=(*config.notices, f"{error}; {file} is not used"))
 
 
 def _fit_defaults(values: Values, sources: dict[str, str]) -> None:
@@ -164,17 +202,24 @@ def _fit_defaults(values: Values, sources: dict[str, str]) -> None:
 _SAMPLED: Final = ("stall_timeout", "liveness_timeout", "tool_timeout", "post_result_timeout")
 
 
-def _build(values: Values, sources: dict[str, str], files: tuple[str, ...]) -> Config:
+def _build(layer: _Layer) -> Config:
+    """Return the settings of a layer; raise `ConfigError` for values that contradict each other."""
+    values, sources = dict(layer.values), dict(layer.sources)
+    _fit_defaults(values, sources)
+
     def section(name: str) -> Values:
         return {key.name: values[key.path] for key in KEYS if _has(key, name, values)}
 
-    return Config(
+    config = Config(
         WatchdogConfig(**section("watchdog")),
         TelemetryConfig(**section("telemetry")),
         CaptureConfig(**section("capture")),
         sources,
-        files,
+        layer.files,
+        layer.notices,
     )
+    _check_together(config.watchdog, sources)
+    return config
 
 
 def _has(key: Key, section: str, values: Values) -> bool:

@@ -105,11 +105,11 @@ def create(
     `process_stat.identity` says of the process that watches it. Raises OSError where the folder
     cannot be made or is not ours alone.
     """
-    make_private(state_dir)
     runs = os.path.join(state_dir, RUNS)
+    make_private(runs)
+    require_real(runs)
     path = os.path.join(runs, folder_name(started, run_id))
     make_private(path)
-    require_real(runs)
     facts: dict[str, str | int | None] = {
         "run_id": run_id,
         "started": started,

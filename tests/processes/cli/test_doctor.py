@@ -41,13 +41,20 @@ def executable(path: Path, script: str) -> None:
 
 def test_a_good_configuration_names_its_file(tmp_path: Path) -> None:
     (tmp_path / "otel-untether.toml").write_text("[watchdog]\nkill_grace = 3\n")
-    check = checks.configuration()
+    check = checks.configuration("otel-untether.toml")
     assert (check.status, check.text.endswith("otel-untether.toml")) == ("ok", True)
+
+
+def test_what_a_working_directory_sets_is_worth_a_note(tmp_path: Path) -> None:
+    (tmp_path / "otel-untether.toml").write_text("[watchdog]\ntool_timeout = 700\n")
+    check = checks.configuration()
+    assert check.status == "warning"
+    assert "sets watchdog.tool_timeout = 700" in check.text
 
 
 def test_a_bad_configuration_is_a_problem_with_its_message(tmp_path: Path) -> None:
     (tmp_path / "otel-untether.toml").write_text("[watchdog]\nkill_grace = -3\n")
-    check = checks.configuration()
+    check = checks.configuration("otel-untether.toml")
     assert check.status == "problem"
     assert "watchdog.kill_grace: expected a positive number" in check.text
     assert "--explain" in check.advice
@@ -131,7 +138,7 @@ def test_doctor_says_what_to_do_and_exits_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "otel-untether.toml").write_text("[watchdog]\nkill_grase = 3\n")
-    assert main(["doctor"]) == 1
+    assert main(["doctor", "--config", "otel-untether.toml"]) == 1
     out = capsys.readouterr().out
     assert "FAIL  configuration" in out
     assert 'did you mean "kill_grace"' in out
@@ -161,15 +168,15 @@ def test_what_config_prints_can_be_read_back(
 ) -> None:
     main(["config", "--explain"])
     (tmp_path / "otel-untether.toml").write_text(capsys.readouterr().out)
-    assert main(["config", "--json"]) == 0
+    assert main(["config", "--json", "--config", "otel-untether.toml"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["watchdog"]["kill_causes"]["value"] == ["wedged"]
     assert document["watchdog"]["kill_causes"]["source"].endswith("otel-untether.toml")
 
 
 def test_config_refuses_a_wrong_setting_with_exit_2(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("OTEL_UNTETHER_KILL_GRACE", "soon")
     assert main(["config"]) == 2
-    assert "OTEL_UNTETHER_KILL_GRACE: expected a positive" in capsys.readouterr().err
+    assert "OTEL_UNTETHER_KILL_GRACE: expected a positive" in capfd.readouterr().err

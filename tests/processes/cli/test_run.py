@@ -148,7 +148,7 @@ def test_wrong_usage_is_explained(arguments: list[str], message: str, tmp_path: 
 def test_a_bad_setting_is_refused_before_the_agent_starts(tmp_path: Path) -> None:
     """An operator who asked for a watchdog must not find out later that there was none."""
     (tmp_path / "otel-untether.toml").write_text("[watchdog]\nstall_timeot = 1\n")
-    ended = run("touch", "started", cwd=tmp_path)
+    ended = run("--config", "otel-untether.toml", "touch", "started", cwd=tmp_path)
     assert ended.returncode == 2
     assert "otel-untether.toml: unknown key watchdog.stall_timeot" in ended.stderr
     assert not (tmp_path / "started").exists()

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+OWN = "home/.config/otel-untether/otel-untether.toml"
+HERE = "cwd/otel-untether.toml"
+
+
 def load(tmp_path: Path, path: str | None = None, **environ: str) -> Config:
     home, cwd = tmp_path / "home", tmp_path / "cwd"
     home.mkdir(exist_ok=True)
@@ -79,20 +83,19 @@ def test_untether_s_own_variable_moves_the_base(tmp_path: Path) -> None:
 
 def test_later_places_win(tmp_path: Path) -> None:
     write(tmp_path / "home/.untether/untether.toml", "[watchdog]\ntool_timeout=1\nkill_grace=1\n")
-    write(tmp_path / "cwd/otel-untether.toml", "[watchdog]\nkill_grace=2\nhook_timeout=2\n")
+    write(tmp_path / OWN, "[watchdog]\nkill_grace=2\nhook_timeout=2\n")
     loaded = load(tmp_path, OTEL_UNTETHER_HOOK_TIMEOUT="3").watchdog
     assert (loaded.tool_timeout, loaded.kill_grace, loaded.hook_timeout) == (1, 2, 3)
 
 
-def test_only_the_first_of_our_files_is_read(tmp_path: Path) -> None:
-    user = write(
-        tmp_path / "home/.config/otel-untether/otel-untether.toml", "[watchdog]\nkill_grace=1\n"
-    )
-    assert load(tmp_path).files == (user,)
-    here = write(tmp_path / "cwd/otel-untether.toml", "[watchdog]\nhook_timeout=7\n")
-    loaded = load(tmp_path)
-    assert loaded.files == (here,)
+def test_a_file_that_was_asked_for_is_the_only_one_of_ours_that_is_read(tmp_path: Path) -> None:
+    write(tmp_path / OWN, "[watchdog]\nkill_grace=1\n")
+    write(tmp_path / HERE, "[watchdog]\nhook_timeout=700\n")
+    asked = write(tmp_path / "asked.toml", "[watchdog]\ntool_timeout=7\n")
+    loaded = load(tmp_path, asked)
+    assert (loaded.files, loaded.notices) == ((asked,), ())
     assert loaded.watchdog.kill_grace == Watchdog().kill_grace
+    assert loaded.watchdog.hook_timeout == Watchdog().hook_timeout
 
 
 def test_a_named_file_beats_the_variable_and_is_relative_to_the_working_directory(
@@ -101,6 +104,35 @@ def test_a_named_file_beats_the_variable_and_is_relative_to_the_working_director
     write(tmp_path / "cwd/mine.toml", "[capture]\ncontent = true\n")
     loaded = load(tmp_path, "mine.toml", OTEL_UNTETHER_CONFIG="/nowhere/else.toml")
     assert loaded.capture.content is True
+
+
+def test_a_relative_xdg_config_home_is_not_honoured(tmp_path: Path) -> None:
+    """The specification has it ignored; it would be the working directory again."""
+    write(tmp_path / "cwd/x/otel-untether/otel-untether.toml", "[telemetry]\nkeep_runs = 3\n")
+    assert load(tmp_path, XDG_CONFIG_HOME="x") == Config()
+
+
+def test_a_path_may_begin_with_a_tilde(tmp_path: Path) -> None:
+    write(tmp_path / OWN, '[telemetry]\nstate_dir = "~/runs"\n')
+    found = load(tmp_path).telemetry.state_dir
+    assert found is not None
+    assert found.endswith("/runs")
+    assert found.startswith("/")
+
+
+@pytest.mark.parametrize("content", ["a = " + "[" * 100_000, "#" * (2 << 20)])
+def test_a_monstrous_file_is_refused_in_words(tmp_path: Path, content: str) -> None:
+    file = write(tmp_path / OWN, content)
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path)
+    assert str(caught.value).startswith(file)
+
+
+def test_names_from_a_file_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    write(tmp_path / OWN, '["\\u001b]0;PWNED\\u0007\\u202e"]\nx = 1\n')
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path)
+    assert str(caught.value).isprintable()
 
 
 def test_xdg_config_home_is_honoured(tmp_path: Path) -> None:
@@ -151,13 +183,14 @@ def test_malformed_toml_names_the_file(tmp_path: Path, content: bytes) -> None:
         ('[watchdog]\nkill_causes = ["awaiting_approval"]', "expected a list of causes, each one"),
         ('[watchdog]\nkill_causes = "wedged"', "expected a list of causes"),
         ('[capture]\ncontent = "no"', "capture.content: expected true or false, got 'no'"),
-        ('[telemetry]\nstate_dir = ""', "telemetry.state_dir: expected a path"),
+        ('[telemetry]\nstate_dir = ""', "telemetry.state_dir: expected an absolute path"),
+        ('[telemetry]\nstate_dir = "var"', "expected an absolute path, or one that begins with ~"),
     ],
 )
 def test_a_bad_value_names_file_key_and_expectation(
     tmp_path: Path, text: str, message: str
 ) -> None:
-    file = write(tmp_path / "cwd/otel-untether.toml", text)
+    file = write(tmp_path / OWN, text)
     with pytest.raises(ConfigError, match=message) as caught:
         load(tmp_path)
     assert str(caught.value).startswith(file)
@@ -172,7 +205,7 @@ def test_a_bad_value_names_file_key_and_expectation(
     ],
 )
 def test_contradictions_name_both_sides(tmp_path: Path, text: str, message: str) -> None:
-    write(tmp_path / "cwd/otel-untether.toml", f"[watchdog]\n{text}")
+    write(tmp_path / OWN, f"[watchdog]\n{text}")
     with pytest.raises(ConfigError, match=message):
         load(tmp_path)
 
@@ -215,8 +248,18 @@ def test_a_bad_variable_is_named(tmp_path: Path, text: str) -> None:
         load(tmp_path, OTEL_UNTETHER_TOOL_TIMEOUT=text)
 
 
-def test_a_misspelt_variable_is_an_error_and_a_foreign_one_is_not(tmp_path: Path) -> None:
-    assert load(tmp_path, OTEL_UNTETHER_RUN="x") == Config()
+def test_an_unknown_variable_is_told(tmp_path: Path) -> None:
+    (line,) = load(tmp_path, OTEL_UNTETHER_RUN="x").notices
+    assert line == "OTEL_UNTETHER_RUN: no such setting; `otel-untether config` lists them"
+
+
+def test_what_kubernetes_sets_for_a_service_called_like_us_is_not_told(tmp_path: Path) -> None:
+    links = {"PORT": "tcp://10.0.0.1:4318", "SERVICE_HOST": "10.0.0.1", "PORT_4318_TCP_PORT": "4"}
+    loaded = load(tmp_path, **{f"OTEL_UNTETHER_{name}": value for name, value in links.items()})
+    assert loaded == Config()
+
+
+def test_a_misspelt_variable_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match='did you mean "STALL_TIMEOUT"'):
         load(tmp_path, OTEL_UNTETHER_STAL_TIMEOUT="5")
 
