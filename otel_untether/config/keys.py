@@ -150,6 +150,8 @@ KEYS: Final = (
     Key("watchdog", "hook_timeout", "seconds", "silence while a hook runs"),
     Key("watchdog", "wait_timeout", "seconds", "silence after a retry that names no time"),
     Key("watchdog", "approval_timeout", "seconds", "before an unanswered approval is reported"),
+    Key("watchdog", "compaction_timeout", "seconds", "how long a compaction explains silence"),
+    Key("watchdog", "streaming_timeout", "seconds", "silence while the model's answer arrives"),
     Key("watchdog", "post_result_timeout", "seconds", "between the final result and the exit"),
     Key("watchdog", "sample_interval", "seconds", "between samples of the process tree"),
     Key("watchdog", "cpu_idle_bound", "cores", "CPU below which the tree counts as idle"),

@@ -65,6 +65,8 @@ class WatchdogConfig(NamedTuple):
     hook_timeout: float = 600.0
     wait_timeout: float = 60.0
     approval_timeout: float = 1800.0
+    compaction_timeout: float = 300.0
+    streaming_timeout: float = 1800.0
     post_result_timeout: float = 60.0
     sample_interval: float = 5.0
     cpu_idle_bound: float = 0.02

@@ -28,6 +28,7 @@ EXPLANATIONS: Final[dict[WaitKind, str]] = {
     "compaction": "compacting",
     "scheduled": "scheduled",
     "hook": "hook_running",
+    "host": "hook_running",
 }
 
 
@@ -38,14 +39,16 @@ def excuse_ends(wait: Wait, config: WatchdogConfig) -> int | None:
     """
     if wait.kind in ASKED:
         return None
-    latest = wait.since + int(_DAY * SECOND)
+    if wait.kind == "compaction":
+        return wait.since + int(config.compaction_timeout * SECOND)
+    begun = wait.renewed or wait.since
     if wait.until is not None:
-        return min(wait.until, latest)
-    return wait.since + int(_age_limit(wait.kind, config) * SECOND)
+        return min(wait.until, begun + int(_DAY * SECOND))
+    return begun + int(_age_limit(wait.kind, config) * SECOND)
 
 
 def _age_limit(kind: WaitKind, config: WatchdogConfig) -> float:
-    if kind == "hook":
+    if kind in ("hook", "host"):
         return config.hook_timeout
     return config.background_timeout if kind == "scheduled" else config.wait_timeout
 

@@ -104,4 +104,5 @@ def said_anything(state: SessionState) -> bool:
 
 def awaits_prompt(state: SessionState) -> bool:
     """Whether the turn is over in a process that serves several: the next is not its to begin."""
-    return state.multi_prompt and state.last_result_at is not None and not in_background(state)
+    done = state.last_result_at is not None and not in_background(state)
+    return done and state.multi_prompt is True

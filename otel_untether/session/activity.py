@@ -26,7 +26,9 @@ class Activity:
     `reason` says why an activity ended whose own end was never seen. `children` holds the open
     ones only. `detached` says that a call returned while its work goes on; `concluded` is when
     the end of something came that must stay open for the work under it; `floor` is the latest
-    end under it. `timeout` is the limit a tool call itself carries, in seconds.
+    end under it. `last_sign` is when it was last heard of, `progress` when it last moved on (a
+    heartbeat is a sign and no progress). `left` says that the agent went on without waiting for
+    the call's end. `timeout` is the limit a tool call itself carries, in seconds.
     """
 
     kind: ActivityKind
@@ -44,6 +46,8 @@ class Activity:
     concluded: int | None = None
     floor: int = 0
     last_sign: int = 0
+    progress: int = 0
+    left: bool = False
     timeout: float | None = None
     mcp_server: str | None = None
     attributes: dict[str, AttributeValue] = field(default_factory=dict)
@@ -68,7 +72,13 @@ class Activity:
 
 @dataclass(slots=True)
 class Wait:
-    """An expected wait; `since` and `until` in ns since the epoch, `until` None if unknown."""
+    """An expected wait; `since` and `until` in ns since the epoch, `until` None if unknown.
+
+    `since` is when it began: a notice that is repeated (the next retry, the compaction's beat)
+    makes the wait no younger, but counts one more `notices`, the last of them `renewed`.
+    `answers` is whether anybody answered on the way: an HTTP status is an answer, a refused
+    connection is none.
+    """
 
     key: str
     kind: WaitKind
@@ -76,6 +86,9 @@ class Wait:
     until: int | None = None
     tool_id: str | None = None
     detail: str | None = None
+    notices: int = 1
+    answers: bool = False
+    renewed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,14 +19,16 @@ _REMEMBERED_MESSAGES = 256
 class Lane:
     """One agent's conversation with its model; `owner` is what its activities belong under.
 
-    `asked_at` is since when the model owes an answer (ns), None while it does not; `spoken`
-    whether it has given any.
+    `asked_at` is since when the model owes an answer, None while it does not; `spoken` whether
+    it has given any; `progress` when this conversation last moved on, whatever others in the
+    session did. Times in ns since the epoch.
     """
 
-    __slots__ = ("_done", "asked_at", "chat", "owner", "spoken")
+    __slots__ = ("_done", "asked_at", "chat", "owner", "progress", "spoken")
 
     def __init__(self, owner: Activity) -> None:
         self.owner = owner
+        self.progress = owner.start
         self.asked_at: int | None = None
         self.chat: Activity | None = None
         self.spoken = False

@@ -18,7 +18,7 @@ import msgspec
 
 ToolType: TypeAlias = Literal["function", "extension", "datastore"]
 WaitKind: TypeAlias = Literal[
-    "approval", "question", "rate_limit", "retry", "compaction", "scheduled", "hook"
+    "approval", "question", "host", "rate_limit", "retry", "compaction", "scheduled", "hook"
 ]
 
 
@@ -148,10 +148,14 @@ class ToolStarted(Event, frozen=True, kw_only=True):
 
 
 class ToolUpdated(Event, frozen=True, kw_only=True):
-    """A sign of life from a running tool; `elapsed` in seconds."""
+    """A sign of life from a running tool; `elapsed` in seconds.
+
+    `heartbeat` says that the clock alone brought it: a hung tool has as many.
+    """
 
     id: str
     elapsed: float | None = None
+    heartbeat: bool = False
 
 
 class ToolFinished(Event, frozen=True, kw_only=True):
@@ -241,10 +245,14 @@ class Retry(Event, frozen=True, kw_only=True):
 
 
 class RateLimited(Event, frozen=True, kw_only=True):
-    """A snapshot of a rate limit. Only "rejected" makes anybody wait; `resets_at` in s."""
+    """A snapshot of a rate limit. Only "rejected" makes anybody wait; `resets_at` in s.
+
+    `overage` says that the account pays for what goes beyond: then even "rejected" stops nobody.
+    """
 
     status: str
     resets_at: int | None = None
+    overage: bool = False
 
 
 class Compaction(Event, frozen=True, kw_only=True):
@@ -255,6 +263,10 @@ class Compaction(Event, frozen=True, kw_only=True):
     tokens_before: int | None = None
     tokens_after: int | None = None
     error: str | None = None
+
+
+class Heartbeat(Event, frozen=True, kw_only=True):
+    """A line that says nothing but that the process lives: a keep-alive, however it is called."""
 
 
 class StrayLine(Event, frozen=True, kw_only=True):

@@ -37,7 +37,10 @@ class SessionState:
     returned while their work goes on; `tasks` the subagents and shell commands at work, by
     task id (a shell task is its tool's own activity); `waits` what the agent may rightly be
     waiting for. `last_sign` is the arrival of the last output, whatever it said, `output` how
-    many bytes that was in all, and `lines_known` false where nobody split it. `usage` and
+    many bytes that was in all, and `lines_known` false where nobody split it. `decoded` says
+    that some of it was understood. `headless` and `multi_prompt` are what the command line
+    asks for, lines that can be decoded and several prompts in one process: None where that
+    could not be told. `serves` is the protocol it serves, if any. `usage` and
     `cost_usd` are as the engine prints them, which for a resumed session includes its past.
     """
 
@@ -45,7 +48,9 @@ class SessionState:
     started: int
     engine: str = "unknown"
     traits: Traits = UNKNOWN
-    multi_prompt: bool = False
+    multi_prompt: bool | None = False
+    headless: bool | None = None
+    serves: str | None = None
     pid: int | None = None
 
     session_id: str | None = None
@@ -59,6 +64,7 @@ class SessionState:
     lines_known: bool = True
     stray_lines: int = 0
     events: int = 0
+    decoded: bool = False
     oddities: dict[str, int] = field(default_factory=dict)
     recent: deque[Recent] = field(default_factory=lambda: deque(maxlen=50))
     stderr_tail: deque[str] = field(default_factory=lambda: deque(maxlen=100))
@@ -89,6 +95,7 @@ class SessionState:
     turn: Activity | None = field(default=None, init=False)
     turns_begun: int = field(default=0, init=False)
     turn_cost_base: float = field(default=0.0, init=False)
+    line_moved: int | None = field(default=None, init=False)
     calls: dict[str, Activity] = field(default_factory=dict, init=False)
     lanes: dict[str | None, Lane] = field(default_factory=dict, init=False)
     wait_activities: dict[str, Activity] = field(default_factory=dict, init=False)
@@ -146,18 +153,26 @@ class SessionState:
         """Count bytes of output: a sign of life, if no line yet."""
         self.output += size
         self.last_sign = max(self.last_sign, at)
+        if not self.lines_known:
+            self.main.progress = self.last_sign
 
     def line(self, at: int) -> None:
-        """Count a line of output: a sign of life, whatever it says."""
+        """Count a line of output: a sign of life, whatever it says.
+
+        It also moves the main agent on, until the events it decodes to say otherwise
+        (`fold.progress`): a line that nobody understands must not make a session look hung.
+        """
         self.lines += 1
         self.last_sign = max(self.last_sign, at)
+        main = self.lanes[None]
+        self.line_moved, main.progress = main.progress, max(main.progress, at)
 
     def child(
         self, parent: Activity, kind: ActivityKind, key: str, at: int, name: str = ""
     ) -> Activity:
         """Begin an activity under `parent`, not before it."""
         child = Activity(kind, key, name or key, max(at, parent.start), parent)
-        child.last_sign = child.start
+        child.last_sign = child.progress = child.start
         parent.children.append(child)
         return child
 

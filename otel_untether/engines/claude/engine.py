@@ -79,6 +79,7 @@ ENGINE: Final = Engine(
         names_tools_late=False,
         tools_leave_session=True,
         hides_subagents=False,
+        idles_awake=True,
         asks_again_after=300.0,
     ),
 )

@@ -167,16 +167,22 @@ class ToolProgressLine(Plain, tag="tool_progress"):
 class Limit(Plain):
     status: str | None = None
     resets_at: EpochSeconds | None = field(default=None, name="resetsAt")
+    is_using_overage: bool | None = field(default=None, name="isUsingOverage")
 
 
 class RateLimitLine(Plain, tag="rate_limit_event"):
     rate_limit_info: Limit | None = None
 
 
+class HookInput(Plain):
+    hook_event_name: str | None = None
+
+
 class Request(Plain):
     subtype: str | None = None
     tool_name: str | None = None
     tool_use_id: str | None = None
+    input: HookInput | None = None
 
 
 class ControlRequestLine(Plain, tag="control_request"):
@@ -200,6 +206,10 @@ class ControlResponseLine(Plain, tag="control_response"):
 
 class ControlCancelLine(Plain, tag="control_cancel_request"):
     request_id: str | None = None
+
+
+class KeepAliveLine(Plain, tag="keep_alive"):
+    pass
 
 
 class Server(Plain):

@@ -19,6 +19,7 @@ from otel_untether.engines.claude.shapes import (
     ControlCancelLine,
     ControlRequestLine,
     ControlResponseLine,
+    KeepAliveLine,
     Limit,
     Message,
     ModelTotals,
@@ -37,6 +38,7 @@ from otel_untether.engines.parsing.salvage import BROKEN, Readers, decoder, give
 from otel_untether.engines.parsing.values import word
 from otel_untether.session.events import (
     Event,
+    Heartbeat,
     ModelMessage,
     RateLimited,
     StrayLine,
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _QUIET: Final = frozenset({
-    "active_goal", "auth_status", "command_lifecycle", "conversation_reset", "keep_alive",
+    "active_goal", "auth_status", "command_lifecycle", "conversation_reset",
     "prompt_suggestion", "tool_use_summary",
 })  # fmt: skip
 _QUESTIONS: Final = frozenset({"elicitation", "request_user_dialog"})
@@ -136,7 +138,8 @@ def _tool_progress(line: ToolProgressLine, at: int) -> Iterator[Event]:
     """
     beats_for = line.parent_tool_use_id if line.heartbeat else None
     if tool_id := beats_for or (line.tool_use_id or "").partition("-heartbeat-")[0]:
-        yield ToolUpdated(at=at, id=tool_id, elapsed=line.elapsed_time_seconds)
+        beat = line.heartbeat or False
+        yield ToolUpdated(at=at, id=tool_id, elapsed=line.elapsed_time_seconds, heartbeat=beat)
     else:
         yield StrayLine(at=at, reason="bad_shape", detail="tool_progress")
 
@@ -148,11 +151,15 @@ def _rate_limit(line: RateLimitLine, at: int) -> Iterator[Event]:
         yield StrayLine(at=at, reason="bad_shape", detail="rate_limit_event")
     else:
         whole = None if resets_at is None else int(resets_at)
-        yield RateLimited(at=at, status=status, resets_at=whole)
+        paid = bool(limit.is_using_overage)
+        yield RateLimited(at=at, status=status, resets_at=whole, overage=paid)
 
 
 def _control_request(line: ControlRequestLine, at: int) -> Iterator[Event]:
-    """The CLI asks its host; only some of it is put to a person."""
+    """The CLI asks its host; only some of it is put to a person.
+
+    What an SDK's own MCP server is asked is a tool's call, which is open anyway.
+    """
     request = line.request or Request()
     question = request.subtype in _QUESTIONS or request.tool_name == "AskUserQuestion"
     if not line.request_id or request.subtype is None:
@@ -164,6 +171,15 @@ def _control_request(line: ControlRequestLine, at: int) -> Iterator[Event]:
             kind="question" if question else "approval",
             tool_id=request.tool_use_id,
             detail=word(request.tool_name),
+        )
+    elif request.subtype == "hook_callback":
+        event = request.input.hook_event_name if request.input else None
+        yield WaitBegan(
+            at=at,
+            id=line.request_id,
+            kind="host",
+            tool_id=request.tool_use_id,
+            detail=word(event) or "hook",
         )
 
 
@@ -184,6 +200,10 @@ def _control_cancel(line: ControlCancelLine, at: int) -> Iterator[Event]:
         yield StrayLine(at=at, reason="bad_shape", detail="control_cancel_request")
 
 
+def _keep_alive(_line: KeepAliveLine, at: int) -> Iterator[Event]:
+    yield Heartbeat(at=at)
+
+
 _READERS: Final[Readers] = {
     AssistantLine: assistant,
     UserLine: user,
@@ -195,6 +215,7 @@ _READERS: Final[Readers] = {
     ControlRequestLine: _control_request,
     ControlResponseLine: _control_response,
     ControlCancelLine: _control_cancel,
+    KeepAliveLine: _keep_alive,
 }
 _decoder: Final = decoder(_READERS)
 _answer_decoder: Final = msgspec.json.Decoder(Answer)

@@ -63,6 +63,7 @@ ENGINE: Final = Engine(
     traits=Traits(
         names_tools_late=False,
         tools_leave_session=True,
+        leaves_calls_open=True,
         asks_again_after=300.0,
     ),
 )

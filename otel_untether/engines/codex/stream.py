@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _QUIET: Final = frozenset({"item.plan.delta"})
-_RECONNECTING: Final = re.compile(r"Reconnecting\W+(\d{1,9})/(\d{1,9})")
+_RECONNECTING: Final = re.compile(r"Reconnecting\b(?:\W+(\d{1,9})/(\d{1,9}))?")
 
 
 def decode(line: bytes, at: int) -> tuple[Event, ...]:
@@ -87,7 +87,8 @@ def _error(line: ErrorLine, at: int) -> Iterator[Event]:
     """An error is fatal only when a ``turn.failed`` follows; mostly it announces a retry."""
     error = reason(line.message)
     if match := _RECONNECTING.search(line.message or ""):
-        yield Retry(at=at, attempt=int(match[1]), max_attempts=int(match[2]), error=error)
+        number, of = (None if n is None else int(n) for n in match.groups())
+        yield Retry(at=at, attempt=number, max_attempts=of, error=error)
     else:
         yield ModelMessage(at=at, complete=True, error=error)
 

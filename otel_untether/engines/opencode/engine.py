@@ -51,5 +51,5 @@ ENGINE: Final = Engine(
     server_arguments=_serves,
     manage_arguments=_manages,
     first_line=_wrote,
-    traits=Traits(tools_leave_session=True, asks_again_after=300.0),
+    traits=Traits(tools_leave_session=True, idles_awake=True, asks_again_after=300.0),
 )

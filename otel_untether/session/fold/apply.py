@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from otel_untether.session import events as ev
 from otel_untether.session.activity import Change, Opened, cut_off
 from otel_untether.session.fold import tasks, tools, turns, waits
+from otel_untether.session.fold.progress import moved
 from otel_untether.session.state import Recent, SessionState
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ def apply(state: SessionState, event: ev.Event) -> list[Change]:
     """Fold one event into `state` and return what changed, in order."""
     state.events += 1
     state.recent.append(Recent(event.at, type(event).__name__, _tool_of(state, event)))
-    return _HANDLERS[type(event)](state, event, _when(state, event))
+    changes = _HANDLERS[type(event)](state, event, _when(state, event))
+    moved(state, event)
+    return changes
 
 
 def finish(state: SessionState, at: int, reason: str, *, clean: bool) -> list[Change]:

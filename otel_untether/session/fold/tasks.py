@@ -39,6 +39,7 @@ def task_started(state: SessionState, event: ev.TaskStarted, at: int) -> list[Ch
         del state.tasks[agent.key]  # it was shown by its own lines, before it had a name
     agent.key = event.id
     state.tasks[event.id] = agent
+    agent.progress = max(agent.progress, event.at)
     if event.depth is not None:
         agent.attributes[semconv.DEPTH] = event.depth
     return changes
@@ -49,8 +50,18 @@ def task_progress(state: SessionState, event: ev.TaskProgress, at: int) -> list[
     task = state.tasks.get(event.id)
     if task is not None:
         task.last_sign = at
+        if _tells_news(task, event):
+            task.progress = event.at
         _tally(task, event)
     return []
+
+
+def _tells_news(task: Activity, event: ev.TaskProgress) -> bool:
+    """Whether it says more than that the task still is there; who gives no figures is believed."""
+    if event.tokens is None and event.tool_uses is None:
+        return True
+    told = (semconv.SUBAGENT_TOKENS, event.tokens), (semconv.SUBAGENT_TOOLS, event.tool_uses)
+    return any(new is not None and task.attributes.get(name) != new for name, new in told)
 
 
 def task_finished(state: SessionState, event: ev.TaskFinished, at: int) -> list[Change]:
@@ -59,6 +70,7 @@ def task_finished(state: SessionState, event: ev.TaskFinished, at: int) -> list[
     call = _open_call(state, event.tool_id)
     state.waits.pop(event.tool_id or "", None)
     changes: list[Change] = []
+    _pass_on(state, task, event.at)
     if task is not None and task.kind == "agent":
         _tally(task, event)
         task.error = task.error or event.error
@@ -70,6 +82,15 @@ def task_finished(state: SessionState, event: ev.TaskFinished, at: int) -> list[
     call.exit_code = event.exit_code if call.exit_code is None else call.exit_code
     state.tool_errors += event.error is not None
     return changes + conclude(state, call, at)
+
+
+def _pass_on(state: SessionState, task: Activity | None, at: int) -> None:
+    """The end of a task moves on those who may have waited for it."""
+    above = task.parent if task is not None else None
+    while above is not None:
+        above.progress = max(above.progress, at)
+        above = above.parent
+    state.main.progress = max(state.main.progress, at)
 
 
 def _tally(task: Activity, event: ev.TaskProgress | ev.TaskFinished) -> None:

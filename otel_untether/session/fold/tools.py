@@ -8,24 +8,35 @@ from otel_untether import semconv
 from otel_untether.session import events as ev
 from otel_untether.session.activity import Opened
 from otel_untether.session.fold.tasks import conclude, lane_of, show_agent
-from otel_untether.session.fold.waits import answered
+from otel_untether.session.fold.waits import answered, over
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_untether.session.activity import Activity, Change
+    from otel_untether.session.conversation import Lane
     from otel_untether.session.state import SessionState
+
+# Calls that a model makes in one answer begin within so many ns of each other, where a CLI
+# does not print the answer itself.
+_PARALLEL: Final = 5 * 10**9
 
 
 def tool_started(state: SessionState, event: ev.ToolStarted, at: int) -> list[Change]:
     """Open a call under the agent that made it; a repeated start is a sign of life."""
     if event.id in state.open:
-        state.open[event.id].last_sign = at
+        call = state.open[event.id]
+        call.last_sign, call.progress = at, event.at
         return []
     changes = show_agent(state, event.parent, at)
     lane = lane_of(state, event.parent)
+    if lane is state.main:
+        over(state, ("compaction", "rate_limit"))
+    if state.traits.leaves_calls_open:
+        leave(state, lane, at - _PARALLEL)
     changes += lane.call(at, state.model)
     tool = state.child(lane.owner, "tool", event.id, at, event.name)
+    tool.progress = max(tool.progress, event.at)
     tool.timeout, tool.mcp_server, tool.arguments = event.timeout, event.mcp_server, event.arguments
     tool.attributes |= _facts(event)
     if event.parent is not None and lane is state.main:
@@ -45,13 +56,26 @@ def _facts(event: ev.ToolStarted) -> dict[str, str]:
     return {name: value for name, value in facts.items() if value is not None}
 
 
+def leave(state: SessionState, lane: Lane, before: int) -> None:
+    """The agent went on: what its lane had begun `before` (ns) and not ended runs unattended.
+
+    A model cannot speak again until every call has its result, so a call that is open then
+    has returned, whatever its line says: Codex leaves the item of a server it started open.
+    """
+    for call in state.open.values():
+        if call.parent is lane.owner and call.start <= before:
+            call.left = True
+
+
 def tool_updated(state: SessionState, event: ev.ToolUpdated, at: int) -> list[Change]:
-    """A heartbeat."""
+    """A sign of life; of progress, too, unless it is a heartbeat."""
     tool = state.open.get(event.id) or state.background.get(event.id)
     if tool is None:
         state.odd("update_without_call")
-    else:
-        tool.last_sign = at
+        return []
+    tool.last_sign = at
+    if not event.heartbeat:
+        tool.progress = event.at
     return []
 
 
@@ -68,6 +92,8 @@ def tool_finished(state: SessionState, event: ev.ToolFinished, at: int) -> list[
         tool.attributes[semconv.DENIED] = True
     _pass_turn(state, tool, event.parent, at)
     changes += answered(state, event.id, at, failed=event.error is not None)
+    if lane_of(state, event.parent) is state.main:
+        over(state, ("compaction", "rate_limit"))
     if event.detached:
         tool.detached = True
         tool.attributes[semconv.BACKGROUND] = True
@@ -94,7 +120,7 @@ def _announce_late(state: SessionState, event: ev.ToolFinished, at: int) -> list
 
 def _pass_turn(state: SessionState, tool: Activity, parent: str | None, at: int) -> None:
     """Once no call of its lane is open any more, the model's turn begins."""
-    if any(other.parent is tool.parent for other in state.open.values()):
+    if any(other.parent is tool.parent and not other.left for other in state.open.values()):
         return
     lane = lane_of(state, parent)
     lane.ask(at)

@@ -8,6 +8,8 @@ from otel_untether import semconv
 from otel_untether.session import events as ev
 from otel_untether.session.activity import Closed, Opened
 from otel_untether.session.fold.tasks import conclude, lane_of, show_agent
+from otel_untether.session.fold.tools import leave
+from otel_untether.session.fold.waits import over, superseded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,8 +51,8 @@ def turn_finished(state: SessionState, event: ev.TurnFinished, at: int) -> list[
     state.turn_open, state.last_result_at = False, at
     state.last_tool_result_at = None
     state.last_error, state.interrupted = event.error, event.interrupted
-    for key in ("retry", "rate_limit", "compaction"):
-        state.waits.pop(key, None)
+    over(state, ("retry", "rate_limit", "compaction"))
+    changes += superseded(state, state.main, at)
     return changes + _close_turn(state, event, at)
 
 
@@ -89,14 +91,25 @@ def model_message(state: SessionState, event: ev.ModelMessage, at: int) -> list[
     lane = lane_of(state, event.parent)
     if event.parent is not None and lane is state.main:
         return changes  # a subagent we cannot place must not take the main agent's turn
-    changes += lane.speak(event, at, state.model)
-    state.waits.pop("retry", None)
+    spoken = lane.speak(event, at, state.model)
+    changes += spoken
+    over(state, ("retry",))
     if event.cost_usd is not None:
         state.cost_usd = (state.cost_usd or 0.0) + event.cost_usd
+    if event.error is None and not event.late and any(isinstance(c, Opened) for c in spoken):
+        leave(state, lane, at)
+        changes += superseded(state, lane, at)
     if lane is state.main and not event.late:
         state.last_tool_result_at = state.last_result_at = None
+        if event.error is None:
+            over(state, ("compaction", "rate_limit"))
     _count_usage(state, changes)
     return changes
+
+
+def heartbeat(_state: SessionState, _event: ev.Heartbeat, _at: int) -> list[Change]:
+    """It lives, and that is all it says."""
+    return []
 
 
 def _settle_main(state: SessionState) -> list[Change]:
@@ -125,4 +138,5 @@ HANDLERS: Final[dict[type[ev.Event], Callable[[SessionState, Any, int], list[Cha
     ev.ModelAsked: model_asked,
     ev.ModelMessage: model_message,
     ev.StrayLine: stray_line,
+    ev.Heartbeat: heartbeat,
 }

@@ -12,21 +12,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from otel_untether.session.activity import AttributeValue, Change
+    from otel_untether.session.conversation import Lane
     from otel_untether.session.state import SessionState
 
-_COMPACTION_LATCH = 120 * 10**9  # CLIs compact in silence, with a heartbeat every 30 s at best
-_WITH_SPAN = frozenset({"approval", "question", "hook"})  # those that somebody else must end
+_WITH_SPAN = frozenset({"approval", "question", "host", "hook"})  # that somebody else must end
+_NEXT_ACT = frozenset({"approval", "question", "host", "hook"})  # that the lane's next act ends
 
 
 def wait_began(state: SessionState, event: ev.WaitBegan, at: int) -> list[Change]:
     """Someone was asked. The registry of waits, not the last event, says who is waiting."""
-    state.waits[event.id] = Wait(event.id, event.kind, at, event.until, event.tool_id, event.detail)
+    tool_id = event.tool_id or _call_named(state, event.detail)
+    state.waits[event.id] = Wait(event.id, event.kind, at, event.until, tool_id, event.detail)
     if event.kind not in _WITH_SPAN or event.id in state.wait_activities:
         return []
-    owner = state.open.get(event.tool_id or "") or state.main.owner
+    owner = state.open.get(tool_id or "") or state.main.owner
     wait = state.child(owner, "wait", event.id, at, event.kind)
     state.wait_activities[event.id] = wait
     return [Opened(wait)]
+
+
+def _call_named(state: SessionState, name: str | None) -> str | None:
+    """Return the one open call of that name: some requests name the tool and not the call."""
+    calls = [call.key for call in state.open.values() if call.name == name and not call.left]
+    return calls[0] if len(calls) == 1 else None
 
 
 def wait_ended(state: SessionState, event: ev.WaitEnded, at: int) -> list[Change]:
@@ -47,18 +55,57 @@ def answered(state: SessionState, call: str, at: int, *, failed: bool) -> list[C
     """
     changes: list[Change] = []
     for wait in list(state.waits.values()):
-        if wait.kind in ("approval", "question") and wait.tool_id == call:
+        if wait.kind in _NEXT_ACT and wait.tool_id == call:
             changes += wait_ended(state, ev.WaitEnded(at=at, id=wait.key), at)
     if failed:
         state.waits.pop(call, None)
     return changes
 
 
+def superseded(state: SessionState, lane: Lane, at: int) -> list[Change]:
+    """The lane acts again, so that whatever it waited for is over; some answers leave no line.
+
+    What a host answers goes to the CLI's stdin, and not every CLI echoes it.
+    """
+    changes: list[Change] = []
+    for wait in list(state.waits.values()):
+        if wait.kind in _NEXT_ACT and wait.since < at and _lane_waits(state, wait, lane):
+            changes += wait_ended(state, ev.WaitEnded(at=at, id=wait.key), at)
+    return changes
+
+
+def _lane_waits(state: SessionState, wait: Wait, lane: Lane) -> bool:
+    call = state.calls.get(wait.tool_id or "")
+    return lane is state.main if call is None else call.parent is lane.owner
+
+
+def over(state: SessionState, keys: tuple[str, ...]) -> None:
+    """The session's own waits of these keys are over: it went on."""
+    for key in keys:
+        state.waits.pop(key, None)
+
+
+def _since(state: SessionState, key: str, at: int) -> tuple[int, int]:
+    """Return since when it has waited like this, and how often it has said so, now included."""
+    before = state.waits.get(key)
+    return (at, 1) if before is None else (before.since, before.notices + 1)
+
+
 def retry(state: SessionState, event: ev.Retry, at: int) -> list[Change]:
     """The agent backs off: silent on purpose until the delay is over."""
     state.retries += 1
     until = None if event.delay is None else at + int(event.delay * 1e9)
-    state.waits["retry"] = Wait("retry", "retry", at, until, detail=event.error)
+    since, notices = _since(state, "retry", at)
+    state.waits["retry"] = Wait(
+        "retry",
+        "retry",
+        since,
+        until,
+        detail=event.error,
+        notices=notices,
+        answers=event.status is not None,
+        renewed=at,
+    )
     attributes = {
         semconv.RETRY_ATTEMPT: event.attempt,
         semconv.RETRY_MAX: event.max_attempts,
@@ -71,9 +118,12 @@ def retry(state: SessionState, event: ev.Retry, at: int) -> list[Change]:
 
 def rate_limited(state: SessionState, event: ev.RateLimited, at: int) -> list[Change]:
     """Rate limits come as snapshots: only a rejection makes anybody wait."""
-    if event.status == "rejected":
+    if event.status == "rejected" and not event.overage:
         until = None if event.resets_at is None else event.resets_at * 10**9
-        state.waits["rate_limit"] = Wait("rate_limit", "rate_limit", at, until)
+        since, notices = _since(state, "rate_limit", at)
+        state.waits["rate_limit"] = Wait(
+            "rate_limit", "rate_limit", since, until, notices=notices, answers=True, renewed=at
+        )
     else:
         state.waits.pop("rate_limit", None)
     if event.status == "allowed":
@@ -86,11 +136,11 @@ def rate_limited(state: SessionState, event: ev.RateLimited, at: int) -> list[Ch
 
 
 def compaction(state: SessionState, event: ev.Compaction, at: int) -> list[Change]:
-    """The agent compacts; each beat renews the excuse, none lasts for ever."""
+    """The agent compacts; however often it says so, that makes its excuse no younger."""
     if event.phase != "ended":
-        until = at + _COMPACTION_LATCH
+        since, notices = _since(state, "compaction", at)
         state.waits["compaction"] = Wait(
-            "compaction", "compaction", at, until, detail=event.trigger
+            "compaction", "compaction", since, detail=event.trigger, notices=notices, renewed=at
         )
         return []
     state.waits.pop("compaction", None)

@@ -369,7 +369,7 @@ def test_a_heartbeat_belongs_to_the_tool_it_calls_parent() -> None:
         elapsed_time_seconds=30,
         heartbeat=True,
     )
-    assert event == ev.ToolUpdated(at=AT, id="t1", elapsed=30.0)
+    assert event == ev.ToolUpdated(at=AT, id="t1", elapsed=30.0, heartbeat=True)
     bare = one(type="tool_progress", tool_use_id="t1-heartbeat-3")
     assert bare.id == "t1"
     plain = one(type="tool_progress", tool_use_id="t2", parent_tool_use_id="agent")
@@ -448,8 +448,29 @@ def test_questions_are_not_approvals() -> None:
         assert one(type="control_request", request_id="r", request=request).kind == "question"
 
 
+def test_a_host_that_runs_a_hook_is_waited_for() -> None:
+    request = {
+        "subtype": "hook_callback",
+        "callback_id": "hook_0",
+        "input": {"hook_event_name": "PreToolUse", "tool_name": "Bash"},
+        "tool_use_id": "t1",
+    }
+    event = one(type="control_request", request_id="r", request=request)
+    assert event == ev.WaitBegan(at=AT, id="r", kind="host", tool_id="t1", detail="PreToolUse")
+
+
+def test_a_keep_alive_is_life_and_nothing_else() -> None:
+    assert one(type="keep_alive") == ev.Heartbeat(at=AT)
+
+
+def test_a_rejection_that_is_paid_for_says_so() -> None:
+    info = {"status": "rejected", "resetsAt": 60, "isUsingOverage": True}
+    event = one(type="rate_limit_event", rate_limit_info=info)
+    assert event == ev.RateLimited(at=AT, status="rejected", resets_at=60, overage=True)
+
+
 def test_what_the_cli_asks_of_its_host_alone_is_no_wait() -> None:
-    for subtype in ("hook_callback", "mcp_message", "initialize"):
+    for subtype in ("mcp_message", "initialize"):
         assert decode(type="control_request", request_id="r", request={"subtype": subtype}) == ()
 
 
@@ -514,7 +535,7 @@ def test_a_type_that_may_be_content_is_not_repeated() -> None:
     assert one(type="my secret /home/x").detail is None
 
 
-@pytest.mark.parametrize("type_", ["keep_alive", "prompt_suggestion", "auth_status"])
+@pytest.mark.parametrize("type_", ["prompt_suggestion", "auth_status"])
 def test_known_lines_without_news_say_nothing(type_: str) -> None:
     assert decode(type=type_) == ()
 

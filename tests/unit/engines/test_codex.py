@@ -31,6 +31,11 @@ def test_a_retry_says_which_of_how_many() -> None:
     assert event == ev.Retry(at=AT, attempt=2, max_attempts=5, error="timeout")
 
 
+def test_an_outage_without_a_number_is_a_retry_too() -> None:
+    (event,) = decode(type="error", message="Reconnecting... waiting for network (Connection lost)")
+    assert event == ev.Retry(at=AT, error="disconnected")
+
+
 def test_any_other_error_is_a_failed_request() -> None:
     (event,) = decode(type="error", message="We're currently experiencing high demand")
     assert event == ev.ModelMessage(at=AT, complete=True, error="overloaded")

@@ -425,11 +425,12 @@ class TestWaits:
         assert isinstance(story.changes[0], Noted)
         assert story.tell(message(5 * S, "m")).state.waits == {}
 
-    def test_a_compaction_is_an_excuse_for_two_minutes_after_each_beat(self) -> None:
+    def test_a_compaction_grows_no_younger_by_saying_so_again(self) -> None:
         story = Story().tell(
-            ev.Compaction(at=0, phase="began"), ev.Compaction(at=30 * S, phase="beat")
+            ev.Compaction(at=1 * S, phase="began"), ev.Compaction(at=30 * S, phase="beat")
         )
-        assert story.state.waits["compaction"].until == 150 * S
+        wait = story.state.waits["compaction"]
+        assert (wait.since, wait.renewed, wait.notices) == (1 * S, 30 * S, 2)
         assert story.tell(ev.Compaction(at=40 * S, phase="ended")).state.waits == {}
 
 
