@@ -196,7 +196,7 @@ def test_an_answer_is_not_followed_by_an_instant_escalation() -> None:
     assert watch.until(1305) == [(1300.0, "stall")]
 
 
-@pytest.mark.parametrize("kind", ["rate_limit", "retry", "scheduled", "compaction", "hook"])
+@pytest.mark.parametrize("kind", ["rate_limit", "retry", "scheduled", "hook"])
 def test_a_wait_explains_silence_until_it_is_over_and_no_longer(kind: Any) -> None:
     watch = Watch(tell(session(), wait(kind, 2000)))
     assert watch.until(2295) == []
