@@ -40,6 +40,10 @@ class Handle(Protocol):
     def identity(self) -> Identity:
         """Which one it is, for good."""
 
+    @property
+    def stdio(self) -> tuple[str | None, str | None, str | None]:
+        """What its descriptors 0, 1 and 2 pointed to at the last look; None where unknown."""
+
     def look(self, *, afresh: bool = False) -> ProcessDiag | None:
         """Read it; None when it is gone. `afresh` forbids to reuse an earlier look."""
 

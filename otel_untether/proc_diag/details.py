@@ -6,11 +6,10 @@ a thread of its own and waits for it only so long; what came by then is the dump
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeAlias
-
-import psutil
 
 from otel_untether.proc_diag.linux import kernel_files as files
 from otel_untether.proc_diag.linux import procfs
@@ -112,7 +111,5 @@ def _thread(base: str, tid: int) -> ThreadDump | None:
 
 
 def _argv(pid: int) -> list[str]:
-    try:
-        return psutil.Process(pid).cmdline()
-    except (psutil.Error, OSError):
-        return []
+    raw = files.read(f"/proc/{pid}/cmdline")
+    return os.fsdecode(raw).rstrip("\0").split("\0") if raw else []

@@ -19,10 +19,14 @@ def look_deeper(tree: Tree) -> DeepLook:
     """
     walk = tree.walk(tree.backend.begin())
     members = living(walk.found.values())
-    looks = tree.backend.look_deeper(members, tree.identity)
+    agent = walk.agent
+    identity = agent.process.identity if agent else tree.identity
+    looks = tree.backend.look_deeper(members, identity)
     return DeepLook(
         time.monotonic(),
-        tree.identity,
+        identity,
+        launchers=tuple(one.identity for one in agent.launchers) if agent else (),
+        remote_client=agent.remote_client if agent else None,
         processes=looks.processes,
         sockets=looks.sockets,
         cgroup=looks.cgroup,

@@ -141,6 +141,11 @@ class PortableHandle:
         self.identity = Identity(process.pid, process.create_time())
         self.sockets: dict[object, SocketDiag] | None = None
 
+    @property
+    def stdio(self) -> tuple[None, None, None]:
+        """Not told."""
+        return None, None, None
+
     def look(self, *, afresh: bool = False) -> ProcessDiag | None:  # noqa: ARG002  always is
         """Read it; None when it is gone."""
         try:

@@ -106,18 +106,25 @@ class CgroupDiag:
 class ProcDiag:
     """A process tree at one moment.
 
-    `at` is `time.monotonic()`. `alive` is the leader's: True, False, or None when that cannot
-    be told; a zombie leader is not alive. Sums are None when the value is unknown for any
-    living member. `cpu_rate` is in cores, over the time since the previous sample, and None in
-    the first one. `cpu_time` never goes back: it keeps what members used that have ended since.
-    `sockets` is None when the tree's own sockets could not be told. `problems` says, in words,
-    why something is unknown. `continuous` is False in the first sample after a gap, a beat of the
-    sampler skipped or the machine suspended: what was seen before says nothing about this one.
+    `at` is `time.monotonic()`. `alive` is that of the process that was spawned: True, False, or
+    None when that cannot be told; a zombie is not alive. `leader` is the agent itself: the same
+    process, or the one that it launched in its place (`agent` tells how that is found out), in
+    which case `launchers` are the spawned process and whoever stands between. `remote_client`
+    names the agent's program if that is but a client of something elsewhere (docker, ssh).
+
+    Sums are None when the value is unknown for any living member. `cpu_rate` is in cores, over
+    the time since the previous sample, and None in the first one. `cpu_time` never goes back: it
+    keeps what members used that have ended since. `sockets` is None when the tree's own sockets
+    could not be told. `problems` says, in words, why something is unknown. `continuous` is False
+    in the first sample after a gap, a beat of the sampler skipped or the machine suspended: what
+    was seen before says nothing about this one.
     """
 
     at: float
     alive: bool | None
     leader: ProcessDiag | None = None
+    launchers: tuple[ProcessDiag, ...] = ()
+    remote_client: str | None = None
     processes: tuple[ProcessDiag, ...] = ()
     sockets: tuple[SocketDiag, ...] | None = None
     cpu_time: float | None = None
@@ -140,8 +147,8 @@ class ProcDiag:
 
     @property
     def children(self) -> tuple[ProcessDiag, ...]:
-        """Living members other than the leader."""
-        leader = self.leader.identity if self.leader else None
+        """Living members other than the leader and its launchers."""
+        spared = {one.identity for one in (self.leader, *self.launchers) if one is not None}
         return tuple(
-            p for p in self.processes if p.identity != leader and p.state not in ("Z", "X")
+            p for p in self.processes if p.identity not in spared and p.state not in ("Z", "X")
         )

@@ -47,6 +47,7 @@ class Adder:
 
     def __init__(self) -> None:
         self._cpu, self._leader, self._read, self._written = Meter(), Meter(), Meter(), Meter()
+        self._leads: Identity | None = None
         self._last: tuple[ProcessDiag, ...] | None = None
         self._sums: Sums | None = None
 
@@ -54,9 +55,13 @@ class Adder:
         self, at: float, processes: tuple[ProcessDiag, ...], leader: ProcessDiag | None
     ) -> Sums:
         """Add up what a look at `at` (monotonic, seconds) found."""
-        if self._sums and processes == self._last:  # mostly the very same objects
+        unchanged = self._sums and processes == self._last  # mostly the very same objects
+        if self._sums and unchanged and self._leads == (leader and leader.identity):
             return self._same(at, self._sums)
         alive = living(processes)
+        if leader and self._leads not in (leader.identity, None):
+            self._leader = Meter()  # another one's account says nothing about this one's
+        self._leads = leader.identity if leader else None
         cpu_time, cpu_rate = self._cpu.read(at, _accounts(processes, _cpu_used))
         _, leader_rate = self._leader.read(at, _accounts([leader], _cpu_own) if leader else None)
         read, _ = self._read.read(at, _accounts(processes, lambda process: process.io_read))

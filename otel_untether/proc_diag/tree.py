@@ -8,22 +8,31 @@ import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from otel_untether.proc_diag.linux.backend import LinuxBackend
+from otel_untether.proc_diag.agent import Agent, Member, find_agent
 from otel_untether.proc_diag.members import Members
-from otel_untether.proc_diag.portable import PortableBackend
 from otel_untether.proc_diag.snapshot import CgroupDiag, HostDiag, Identity, ProcDiag, ProcessDiag
 from otel_untether.proc_diag.sums import ENDED, Adder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from otel_untether.proc_diag.agent import Stdio
     from otel_untether.proc_diag.backend import Backend, Handle, Pass
 
 
 @lru_cache(maxsize=1)
 def default_backend() -> Backend:
-    """Return the backend for this system: procfs on Linux, psutil elsewhere."""
-    return LinuxBackend() if sys.platform == "linux" else PortableBackend()
+    """Return the backend for this system: procfs on Linux, psutil elsewhere.
+
+    The other one is not even imported: psutil alone takes 14 ms.
+    """
+    if sys.platform == "linux":
+        from otel_untether.proc_diag.linux.backend import LinuxBackend  # noqa: PLC0415  as said
+
+        return LinuxBackend()
+    from otel_untether.proc_diag.portable import PortableBackend  # noqa: PLC0415  as said
+
+    return PortableBackend()
 
 
 def identify(pid: int) -> Identity | None:
@@ -43,11 +52,12 @@ def sample(trees: Sequence[Tree]) -> list[ProcDiag]:
 
 
 class Walk(NamedTuple):
-    """Whom one walk over a tree met; times as `time.monotonic()`."""
+    """Whom one walk over a tree met; times as `time.monotonic()`. No `agent` without a root."""
 
     at: float
     handles: tuple[Handle, ...]
     found: dict[int, ProcessDiag]
+    agent: Agent | None = None
 
 
 class Tree:
@@ -74,6 +84,7 @@ class Tree:
         self._hidden = self.identity is None and self.backend.presence(pid) is None
         self._members = Members(self.backend, self.identity, subreaper=subreaper)
         self._adder = Adder()
+        self._stdio: dict[Identity, Stdio] = {}
         self._lock = threading.RLock()
 
     @property
@@ -92,15 +103,33 @@ class Tree:
         with self._lock:
             at = time.monotonic()
             found = self._members.look(pass_)
-            return Walk(at, self._members.handles, found)
+            handles = self._members.handles
+            return Walk(at, handles, found, self._find_agent(handles, found))
+
+    def _find_agent(
+        self, handles: Sequence[Handle], found: Mapping[int, ProcessDiag]
+    ) -> Agent | None:
+        """Find the agent among those who have not changed their descriptors since the last look.
+
+        For an instant a child has all of its parent's, until it has redirected them.
+        """
+        before, self._stdio = self._stdio, {one.identity: one.stdio for one in handles}
+        members = {
+            identity: Member(found[identity.pid], stdio)
+            for identity, stdio in self._stdio.items()
+            if before.get(identity) == stdio or identity == self.identity
+        }
+        root = members.get(self.identity) if self.identity else None
+        return find_agent(root, members.values()) if root else None
 
     def conclude(self, walk: Walk, pass_: Pass, host: HostDiag) -> ProcDiag:
         """Make a snapshot of a walk, once all trees of the pass have been walked."""
         at, processes = walk.at, tuple(walk.found.values())
-        leader = walk.found.get(self.pid)
-        alive = self._alive(leader)
-        if alive is None and leader is None:
+        root = walk.found.get(self.pid)
+        alive = self._alive(root)
+        if alive is None and root is None:
             return ProcDiag(at, None, host=host, problems=(_hidden(self.pid),))
+        leader = walk.agent.process if walk.agent else root
         with self._lock:
             sums = self._adder.add(at, processes, leader)
         problems = [_hidden(pid) for pid, process in walk.found.items() if process.state is None]
@@ -111,6 +140,8 @@ class Tree:
             at,
             alive,
             leader=leader,
+            launchers=walk.agent.launchers if walk.agent else (),
+            remote_client=walk.agent.remote_client if walk.agent else None,
             processes=processes,
             sockets=None if problems or isinstance(sockets, str) else sockets,
             **sums._asdict(),
@@ -120,15 +151,15 @@ class Tree:
         )
 
     def _cgroup(self, walk: Walk, pass_: Pass) -> CgroupDiag:
-        leaders = (handle for handle in walk.handles if handle.identity == self.identity)
-        return next(map(pass_.cgroup, leaders), CgroupDiag())
+        roots = (handle for handle in walk.handles if handle.identity == self.identity)
+        return next(map(pass_.cgroup, roots), CgroupDiag())
 
-    def _alive(self, leader: ProcessDiag | None) -> bool | None:
-        if leader is None:
+    def _alive(self, root: ProcessDiag | None) -> bool | None:
+        if root is None:
             return None if self._hidden and self.backend.presence(self.pid) is None else False
-        if leader.state is None:
+        if root.state is None:
             return None
-        return leader.state not in ENDED
+        return root.state not in ENDED
 
 
 def _hidden(pid: int) -> str:

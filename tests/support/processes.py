@@ -49,12 +49,17 @@ def running(
         assert process.stdout.readline(), "it ended before its state was reached"
         yield process
     finally:
-        for pid in (*_descendants(process.pid), process.pid):
-            _kill(pid)
-        if stdin == subprocess.PIPE and process.stdin:
-            process.stdin.close()
-        process.stdout.close()
-        process.wait()
+        end_tree(process)
+
+
+def end_tree(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all it started."""
+    for pid in (*_descendants(process.pid), process.pid):
+        _kill(pid)
+    for stream in (process.stdin, process.stdout):
+        if stream:
+            stream.close()
+    process.wait()
 
 
 def _kill(pid: int) -> None:

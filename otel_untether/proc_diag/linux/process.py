@@ -9,6 +9,7 @@ everything is read at every look.
 
 from __future__ import annotations
 
+import functools
 import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -36,6 +37,7 @@ class LinuxHandle:
         self.identity = identity
         self.children: Sequence[int] | None = None
         self.inodes: frozenset[int] | None = None
+        self.stdio: tuple[str | None, str | None, str | None] = (None, None, None)
         self._base = f"{root}/{identity.pid}"
         self._open_files = f"{self._base}/fd"
         self._stat = files.KeptFile(f"{self._base}/stat", budget)
@@ -181,6 +183,8 @@ class LinuxHandle:
         except OSError:
             return None, None
         try:
+            read = functools.partial(files.link, directory=directory)
+            self.stdio = read("0"), read("1"), read("2")
             if (size := os.fstat(directory).st_size) > MAX_LINKS:  # the count, since Linux 6.2
                 return size, None
             if (names := files.listing(directory)) is None:
@@ -188,6 +192,8 @@ class LinuxHandle:
             if len(names) > MAX_LINKS:
                 return len(names), None
             return len(names), frozenset(_socket_inodes(directory, names))
+        except OSError:  # it has ended since
+            return None, None
         finally:
             os.close(directory)
 
