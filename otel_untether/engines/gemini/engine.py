@@ -8,7 +8,7 @@ from otel_untether.engines import argv
 from otel_untether.engines.engine import Engine, Traits
 
 if TYPE_CHECKING:
-    from otel_untether.engines.engine import Arguments
+    from otel_untether.engines.engine import Arguments, FirstLine
 
 _LISTS: Final = ("--list-sessions", "--list-extensions", "-l", "--delete-session")
 _MANAGES: Final = ("extensions", "extension", "hooks", "hook", "mcp", "skills", "skill", "gemma")
@@ -31,8 +31,15 @@ def _manages(args: Arguments) -> bool:
     return argv.asks_about(args, *_LISTS) or argv.command(args, *_MANAGES) is not None
 
 
+def _wrote(line: FirstLine) -> bool:
+    """Tell its ``init``, the only one that has a time and a model of its own and no version."""
+    texts = (line.get(key) for key in ("timestamp", "session_id", "model"))
+    return line.get("type") == "init" and all(isinstance(text, str) and text for text in texts)
+
+
 ENGINE: Final = Engine(
     "gemini",
+    decoder="otel_untether.engines.gemini.stream:decode",
     provider="gcp.gemini",
     commands=frozenset({"gemini"}),
     packages=frozenset({"@google/gemini-cli"}),
@@ -41,5 +48,6 @@ ENGINE: Final = Engine(
     resume_arguments=_resumes,
     server_arguments=_serves,
     manage_arguments=_manages,
-    traits=Traits(tools_leave_session=True, asks_again_after=300.0),
+    first_line=_wrote,
+    traits=Traits(names_tools_late=False, tools_leave_session=True, asks_again_after=300.0),
 )

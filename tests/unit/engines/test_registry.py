@@ -134,6 +134,18 @@ def test_claude_is_known_by_what_only_it_says(line: bytes) -> None:
     assert registry.detect_line(line) is CLAUDE
 
 
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("gemini",
+         b'{"type":"init","timestamp":"2026-11-22T05:55:51.625Z","session_id":"s","model":"g"}'),
+        ("opencode", b'{"type":"step_start","timestamp":1795647449322,"sessionID":"ses_1"}'),
+    ],
+)  # fmt: skip
+def test_others_are_known_by_what_only_they_say(name: str, line: bytes) -> None:
+    assert registry.detect_line(line) is registry.get(name)
+
+
 def test_key_order_does_not_matter() -> None:
     line = json.loads(next(lines(RECORDINGS / "claude" / "claude_ok.jsonl")))
     backwards = json.dumps(dict(reversed(line.items()))).encode()
@@ -147,8 +159,9 @@ def test_key_order_does_not_matter() -> None:
         b'{"type":"system","subtype":"init","uuid":"u","session_id":"s","tools":[],"model":"m"}',
         b'{"type":"system","subtype":"init","cwd":"/","session_id":"T-1","tools":["x"]}',
         b'{"type":"system","subtype":"init","apiKeySource":"env","session_id":"s","model":"m"}',
-        # Gemini, Pi, Copilot
-        b'{"type":"init","timestamp":"2026-11-22T05:55:51.625Z","session_id":"s","model":"g"}',
+        # Gemini without a time or a model, Pi, Copilot
+        b'{"type":"init","session_id":"s","model":"g"}',
+        b'{"type":"init","timestamp":"2026-11-22T05:55:51.625Z","session_id":"s","model":7}',
         b'{"type":"session","version":3,"id":"01a201d2"}',
         b'{"type":"session.skills_loaded","data":{}}',
         b"Warning: something",
