@@ -12,7 +12,7 @@ import msgspec
 
 from otel_untether import proc_diag
 from otel_untether.notice import notice
-from otel_untether.session.content import redact
+from otel_untether.session.redaction import redact
 from otel_untether.stall import describe
 from otel_untether.store import run_folder
 

@@ -1,0 +1,262 @@
+r"""Secrets taken out of text, names and JSON before anything is kept or leaves.
+
+What is JSON is decoded first and walked: in its raw form a newline is ``\n`` and a quote
+``\"``, and no pattern would find where a word begins. Then each string is searched, and a
+member whose *name* is a secret's is taken out whole.
+
+>>> redact("curl -u admin:hunter2 https://example.org")
+'curl -u admin:[redacted] https://example.org'
+>>> redact_json(b'{"command": "ls", "password": "hunter2"}')
+'{"command":"ls","password":"[redacted]"}'
+
+Time is linear in the text, whatever it says: the agent's host must not wait for a pattern.
+"""
+
+from __future__ import annotations
+
+import bisect
+import functools
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from otel_untether.session import secret_patterns as table
+from otel_untether.session.named_secrets import REDACTED, hide_named, names_secret
+from otel_untether.session.private_keys import hide_private_keys
+from otel_untether.session.secret_values import says_nothing
+from otel_untether.session.url_secrets import hide_url_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_DEEPEST: Final = 100
+_NEAR: Final = 400
+_COMMANDS: Final = frozenset({"command", "cmd", "script", "bash_command", "shell"})
+# Colours stand in the middle of what `grep` has found, and hide where a word begins.
+_COLOUR: Final = re.compile(
+    r"(?:\x1b|\\(?:u00|x)1b|\\033|\\e)\[[0-9;]{0,16}[A-Za-z]", re.IGNORECASE
+)
+_ESCAPED: Final = re.compile(
+    r"(?:\\[abefnrtv]|\\x[0-9a-f]{2}|\\u[0-9a-f]{4}|%[0-9a-f]{2})\Z", re.IGNORECASE
+)
+# Always a match, so that a run of one alphabet is read once; a token only with its second part.
+_WEB_TOKEN: Final = re.compile(r"eyJ[A-Za-z0-9_-]*+((?:\.[A-Za-z0-9_-]{8,}+){1,4})?")
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/]{64}")
+
+
+def redact(text: str, *, command: bool = False) -> str:
+    """Return `text` with ``[redacted]`` wherever it shows a secret.
+
+    `command` says that it is a command line, where a blank ends a value without quotes.
+    """
+    if "[" in text:
+        text = _COLOUR.sub("", text)
+    text = hide_private_keys(text)
+    text = _hide_shapes(text)
+    text = _hide_formats(text)
+    if "://" in text:
+        text = hide_url_secrets(text)
+    text = _hide_told(text)
+    if " -" in text:
+        text = _hide_options(text)
+    return hide_named(text, command=command)
+
+
+def redact_json(raw: bytes, limit: int | None = None) -> str:
+    """Return a JSON document as text without its secrets; what is no JSON is taken as text.
+
+    `limit` is how many characters of each string are looked at, and no more come back. A
+    document without secrets comes back as it was written.
+    """
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError):
+        return redact(bytes(raw[:limit]).decode("utf-8", "replace"))
+    walk = _Walk(limit)
+    clean = walk.value(value, 0)
+    if clean == value:
+        return bytes(raw).decode("utf-8", "replace")
+    text = json.dumps(clean, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace").decode()
+
+
+def redact_value(value: Any, limit: int | None = None) -> Any:
+    """Return a decoded JSON value without its secrets; `limit` as for `redact_json`."""
+    return _Walk(limit).value(value, 0)
+
+
+class _Walk:
+    """One pass over a JSON value; `left` is how many characters are still looked at."""
+
+    def __init__(self, limit: int | None) -> None:
+        self.left = limit
+
+    def value(self, value: Any, depth: int, name: str = "") -> Any:
+        if isinstance(value, str):
+            return self.string(value, name)
+        if depth > _DEEPEST:
+            return REDACTED
+        if isinstance(value, dict):
+            return self.object(value, depth)
+        if isinstance(value, list):
+            return self.array(value, depth, name)
+        return REDACTED if names_secret(name) and _is_number(value, name) else value
+
+    def string(self, text: str, name: str) -> str:
+        if self.left is not None:
+            text = text[: max(self.left, 0)]
+            self.left -= len(text)
+        if names_secret(name) and not says_nothing(text, counted="token" in name.lower()):
+            return REDACTED
+        return redact(text, command=name.lower() in _COMMANDS)
+
+    def object(self, members: dict[str, Any], depth: int) -> dict[str, Any]:
+        hidden = _secret_members(members)
+        return {
+            redact(name): self.hide(member, depth + 1)
+            if name in hidden
+            else self.value(member, depth + 1, name)
+            for name, member in members.items()
+        }
+
+    def array(self, items: list[Any], depth: int, name: str) -> list[Any]:
+        clean: list[Any] = []
+        option = False  # the last item was `--password`
+        for item in items:
+            clean.append(
+                self.hide(item, depth + 1)
+                if option and isinstance(item, str) and not item.startswith("-")
+                else self.value(item, depth + 1, name)
+            )
+            option = isinstance(item, str) and item.startswith("-") and names_secret(item)
+        return clean
+
+    def hide(self, value: Any, depth: int) -> Any:
+        """Hide every string of `value`, which is a secret as a whole."""
+        if isinstance(value, dict) and depth <= _DEEPEST:
+            return {name: self.hide(member, depth + 1) for name, member in value.items()}
+        if isinstance(value, list) and depth <= _DEEPEST:
+            return [self.hide(item, depth + 1) for item in value]
+        return value if value is None or isinstance(value, bool) else REDACTED
+
+
+def _is_number(value: Any, name: str) -> bool:
+    return type(value) in (int, float) and "token" not in name.lower()
+
+
+def _secret_members(members: dict[str, Any]) -> frozenset[str]:
+    """Return the members that are secret by what the object is, not by their own name."""
+    if members.get("kind") == "Secret":
+        return frozenset({"data", "stringData"})
+    if "kty" in members:  # a JSON web key
+        return frozenset({"d", "p", "q", "dp", "dq", "qi", "k", "oth"})
+    name = members.get("name") or members.get("key") or members.get("Name") or members.get("Key")
+    if isinstance(name, str) and names_secret(name):
+        return frozenset({"value", "Value"})
+    return frozenset()
+
+
+@functools.cache
+def _formats() -> tuple[tuple[str, re.Pattern[str], bool], ...]:
+    return tuple(
+        (
+            form.prefix,
+            re.compile(rf"{re.escape(form.prefix)}[{form.alphabet}]{{{form.least},}}+"),
+            form.distinct,
+        )
+        for form in table.FORMATS
+    )
+
+
+@functools.cache
+def _shapes() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    return tuple(
+        (shape.hint, re.compile(shape.expression)) for shape in table.SHAPES if shape.hint != "eyJ"
+    )
+
+
+@functools.cache
+def _told() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    return tuple((told.hint, re.compile(told.expression)) for told in table.COMMANDS)
+
+
+def _hide_web_tokens(text: str) -> str:
+    return _WEB_TOKEN.sub(lambda found: REDACTED if found[1] else found[0], text)
+
+
+def _hide_shapes(text: str) -> str:
+    if "eyJ" in text:
+        text = _hide_web_tokens(text)
+    for hint, pattern in _shapes():
+        if hint in text:
+            text = pattern.sub(REDACTED, text)
+    return text
+
+
+def _hide_told(text: str) -> str:
+    lower = text.lower()
+    for hint, pattern in _told():
+        if hint in lower:
+            text = pattern.sub(rf"\g<1>{REDACTED}", text)
+    return text
+
+
+@functools.cache
+def _options() -> tuple[tuple[tuple[str, ...], re.Pattern[str], re.Pattern[str]], ...]:
+    return tuple(
+        (
+            tuple(option.program.split("|")),
+            re.compile(rf"\b(?:{option.program})\b"),
+            re.compile(option.expression),
+        )
+        for option in table.OPTIONS
+    )
+
+
+def _hide_options(text: str) -> str:
+    """Replace what stands behind an option of a program that is named shortly before it."""
+    for names, program, option in _options():
+        if not any(name in text for name in names):
+            continue
+        ends = [found.end() for found in program.finditer(text)]
+        if ends:
+            text = option.sub(functools.partial(_hide_option, ends), text)
+    return text
+
+
+def _hide_option(ends: list[int], found: re.Match[str]) -> str:
+    nearest = bisect.bisect_right(ends, found.start())
+    near = nearest > 0 and found.start() - ends[nearest - 1] < _NEAR
+    return found[1] + REDACTED if near else found[0]
+
+
+def _hide_formats(text: str) -> str:
+    found = sorted(_found(text))
+    if not found:
+        return text
+    parts: list[str] = []
+    at = 0
+    for start, end in found:
+        if end > at:
+            parts += (text[at:start], REDACTED) if start >= at else ()
+            at = end
+    return "".join((*parts, text[at:]))
+
+
+def _found(text: str) -> Iterable[tuple[int, int]]:
+    """Yield where keys of a known format are; a run of one alphabet is looked at once."""
+    for prefix, pattern, distinct in _formats():
+        at = text.find(prefix)
+        while at >= 0:
+            match = pattern.match(text, at)
+            if match is not None and (distinct or _word_begins(text, at)):
+                yield match.span()
+                at = text.find(prefix, match.end())
+            else:
+                at = text.find(prefix, at + 1)
+
+
+def _word_begins(text: str, at: int) -> bool:
+    if at == 0 or not text[at - 1].isalnum():
+        return text[at - 1 : at] not in ("+", "/") or not _BASE64.fullmatch(text, at - 64, at)
+    return _ESCAPED.search(text, max(0, at - 6), at) is not None

@@ -1,0 +1,131 @@
+"""Whether a value is a secret, as far as it can be told from the value alone."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections import Counter
+from math import log2
+from typing import Final
+
+_LOOKED_AT: Final = 256  # characters of a value; what is random begins so
+
+# References, placeholders, templates: they say where a secret is, not what it is.
+_REFERENCE: Final = re.compile(
+    r"""(?x)
+    \$\{[^}]{0,128}\}.{0,8} | \$\(.* | \$[A-Z_][A-Z0-9_]*\W? | \$(?:env|ENV|_ENV)?[:\[].{0,64}
+  | %[A-Z_]{2,40}%? | %[sdr]\W{0,3} | \{\{.*\}\}.{0,4} | \{[\w.!:\[\]"']{0,64}\}
+  | <[^<>]{0,64}>\W? | \*{3,}\W* | [xX]{4,} | \.{3,}\W* | …\W* | \[redacted\].{0,8}
+  | [-_*.,;:|/\\)}\]]+
+    """,
+    re.DOTALL,
+)
+_NOTHING: Final = re.compile(
+    r"(?:none|null|nil|undefined|true|false|yes|no|on|off|n/?a|empty|missing|unset|required"
+    r"|optional|invalid|expired|not set|str|string|text|bytes|bytearray|int|integer|number|float"
+    r"|boolean|bool|object|any|void|never|dict|list|char|varchar|secretstr|basic|bearer|oauth2?"
+    r"|disabled|enabled)"
+    r"(?:\s*[|,;)}\]>?!=&\[(].{0,64})?",
+    re.IGNORECASE | re.DOTALL,
+)
+_CODE: Final = re.compile(
+    r"(?:await|new|yield|return|typeof|not|lambda|async|function|class|def|import|from|if)\b"
+    r"[^\n]{0,100}[(.;].{0,100}"
+    r"|[A-Za-z_$][A-Za-z_.$!?]{0,64}\s?[(\[].*[)\]}({,;:\"'\w].{0,8}"
+    r"|(?:self|this|cls|os|process|config|settings|args|options|props|ctx|req|request|env|data"
+    r"|params|response|state|secrets|github|vars|var|local|module|each)[.?!]"
+    r"[\w.\[\]()?!]{1,64}.{0,2}|\([^)]*\)\W*|\[.*|[{&|@].{0,2}",
+    re.DOTALL,
+)
+_IDENTIFIER: Final = re.compile(r"[A-Za-z_$][A-Za-z_.$ -]{0,63}[\s,;:)}\]'\"]{0,4}")
+_ABOUT_SECRETS: Final = re.compile(
+    r"pass|pwd|secret|token|key|credential|auth|cookie", re.IGNORECASE
+)
+_NUMBER: Final = re.compile(
+    r"[~≈<>]?[0-9][0-9_,.]{0,11}\s?(?:[kKmM%/].{0,32})?[\s,;)}\]]*(?:tokens?.{0,32})?"
+)
+_SENTENCE: Final = re.compile(
+    r"\b(?:the|a|an|is|are|be|must|of|for|and|never|with|in|your|you|this|that|to|it|not|or)\b"
+)
+_PATH: Final = re.compile(r"(?:file:/|~|\.{1,2}|[A-Z]:)?(?:[/\\][\w.@ {}$-]{1,40}){2,}[\W]?")
+_MIXED: Final = re.compile(r"(?=[^/]*[a-z])(?=[^/]*[A-Z])[^/]*[0-9]")
+_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_HEX: Final = re.compile(r"(?:sha(?:1|256|512)[:-])?[0-9a-f]+|[0-9A-F]+")
+_RUN: Final = re.compile(r"[A-Za-z0-9+/_.~-]{12,512}={0,2}")
+_PARTS: Final = re.compile(r"[_./~+-]")
+_PART: Final = re.compile(
+    r"[A-Za-z]?[a-z]*(?:[A-Z][a-z]+)*[0-9]{0,4}|[A-Z]+[0-9]{0,4}|v?[0-9]{1,8}"
+)
+
+
+def says_nothing(value: str, *, counted: bool = False, environment: bool = False) -> bool:
+    """Tell whether a value that stands under a secret's name is no secret all the same.
+
+    `counted` says that the name may be that of something counted, as tokens are;
+    `environment` that it is written as variables are, where nobody writes code.
+    """
+    head = value.strip()[:_LOOKED_AT]
+    if (
+        not head
+        or _REFERENCE.fullmatch(head.split(None, 1)[0].rstrip(",;"))
+        or _NOTHING.fullmatch(head)
+    ):
+        return True
+    if counted and _NUMBER.fullmatch(head):
+        return True
+    return not environment and (_is_code(head) or _is_sentence(head) or is_path(head))
+
+
+def _is_code(head: str) -> bool:
+    if _CODE.fullmatch(head):
+        return True
+    return bool(_IDENTIFIER.fullmatch(head) and _ABOUT_SECRETS.search(head))
+
+
+def _is_sentence(head: str) -> bool:
+    words = head.split()
+    return len(words) > 2 and bool(_SENTENCE.search(head)) and not any(map(str.isdigit, head))
+
+
+def is_path(head: str) -> bool:
+    """Tell whether `head` is a path in a file system."""
+    found = _PATH.fullmatch(head)
+    return found is not None and not any(
+        len(part) >= 16 and _MIXED.match(part) for part in re.split(r"[/\\]", head)
+    )
+
+
+def is_random(value: str) -> bool:
+    """Tell whether a value under a vague name (`key`) looks like nothing but a secret.
+
+    Words, versions, paths, UUIDs and digests do not, nor does a number.
+    """
+    found = _RUN.match(value)
+    if found is None:
+        return False
+    run = found[0][:_LOOKED_AT]
+    if hides_password(run):
+        return True
+    if len(run) < 16 or _UUID.fullmatch(run) or _HEX.fullmatch(run) or is_path(run):
+        return False
+    if all(_PART.fullmatch(part) for part in _PARTS.split(run.rstrip("="))):
+        return False
+    return any(map(str.isdigit, run)) and entropy(run) >= 3.4
+
+
+def hides_password(run: str) -> bool:
+    """Tell whether `run` is the Base64 of ``user:password``, as registries keep it."""
+    if len(run) % 4 or len(run) > 128:
+        return False
+    try:
+        plain = base64.b64decode(run, validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return b":" in plain[1:] and plain.isascii() and plain.decode().isprintable()
+
+
+def entropy(text: str) -> float:
+    """Return Shannon's entropy of `text` in bits a character."""
+    size = len(text)
+    return -sum(n / size * log2(n / size) for n in Counter(text).values())
