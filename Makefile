@@ -4,7 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint unit processes oldest conformance e2e stack bench docs clean
+.PHONY: demo test lint unit conformance processes trust reliability oldest e2e stack \
+	fuzz soak bench docs clean
 
 # The main job, with nothing but the package and its dependencies: a scripted agent works, and
 # the report says where the time went; another freezes, is found out and, being asked for, ended.
@@ -12,8 +13,13 @@ demo: $(VENV)/.runtime
 	$(BIN)/otel-untether demo
 	$(BIN)/otel-untether demo --stall wedged --kill
 
-# Everything. In CI a missing tool is a failure; elsewhere it is said loudly.
-test: lint unit conformance processes oldest e2e stack
+# Everything, whatever fails; at the end it says how each part went, and how long it took. Parts
+# joined by + run side by side: they mostly wait. In CI a missing tool is a failure; elsewhere it
+# is said loudly.
+PARTS ?= lint unit conformance processes trust reliability oldest+e2e stack
+
+test: $(VENV)/.dev
+	@MAKE="$(MAKE)" $(BIN)/python -m scripts.test_parts $(PARTS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -27,7 +33,16 @@ unit: $(VENV)/.dev
 
 # Real processes, terminals, sockets, and the commands as a user runs them.
 processes: $(VENV)/.dev
-	$(BIN)/python -m pytest tests/processes
+	$(BIN)/python -m pytest tests/processes \
+		--ignore=tests/processes/trust --ignore=tests/processes/reliability
+
+# Hostile agents, repositories, neighbours and collectors: nothing leaks, nothing is harmed.
+trust: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/processes/trust
+
+# Crashes, dead collectors, full disks, many runs at once: nothing is lost.
+reliability: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/processes/reliability
 
 conformance: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/conformance
@@ -43,6 +58,14 @@ e2e: $(VENV)/.dev
 # The real collector, Jaeger and Prometheus with the configuration that we ship.
 stack: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/stack
+
+# Random input without end, and runs that last: not part of `test`, minutes to hours.
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/unit tests/processes -m "hypothesis or lives" \
+		--hypothesis-profile=fuzz --timeout=3600
+
+soak: $(VENV)/.dev
+	SOAK=1 $(BIN)/python -m pytest tests/processes -m soak --timeout=7200
 
 bench: $(VENV)/.dev
 	@for b in benchmarks/*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done

@@ -1,0 +1,113 @@
+"""Runs parts of the test suite, all of them whatever fails, and says how each went.
+
+    python -m scripts.test_parts lint unit processes+e2e
+
+Each word is a target of the Makefile; those joined by `+` run side by side, as they mostly wait.
+Every line of output is prefixed with its part, and kept in `build/test/PART.log`. The exit
+status is 0 if all parts passed, 1 otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ROOT: Final = Path(__file__).parents[1]
+LOGS: Final = ROOT / "build" / "test"
+
+
+class Result(NamedTuple):
+    """How a part went: make's exit status, and how long it took in seconds."""
+
+    part: str
+    status: int
+    seconds: float
+
+    def __str__(self) -> str:
+        word = "passed" if self.status == 0 else f"FAILED, see build/test/{self.part}.log"
+        return f"{self.part:<12} {_clock(self.seconds)}  {word}"
+
+
+class Part(threading.Thread):
+    """One part: a target of the Makefile, run in a process group of its own."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name)
+        self.result = Result(name, 1, 0.0)
+        self._began = time.monotonic()
+        self._make = subprocess.Popen(
+            [os.environ.get("MAKE", "make"), "--no-print-directory", name],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+
+    def run(self) -> None:
+        """Pass its output on, line by line, until it ends."""
+        assert self._make.stdout is not None
+        with (LOGS / f"{self.name}.log").open("w") as log:
+            for line in self._make.stdout:
+                log.write(line)
+                print(f"{self.name} | {line}", end="", flush=True)
+        status = self._make.wait()
+        self.result = Result(self.name, status, time.monotonic() - self._began)
+
+    def stop(self) -> None:
+        """Ask the part to end, as Ctrl-C would."""
+        if self._make.poll() is None:
+            os.killpg(self._make.pid, signal.SIGINT)
+
+
+def run(groups: Sequence[str]) -> list[Result]:
+    """Run the groups one after the other; Ctrl-C ends the group at work and all that follow."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    results: list[Result] = []
+    for group in groups:
+        parts = [Part(name) for name in group.split("+")]
+        for part in parts:
+            part.start()
+        try:
+            for part in parts:
+                part.join()
+        except KeyboardInterrupt:
+            for part in parts:
+                part.stop()
+                part.join()
+            return results + [part.result for part in parts]
+        results += [part.result for part in parts]
+    return results
+
+
+def main(groups: Sequence[str]) -> int:
+    """Run the groups, and say at the end how each part went."""
+    began = time.monotonic()
+    results = run(groups)
+    wanted = [part for group in groups for part in group.split("+")]
+    failed = [result.part for result in results if result.status]
+    not_run = wanted[len(results) :]
+    print("", *results, f"{'in all':<12} {_clock(time.monotonic() - began)}", sep="\n")
+    for what, parts in (("failed", failed), ("not run", not_run)):
+        if parts:
+            print(f"{what}: {', '.join(parts)}")
+    return 1 if failed or not_run else 0
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes:3}:{rest:02}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
