@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from otel_untether.supervisor import run as supervisor
+from otel_untether.supervisor.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -67,6 +68,12 @@ class Idle:
         sys.stderr.write("benchmark: part of the copy was skipped\n")
 
     def tick(self, now: int) -> None:
+        """Do nothing."""
+
+    def relay_lost(self, at: int) -> None:
+        """Do nothing."""
+
+    def deliver(self, seconds: float) -> None:
         """Do nothing."""
 
     def finish(self, exit_code: int | None, signal: int | None, at: int) -> str | None:
@@ -272,7 +279,7 @@ def main() -> int:
 
 def be_watched(observer: str, command: Sequence[str]) -> int:
     """Be the process that runs `command` below a supervisor."""
-    return supervisor.run(command, supervisor.Options(dedicated=True), OBSERVERS[observer])
+    return supervisor.run(command, Options(dedicated=True), OBSERVERS[observer])
 
 
 if __name__ == "__main__":

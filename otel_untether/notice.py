@@ -9,6 +9,25 @@ import select
 _WRITABLE_MS = 200
 
 
+class Voice:
+    """Where our lines go: `fd`, by default stderr.
+
+    `muted` keeps us silent where stdout and stderr are one file, whose reader expects nothing
+    but the agent's lines. `midline` says that the agent's last line there is unfinished, so that
+    ours begins with a newline.
+    """
+
+    __slots__ = ("fd", "midline", "muted")
+
+    def __init__(self) -> None:
+        self.fd = 2
+        self.muted = False
+        self.midline = False
+
+
+VOICE = Voice()
+
+
 def notice(message: str) -> None:
     """Write one line to stderr, prefixed with our name."""
     say(f"otel-untether: {message}")
@@ -16,10 +35,13 @@ def notice(message: str) -> None:
 
 def say(line: str) -> None:
     """Write one line to stderr as it is; a stderr that is closed or stuck loses it."""
+    if VOICE.muted:
+        return
     data = (" ".join(line.splitlines()) + "\n").encode(errors="backslashreplace")
     try:
-        if _writable(2):
-            os.write(2, data)
+        if _writable(VOICE.fd):
+            os.write(VOICE.fd, b"\n" + data if VOICE.midline else data)
+            VOICE.midline = False
     except OSError:
         pass
 

@@ -6,6 +6,8 @@ import argparse
 import os
 import subprocess
 import sys
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from otel_untether.cli import common
@@ -13,8 +15,6 @@ from otel_untether.demo.freezes import FREEZES
 from otel_untether.store.runs import StoreError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from otel_untether.cli import Subparsers
 
 _DESCRIPTION: Final = """\
@@ -71,13 +71,14 @@ def main(args: argparse.Namespace) -> int:
     """Run the scripted agent, then print the report of its run."""
     if args.kill and not args.stall:
         return _complain("--kill is for an agent that freezes; expected --stall too")
+    began = time.time_ns()
     try:
         watcher = _start(args)
     except OSError as error:
         return _complain(str(error))
     status = _wait(watcher, _WATCHED if args.stall else _HEALTHY)
     try:
-        recorded = common.read(_folder_of(watcher.pid))
+        recorded = common.read(_folder_of(began))
     except StoreError as error:
         return _complain(str(error))
     print(flush=True)
@@ -116,11 +117,12 @@ def _wait(watcher: subprocess.Popen[bytes], seconds: float) -> int:
         return watcher.wait()
 
 
-def _folder_of(pid: int) -> Path:
-    """Return the folder of the run that this process watched; raises StoreError."""
+def _folder_of(began: int) -> Path:
+    """Return the folder of the demo that began then (ns since the epoch); raises StoreError."""
     store = common.open_store()
+    name = Path(sys.executable).name
     for run in store.list_runs().runs:
-        if run.record.watcher is not None and run.record.watcher.pid == pid:
+        if run.record.started >= began and run.record.command == name:
             return run.path
     raise StoreError(f"{store.runs_dir}: the run has left no folder there")
 

@@ -12,6 +12,9 @@ from otel_untether.config.files import anything_set
 from otel_untether.engines import NAMES
 from otel_untether.notice import notice
 from otel_untether.supervisor import run as supervisor
+from otel_untether.supervisor.ending import end_as
+from otel_untether.supervisor.options import Options
+from otel_untether.supervisor.signals import die_by_interrupt
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,12 +25,14 @@ if TYPE_CHECKING:
     from otel_untether.cli import Subparsers
     from otel_untether.config.settings import Config
     from otel_untether.export.propagation import RootContext
+    from otel_untether.store.beginning import Beginning
     from otel_untether.supervisor.observer import Child, Observer
 
 _USAGE_ERROR: Final = 2
 _DESCRIPTION: Final = """\
-Run a coding agent and watch it. Its output passes through byte for byte, and its exit status
-is returned: 128+N if signal N ended it, 127 if it was not found, 126 if it cannot be executed.
+Run a coding agent and watch it. Its output passes through byte for byte, and it ends as the
+agent ends: with its exit status or by its signal; with 127 if it was not found, 126 if it cannot
+be executed, and 74 if it succeeded but not all it said could be written.
 """
 _EPILOG: Final = """\
 examples:
@@ -46,6 +51,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command and leave with its status; return only where nothing was run."""
+    die_by_interrupt()
     options = quick(arguments) or _parsed(arguments)
     run = _Run(options)
     try:
@@ -155,7 +161,9 @@ class _Run:
         self._exit_timeout = given.exit_timeout
         self._engine = given.engine
         self._config: Config | None = None
-        self._options = supervisor.Options(dedicated=True)
+        self._root: RootContext
+        self._begun: Beginning | None = None
+        self._options = Options(dedicated=True)
         self._options.summary = not given.no_summary
         if given.exit_timeout is not None:
             self._options.exit_timeout = given.exit_timeout
@@ -176,26 +184,49 @@ class _Run:
             self._options.exit_timeout = self._config.telemetry.exit_timeout
 
     def leave(self) -> NoReturn:
-        """Run the agent and exit with its status.
-
-        At once: an exporter's own exit handlers may wait much longer than we promise.
-        """
+        """Run the agent and end as it did."""
         from otel_untether.export import propagation  # noqa: PLC0415  not needed for --help
 
         environ = _given_environ()
-        root = propagation.root_context(environ)
+        self._root = propagation.root_context(environ)
         options = self._options
-        options.environ = propagation.child_environ(environ, root)
+        options.environ = propagation.child_environ(environ, self._root)
+        options.unwatched = environ
         options.terminal = self._relays_terminal()
-        status = supervisor.run(self._argv, options, lambda child: self._observer(child, root))
-        os._exit(status)
+        options.prepare = self._begin
+        options.abandon = self._take_back
+        end_as(supervisor.run(self._argv, options, self._observer))
 
-    def _observer(self, child: Child, root: RootContext) -> Observer:
-        """Make the observer; called in its own thread, with the agent already running."""
+    def _begin(self, started: int) -> None:
+        """Note the run on disk; called in the observer's process, before there is an agent."""
+        from otel_untether.store import beginning  # noqa: PLC0415  the relay does without
+
+        configured = self._config.telemetry.state_dir if self._config is not None else None
+        folder = beginning.state_path(configured, os.environ)
+        command = self._argv[0]
+        name = os.path.basename(command)  # noqa: PTH119  pathlib is slow to import
+        try:
+            self._begun = beginning.begin(
+                folder,
+                started=started,
+                command=command,
+                engine=self._engine or (name if name in NAMES else None),
+                root=self._root,
+            )
+        except (OSError, ValueError) as error:
+            notice(f"{folder}: no run can be kept there: {error}")
+
+    def _take_back(self) -> None:
+        if self._begun is not None:
+            self._begun.take_back()
+
+    def _observer(self, child: Child) -> Observer:
+        """Make the observer; called in its own process, with the agent already running."""
         from otel_untether.sources import command as session_observer  # noqa: PLC0415  takes 0.3 s
 
-        config = self._settings()
-        make = session_observer.factory(config, root, engine=self._engine, environ=os.environ)
+        make = session_observer.factory(
+            self._settings(), self._root, self._begun, engine=self._engine, environ=os.environ
+        )
         return make(child)
 
     def _settings(self) -> Config:

@@ -26,6 +26,7 @@ from otel_untether.store.runs import (
     RunIdentity,
     SessionOutcome,
     StoreError,
+    load_run,
     new_run_id,
     store_at,
 )
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from otel_untether.config.settings import Config
     from otel_untether.export.propagation import RootContext
     from otel_untether.session.summary import Summary
+    from otel_untether.store.beginning import Beginning
     from otel_untether.store.runs import Run
     from otel_untether.supervisor.observer import Child, ObserverFactory
 
@@ -52,10 +54,20 @@ _TAINTING = frozenset({"killed", "stalled", "orphaned"})
 
 
 def factory(
-    config: Config, root: RootContext, *, engine: str | None, environ: Mapping[str, str]
+    config: Config,
+    root: RootContext,
+    begun: Beginning | None,
+    *,
+    engine: str | None,
+    environ: Mapping[str, str],
 ) -> ObserverFactory:
-    """Return what the supervisor calls with the agent it has just spawned."""
-    return partial(SessionObserver, config=config, root=root, engine=engine, environ=environ)
+    """Return what the supervisor calls with the agent it has just spawned.
+
+    `begun` is the run as it is on disk, None where it could not be put there.
+    """
+    return partial(
+        SessionObserver, config=config, root=root, begun=begun, engine=engine, environ=environ
+    )
 
 
 class SessionObserver(Observer):
@@ -67,6 +79,7 @@ class SessionObserver(Observer):
         *,
         config: Config,
         root: RootContext,
+        begun: Beginning | None,
         engine: str | None,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
@@ -75,9 +88,10 @@ class SessionObserver(Observer):
         self._child = child
         detected = registry.detect_argv(child.argv)
         name = engine or (detected.name if detected else None)
-        self._identity = RunIdentity(new_run_id(), name or "unknown")
+        run_id = begun.run_id if begun is not None else new_run_id()
+        self._identity = RunIdentity(run_id, name or "unknown")
         self._store = store_at(config.telemetry.state_dir, environ)
-        self._run = self._create_run(root)
+        self._run = self._begun_run(begun)
         self._telemetry = start_telemetry(
             self._identity,
             root=root,
@@ -159,18 +173,16 @@ class SessionObserver(Observer):
             notice(problem)
         return summary.text()
 
-    def _create_run(self, root: RootContext) -> Run | None:
+    def _begun_run(self, begun: Beginning | None) -> Run | None:
+        if begun is None:
+            return None
         try:
-            run = self._store.create_run(
-                self._identity,
-                started=self._child.started,
-                command=self._child.argv[0],
-                trace_id=root.trace_id,
-            )
+            run = load_run(Path(begun.path))
         except StoreError as error:
             notice(str(error))
             return None
-        run.update(process=identify(self._child.pid))
+        run.lock = begun.lock
+        run.update(process=identify(self._child.pid), engine=self._identity.engine)
         return run
 
     def _run_info(self, engine: str | None) -> RunInfo:

@@ -1,11 +1,11 @@
 """Bytes in, the same bytes out, and a copy for whoever watches.
 
 A `Relay` is a thread that carries one stream of the agent to where it would have gone without
-us: forwarded first, copied afterwards. Where the consumer is slow our write blocks, the pipe
-fills and the agent is slowed, as by any pipe; where the consumer is gone the agent's pipe is
-closed, so that it gets SIGPIPE as it would have. The copy goes through a `Tap`. Of a stream that
-nobody reads there are no copies: the kernel moves its pages from pipe to pipe (splice(2)), and
-we count bytes.
+us: forwarded first, the observer told afterwards. Where the consumer is slow our write blocks,
+the pipe fills and the agent is slowed, as by any pipe; where the consumer is gone the agent's
+pipe is closed, so that it gets SIGPIPE as it would have. Copies are a `CopyWriter`'s business.
+Of a stream that nobody reads there are none: the kernel moves its pages from pipe to pipe
+(splice(2)), and we count bytes.
 """
 
 from __future__ import annotations
@@ -18,15 +18,55 @@ import stat
 import sys
 import time
 
-from otel_untether.notice import notice
+from otel_untether.notice import VOICE, notice
+from otel_untether.supervisor.copies import enlarge
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    from typing import Final, Protocol
 
     from otel_untether.clock import Clock
-    from otel_untether.supervisor.copies import Tap
     from otel_untether.supervisor.streams import Outlet
+
+    class Copy(Protocol):
+        """What a relay needs of a `CopyWriter`."""
+
+        @property
+        def unread(self) -> bool:
+            """Whether no copies are wanted."""
+
+        @property
+        def waiting(self) -> bool:
+            """Whether `flush` is to be called soon."""
+
+        @property
+        def lost(self) -> int:
+            """How many bytes went by without the copy that was wanted."""
+
+        def room(self, size: int) -> memoryview | None:
+            """Return where to read into, None for no copy."""
+
+        def put(self, size: int, at: int) -> None:
+            """Hand over what was read there."""
+
+        def lose(self, size: int, at: int) -> None:
+            """Count what was read elsewhere."""
+
+        def pass_by(self, size: int, at: int) -> None:
+            """Count what nobody reads."""
+
+        def writing(self, since: int) -> None:
+            """Note since when a write is under way, 0 for none."""
+
+        def flush(self) -> bool:
+            """Try again to say what could not be said."""
+
+        def rest(self) -> None:
+            """Use a quiet moment."""
+
+        def finish(self, at: int) -> None:
+            """Note the end."""
+
 
 # A new pipe's capacity, and the one it gets when it is found full. All of a user's pipes share
 # an allowance (pipe(7), pipe-user-pages-soft), so those that need no more are left alone.
@@ -35,28 +75,63 @@ LARGE: Final = 1024 * 1024
 _READ: Final = 512 * 1024
 # Seconds of full reads in a row before a look at what else there is: the agent's end, a hang-up.
 _BURST: Final = 0.02
+_FLUSH: Final = 0.01
+_QUIET: Final = 1.0
 _GONE: Final = frozenset({errno.EPIPE, errno.ECONNRESET})
 
 
+class Uncopied:
+    """The copy of a stream that nobody observes."""
+
+    unread = True
+    waiting = False
+    lost = 0
+
+    def room(self, size: int) -> None:
+        """Want none."""
+
+    def put(self, size: int, at: int) -> None:
+        """Never called."""
+
+    def lose(self, size: int, at: int) -> None:
+        """Miss nothing."""
+
+    pass_by = lose
+
+    def writing(self, since: int) -> None:
+        """Tell nobody."""
+
+    def flush(self) -> bool:
+        """Have nothing to say."""
+        return True
+
+    def rest(self) -> None:
+        """Have nothing to give back."""
+
+    def finish(self, at: int) -> None:
+        """Tell nobody."""
+
+
 class Relay:
-    """Carries what comes through `outlet`, and a copy into `tap`, until it ends.
+    """Carries what comes through `outlet`, and a copy into `copy`, until it ends.
 
     In a thread of its own; a bare one, as the import of `threading` and what that imports would
-    hold up the agent's first bytes by 6 ms. The outlet is closed in the end. `leaving` is a
-    pipe's read end that hangs up once the agent is gone: what is in the pipe by then is
-    delivered in full, and after `grace` seconds its descendants' open descriptors are not
-    waited for any longer.
+    hold up the agent's first bytes by 6 ms. `leaving` is a pipe's read end that hangs up once
+    the agent is gone: what is in the pipe by then is delivered in full, and after `grace`
+    seconds its descendants' open descriptors are not waited for any longer: the outlet is then
+    `held`, and not closed as it is at any other end. `failed` says that the consumer's end
+    took no more, for a reason other than that nobody reads it.
     """
 
     def __init__(
-        self, outlet: Outlet, tap: Tap, clock: Clock, *, leaving: int, grace: float
+        self, outlet: Outlet, copy: Copy, clock: Clock, *, leaving: int, grace: float
     ) -> None:
-        self.stream = outlet.name
-        self.writing_since: int | None = None
-        self._outlet = outlet
+        self.outlet = outlet
+        self.held = False
+        self.failed = False
         self._source = outlet.source
         self._target = outlet.target
-        self._tap = tap
+        self._copy = copy
         self._clock = clock
         self._leaving = leaving
         self._grace = grace
@@ -65,23 +140,28 @@ class Relay:
         self._at_work = _thread.allocate_lock()
         # splice(2) does not lock a file's position, which the file's other writers share.
         to_file = stat.S_ISREG(os.fstat(self._target).st_mode)
-        self._splicing = hasattr(os, "splice") and not to_file
+        self._splicing = hasattr(os, "splice") and not to_file and outlet.name == "stdout"
+        self._tells_line_ends = 2 in outlet.descriptors
         os.set_blocking(self._source, False)
         self._poller = select.poll()
         self._poller.register(self._source, select.POLLIN)
         self._poller.register(leaving, 0)
-        if _never_reopened(self._target, self._source):
+        if never_reopened(self._target, self._source):
             self._poller.register(self._target, 0)
 
     @property
-    def lost(self) -> int:
+    def uncopied(self) -> int:
         """How many bytes were passed on without the copy that was wanted."""
-        return 0 if self._tap.unread else self._tap.lost
+        return self._copy.lost
 
     def start(self) -> None:
-        """Begin."""
+        """Begin; raise RuntimeError where there can be no thread."""
         self._at_work.acquire()
-        _thread.start_new_thread(self._run, ())
+        try:
+            _thread.start_new_thread(self._run, ())
+        except RuntimeError:
+            self._at_work.release()
+            raise
 
     def is_alive(self) -> bool:
         """Tell whether the stream goes on."""
@@ -101,29 +181,34 @@ class Relay:
     def _carry_to_the_end(self) -> None:
         """Carry the stream; nothing is raised."""
         try:
-            self._carry()
+            self.held = not self._carry()
         except OSError as error:
             if error.errno not in _GONE:
-                notice(f"{self._tap.name} cannot be written: {error.strerror}; it is closed")
+                self.failed = True
+                name = self.outlet.name
+                notice(f"{name} cannot be written: {error.strerror}; it is closed")
         finally:
-            self._outlet.close()
-            self._tap.finish(self._clock.now())
+            if not self.held:
+                self.outlet.close()
+            self._copy.finish(self._clock.now())
 
-    def _carry(self) -> None:
+    def _carry(self) -> bool:
+        """Carry until the end of the stream, or the grace's; tell whether it was the former."""
         while True:
             readable = self._readable(None)
             if self._left:
                 break
             if readable and not self._drain():
-                return
+                return True
         deadline = time.monotonic() + self._grace
-        owed = _unread(self._source)
+        owed = unread(self._source)
         while owed > 0 or time.monotonic() < deadline:
             if self._readable(deadline):
                 moved = self._move()
                 if moved == 0:
-                    return
+                    return True
                 owed -= moved or 0
+        return False
 
     def _drain(self) -> bool:
         """Move what is there, most often in one go; tell if there may be more to come."""
@@ -135,9 +220,16 @@ class Relay:
 
     def _readable(self, deadline: float | None) -> bool:
         """Wait for bytes or the end of them; False where it was something else."""
-        timeout = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
+        patience = _FLUSH if self._copy.waiting else _QUIET
+        if deadline is not None:
+            patience = max(0.0, min(patience, deadline - time.monotonic()))
+        ready = self._poller.poll(patience * 1000)
+        if self._copy.waiting:
+            self._copy.flush()
+        elif not ready:
+            self._copy.rest()
         readable = False
-        for fd, _ in self._poller.poll(timeout):
+        for fd, _ in ready:
             if fd == self._source:
                 readable = True
             elif fd == self._target:
@@ -148,32 +240,42 @@ class Relay:
         return readable
 
     def _move(self) -> int | None:
-        """Forward a chunk, then copy it; return its length, 0 at the end, None if none is there."""
-        if self._tap.unread and self._splicing and (moved := self._splice()):
+        """Forward a chunk, then tell of it; return its length, 0 at the end, None if none came."""
+        copy = self._copy
+        if self._splicing and copy.unread and (moved := self._splice()):
             return moved
+        place = copy.room(self._size)
         try:
-            chunk = os.read(self._source, self._size)
+            chunk = self._read(place)
         except BlockingIOError:
             return None
         if not chunk:
             return 0
         at = self._clock.now()
-        if len(chunk) == SMALL and self._size == SMALL and _enlarge(self._source):
-            self._size = _READ
-        self.writing_since = at
+        copy.writing(at)
         try:
-            _write(self._target, chunk)
+            write_all(self._target, chunk)
         finally:
-            self.writing_since = None
-            self._tap.put(chunk, at)
+            copy.writing(0)
+            (copy.lose if place is None else copy.put)(len(chunk), at)
+        if self._tells_line_ends:
+            VOICE.midline = chunk[-1] != 0x0A
+        if len(chunk) == SMALL == self._size and enlarge(self._source, LARGE):
+            self._size = _READ
         return len(chunk)
+
+    def _read(self, place: memoryview | None) -> bytes | memoryview:
+        if place is None:
+            return os.read(self._source, self._size)
+        return place[: os.readv(self._source, [place])]
 
     def _splice(self) -> int:
         """Forward what is there without looking at it; 0 where it takes a read to do or to tell."""
-        at = self.writing_since = self._clock.now()
+        at = self._clock.now()
+        self._copy.writing(at)
         try:
             while (moved := _spliced(self._source, self._target)) is None:
-                if not _unread(self._source):  # or at its end, which splice(2) does not tell
+                if not unread(self._source):  # or at its end, which splice(2) does not tell
                     return 0
                 _wait_until_writable(self._target)
         except OSError:
@@ -181,15 +283,15 @@ class Relay:
             self._splicing = False
             return 0
         finally:
-            self.writing_since = None
+            self._copy.writing(0)
         if moved:
-            self._tap.pass_by(moved, at)
+            self._copy.pass_by(moved, at)
         return moved
 
 
-def _write(fd: int, chunk: bytes) -> None:
+def write_all(fd: int, chunk: bytes | memoryview) -> None:
     """Write all of `chunk`, also where the consumer made its end non-blocking."""
-    rest: bytes | memoryview = chunk
+    rest = chunk
     while rest:
         try:
             written = os.write(fd, rest)
@@ -197,6 +299,26 @@ def _write(fd: int, chunk: bytes) -> None:
             _wait_until_writable(fd)
         else:
             rest = memoryview(rest)[written:]
+
+
+def unread(fd: int) -> int:
+    """Return how many bytes wait in a pipe."""
+    import fcntl  # noqa: PLC0415  not before the first byte
+    import termios  # noqa: PLC0415  as above
+
+    return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+def never_reopened(target: int, pipe: int) -> bool:
+    """Tell whether a hang-up of `target` is for good: an anonymous pipe's or a socket's.
+
+    Then it can be acted upon at once, and the agent gets SIGPIPE on the very write that would
+    have failed without us. A named pipe may find another reader until then. `pipe` is an
+    anonymous one, to compare with.
+    """
+    status = os.fstat(target)
+    anonymous = stat.S_ISFIFO(status.st_mode) and status.st_dev == os.fstat(pipe).st_dev
+    return anonymous or stat.S_ISSOCK(status.st_mode)
 
 
 def _spliced(source: int, target: int) -> int | None:
@@ -213,32 +335,3 @@ def _wait_until_writable(fd: int) -> None:
     poller = select.poll()
     poller.register(fd, select.POLLOUT)
     poller.poll()
-
-
-def _enlarge(pipe: int) -> bool:
-    """Let the writer run ahead of us, with fewer switches between us; tell if it worked."""
-    import fcntl  # noqa: PLC0415  not before the first byte
-
-    try:
-        return fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, LARGE) >= LARGE
-    except (AttributeError, OSError):
-        return False  # not Linux, or the user's allowance is used up
-
-
-def _unread(fd: int) -> int:
-    """Return how many bytes wait in a pipe."""
-    import fcntl  # noqa: PLC0415  as above
-    import termios  # noqa: PLC0415  as above
-
-    return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
-
-
-def _never_reopened(target: int, pipe: int) -> bool:
-    """Tell whether a hang-up of `target` is for good: an anonymous pipe's or a socket's.
-
-    Then it can be acted upon at once, and the agent gets SIGPIPE on the very write that would
-    have failed without us. A named pipe may find another reader until then.
-    """
-    status = os.fstat(target)
-    anonymous = stat.S_ISFIFO(status.st_mode) and status.st_dev == os.fstat(pipe).st_dev
-    return anonymous or stat.S_ISSOCK(status.st_mode)

@@ -1,60 +1,64 @@
-"""One run of an agent: spawn, relay, forward signals, end.
+"""One run of an agent: fork who observes, spawn, relay, forward signals, end.
 
-The order is the point. The agent is spawned before anything else is imported, its streams are
-relayed before anything is observed, and what observes has a deadline at the end. Everything
-that this module imports at the top delays the agent's first byte, so there is little of it.
+The order is the point. The observer's process notes the run on disk, then the agent is spawned,
+and nothing that observes has a hold on anything the agent's bytes pass through. Everything that
+this module imports at the top delays the agent's first byte, so there is little of it.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 
 from otel_untether.clock import Clock
-from otel_untether.notice import notice, say
-from otel_untether.supervisor.signals import JOB_CONTROL, TERMINATING, forward, held_signals
-from otel_untether.supervisor.spawn import CommandError, spawn
-from otel_untether.supervisor.streams import STDOUT, occupy_closed, outlets
+from otel_untether.notice import VOICE, notice
+from otel_untether.supervisor.signals import (
+    JOB_CONTROL,
+    STOP,
+    TERMINATING,
+    held_signals,
+    in_foreground,
+    is_stopped,
+)
+from otel_untether.supervisor.spawn import SCARCE, CommandError, spawn
+from otel_untether.supervisor.streams import STDERR, STDOUT, occupy_closed, outlets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from _queue import SimpleQueue
     from collections.abc import Iterable, Mapping, Sequence
-    from typing import Final
+    from typing import Final, NoReturn, Protocol
 
-    from otel_untether.supervisor.copies import Copied, Ended
-    from otel_untether.supervisor.observer import ObserverFactory, ObserverThread
+    from otel_untether.supervisor.observer import ObserverFactory
+    from otel_untether.supervisor.options import Options
+    from otel_untether.supervisor.plain import PlainRelay
     from otel_untether.supervisor.relay import Relay
-    from otel_untether.supervisor.signals import Signals
+    from otel_untether.supervisor.signals import Received, Signals
     from otel_untether.supervisor.streams import Outlet
+    from otel_untether.supervisor.watcher import Link, Watcher
+
+    class Joined(Protocol):
+        """What goes on for a while in a thread."""
+
+        def is_alive(self) -> bool:
+            """Tell whether it still does."""
+
+        def join(self, timeout: float) -> None:
+            """Wait for its end."""
+
 
 # How soon, in seconds, the agent's end is noticed where its SIGCHLD went to another thread.
 _POLL: Final = 0.5
+_PLAIN_POLL: Final = 0.05
 _JOIN: Final = 0.05
-# In seconds; the thread that forwards must not wait for one that imports or decodes.
-_SWITCH_INTERVAL: Final = 0.00003
-_PR_SET_CHILD_SUBREAPER: Final = 36  # linux/prctl.h
+# Before the agent's stop becomes ours, for what does not last: a kill stops whom it counts.
+_STOP: Final = 0.1
+_PR_GET_PDEATHSIG: Final = 2  # linux/prctl.h
+_PR_SET_CHILD_SUBREAPER: Final = 36
 _UNKNOWN_STATUS: Final = 1
-
-
-class Options:
-    """How to run. A plain class, since `dataclasses` would delay the agent by 12 ms.
-
-    `environ` is the agent's environment, by default ours. `terminal` says that its stdout is
-    relayed even if that is a terminal. `dedicated` says that this process exists for this run:
-    it adopts and reaps the agent's orphans, and lets go of stdout as soon as the agent did.
-    `exit_timeout` is how long, in seconds, telemetry may take once the agent is gone, and
-    `drain_timeout` how long its descendants may hold its output open. `summary` asks for the
-    observer's closing line on stderr.
-    """
-
-    def __init__(self, *, dedicated: bool = False) -> None:
-        self.environ: Mapping[str, str] = os.environ
-        self.terminal = False
-        self.dedicated = dedicated
-        self.exit_timeout = 2.0
-        self.drain_timeout = 2.0
-        self.summary = True
+# Of a relay's thread, in bytes; 8 MB each would count where memory is limited.
+_STACK: Final = 256 * 1024
+_BYTES_LOST: Final = 74  # EX_IOERR of sysexits.h
 
 
 def stdout_is_terminal() -> bool:
@@ -63,30 +67,15 @@ def stdout_is_terminal() -> bool:
 
 
 def run(argv: Sequence[str], options: Options, factory: ObserverFactory) -> int:
-    """Run a command to its end and return its exit status, as a shell would give it.
+    """Run a command to its end and return its exit code, or -N where signal N ended it.
 
-    That is 128+N where signal N ended it, 127 or 126 where it could not be started, which is
-    said on stderr. `factory` and its observer run in a thread of their own. Signals are
-    forwarded while this is called in the main thread.
+    127 or 126 where it could not be started, which is said on stderr as a shell does. `factory`
+    and its observer run in a process of their own, forked from here: call this in the main
+    thread, before there are others.
     """
     occupy_closed()
-    pipes = outlets(terminal=options.terminal, last=options.dedicated)
     with held_signals() as signals:
-        this = _Run(argv, options, signals)
-        try:
-            this.spawn(pipes)
-        except CommandError as error:
-            notice(str(error))
-            return error.status
-        interval = sys.getswitchinterval()
-        sys.setswitchinterval(_SWITCH_INTERVAL)
-        try:
-            this.relay(pipes)
-            this.adopt()
-            this.observe(factory)
-            return this.end(this.wait())
-        finally:
-            sys.setswitchinterval(interval)
+        return _Run(argv, options, signals).carry_out(factory)
 
 
 class _Run:
@@ -98,17 +87,69 @@ class _Run:
         self._signals = signals
         self._clock = Clock()
         self._pid = 0
-        self._started = 0
+        self._watcher: Watcher | None = None
         self._relays: list[Relay] = []
-        self._observer: ObserverThread
-        self._copies: SimpleQueue[Copied | Ended]
+        self._plain: PlainRelay | None = None
 
-    def spawn(self, pipes: Iterable[Outlet]) -> None:
+    def carry_out(self, factory: ObserverFactory) -> int:
+        """Take all steps; return as `run` does."""
+        self._watcher = self._forked(factory)
+        try:
+            pipes = outlets(terminal=self._options.terminal, last=self._options.dedicated)
+        except OSError as error:
+            self._become_the_agent(error)
+        try:
+            self._spawn(pipes)
+        except CommandError as error:
+            if self._watcher is not None:
+                self._watcher.not_spawned()
+            notice(str(error))
+            return error.status
+        self._relay(pipes)
+        self._adopt()
+        return self._end(self._wait())
+
+    def _forked(self, factory: ObserverFactory) -> Watcher | None:
+        """Fork the observer's process; None, and a line about it, where that cannot be."""
+        from otel_untether.supervisor import watcher  # noqa: PLC0415  needs mmap, which may be missing
+
+        def observe(link: Link) -> NoReturn:
+            try:
+                watcher.leave_home(link)
+                self._prepare(link)
+                from otel_untether.supervisor import observer_process  # noqa: PLC0415  not the relay
+
+                observer_process.main(link, self._argv, self._clock, self._options, factory)
+            finally:
+                os._exit(1)
+
+        try:
+            made = watcher.start(observe)
+        except (OSError, MemoryError) as error:
+            notice(f"this run is not observed: {_why(error)}")
+            return None
+        made.await_ready()
+        return made
+
+    def _prepare(self, link: Link) -> None:
+        """Note the run on disk; the agent's spawn waits for this."""
+        try:
+            self._options.prepare(self._clock.now())
+        # Whatever it is, the agent is to start all the same.
+        except Exception as error:  # noqa: BLE001
+            notice(f"telemetry failed, the agent is unaffected: {_why(error)}")
+        os.write(link.voice, b".")
+
+    def _environ(self) -> Mapping[str, str]:
+        unwatched = self._options.unwatched
+        return self._options.environ if self._watcher or unwatched is None else unwatched
+
+    def _spawn(self, pipes: Sequence[Outlet]) -> None:
         """Start the agent with our pipes in place of our own outputs."""
         redirects = {fd: pipe.sink for pipe in pipes for fd in pipe.descriptors}
-        self._started = self._clock.now()
         try:
-            self._pid = spawn(self._argv, self._options.environ, redirects, self._signals.mask)
+            started = self._clock.now()
+            self._pid = self._spawned(redirects)
         except CommandError:
             for pipe in pipes:
                 os.close(pipe.source)
@@ -116,52 +157,84 @@ class _Run:
         finally:
             for pipe in pipes:
                 os.close(pipe.sink)
+        if self._watcher is not None:
+            self._watcher.spawned(self._pid, [pipe.name for pipe in pipes], started)
+        VOICE.muted = any({STDOUT, STDERR} <= {*pipe.descriptors} for pipe in pipes)
 
-    def relay(self, pipes: Iterable[Outlet]) -> None:
-        """Start to carry what the agent writes."""
-        # What `queue` imports takes longer than the agent takes to say something.
-        from _queue import SimpleQueue  # noqa: PLC0415  after the spawn, on purpose
+    def _spawned(self, redirects: Mapping[int, int]) -> int:
+        """Spawn; where there is one process too many, without ours."""
+        try:
+            return spawn(self._argv, self._environ(), redirects, self._signals.mask)
+        except OSError as error:
+            if self._watcher is None:
+                self._become_the_agent(error)
+            notice(f"this run is not observed: {_why(error)}")
+            self._dismiss()
+        try:
+            return spawn(self._argv, self._environ(), redirects, self._signals.mask)
+        except OSError as error:
+            self._become_the_agent(error)
 
-        from otel_untether.supervisor.copies import Tap  # noqa: PLC0415  likewise
-        from otel_untether.supervisor.relay import Relay  # noqa: PLC0415  likewise
+    def _dismiss(self) -> None:
+        """Do without an observer."""
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher.dismiss()
 
-        self._copies = SimpleQueue()
+    def _become_the_agent(self, error: OSError) -> NoReturn:
+        """Be the agent, as there is nothing left to be anything beside it."""
+        if error.errno not in SCARCE or not self._options.dedicated:
+            raise error
+        notice(f"this run is not observed: {_why(error)}")
+        self._dismiss()
+        self._signals.restore()
+        os.execvpe(self._argv[0], self._argv, self._environ())  # noqa: S606  that is the point
+
+    def _relay(self, pipes: Sequence[Outlet]) -> None:
+        """Start to carry what the agent writes: in threads, or where there are none, without."""
+        try:
+            self._start_relays(pipes)
+        except (OSError, RuntimeError, MemoryError):
+            from otel_untether.supervisor.plain import PlainRelay  # noqa: PLC0415  hardly ever
+
+            self._plain = PlainRelay(pipes[len(self._relays) :])
+        if self._watcher is not None:
+            self._watcher.listen()
+
+    def _start_relays(self, pipes: Iterable[Outlet]) -> None:
+        import _thread  # noqa: PLC0415  after the spawn, on purpose
+
+        from otel_untether.supervisor.relay import Relay, Uncopied  # noqa: PLC0415  likewise
+
+        _thread.stack_size(_STACK)
         self._leaving, self._staying = os.pipe()
         for pipe in pipes:
-            tap = Tap(pipe.name, self._copies)
+            copy = self._watcher.copies(pipe.name) if self._watcher is not None else Uncopied()
             relay = Relay(
-                pipe, tap, self._clock, leaving=self._leaving, grace=self._options.drain_timeout
+                pipe, copy, self._clock, leaving=self._leaving, grace=self._options.drain_timeout
             )
             relay.start()
             self._relays.append(relay)
 
-    def adopt(self) -> None:
+    def _adopt(self) -> None:
         """Keep the agent's orphans in reach; at once, since it may leave some at once."""
-        if self._options.dedicated:
-            _adopt_orphans()
+        if not self._options.dedicated or sys.platform != "linux":
+            return
+        import ctypes  # noqa: PLC0415  after the spawn, on purpose
 
-    def observe(self, factory: ObserverFactory) -> None:
-        """Start to observe, in a thread of its own."""
-        from otel_untether.supervisor.observer import Child, ObserverThread  # noqa: PLC0415  after the spawn, on purpose
+        prctl = ctypes.CDLL(None).prctl
+        prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        number = ctypes.c_int()
+        if prctl(_PR_GET_PDEATHSIG, ctypes.byref(number), 0, 0, 0) == 0 and self._watcher:
+            self._watcher.dies_with(number.value)
 
-        child = Child(
-            pid=self._pid,
-            argv=self._argv,
-            started=self._started,
-            clock=self._clock,
-            relayed=frozenset(relay.stream for relay in self._relays),
-            blocked_since=self._blocked_since,
-        )
-        self._observer = ObserverThread(factory, child, self._copies)
-        self._observer.start()
-
-    def wait(self) -> int | None:
+    def _wait(self) -> int | None:
         """Forward signals until the agent has ended; return its exit code, -N for signal N.
 
         None where somebody else in this process collected it.
         """
         while True:
-            received = self._signals.wait(_POLL)
+            received = self._next_signal()
             try:
                 code = self._reap()
             except ChildProcessError:
@@ -169,26 +242,57 @@ class _Run:
             if code is not None:
                 return code
             if received is not None:
-                forward(received, self._pid)
+                self._signals.pass_on(received, self._pid)
 
-    def end(self, code: int | None) -> int:
-        """Deliver what is left, let the observer finish, and return the exit status."""
-        from otel_untether.supervisor.copies import Ended  # noqa: PLC0415  after the spawn, on purpose
+    def _next_signal(self) -> Received | None:
+        if self._plain is None or self._plain.done:
+            return self._signals.wait(_POLL)
+        self._plain.carry(_PLAIN_POLL)
+        return self._signals.wait(0)
 
+    def _end(self, code: int | None) -> int:
+        """Deliver what is left, let the observer finish, and return the exit code."""
         at = self._clock.now()
-        os.close(self._staying)
-        cut_short = self._join(self._relays, timeout=None)
-        if cut_short is None:
-            os.close(self._leaving)
+        cut_short = self._deliver()
         exited = code is not None and code >= 0
         signal = -code if code is not None and code < 0 else None
-        self._copies.put(Ended(code if exited else None, signal, at))
-        timeout = self._options.exit_timeout + self._observer.overtime
-        self._join([self._observer], timeout=timeout)
-        self._report()
+        if self._watcher is not None:
+            self._watcher.ended(code if exited else None, signal, at)
+        self._leave_jobs_a_relay()
+        if self._watcher is not None and cut_short is None:
+            self._join([self._watcher], timeout=self._options.exit_timeout)
+            self._report(self._watcher)
+            if not self._options.dedicated:
+                self._watcher.close()
         if cut_short is not None:
-            return 128 + cut_short
-        return _shell_status(code)
+            return -cut_short
+        if code is None:
+            notice("the agent's exit status was collected by another part of this process")
+            return _UNKNOWN_STATUS
+        return _BYTES_LOST if code == 0 and self._bytes_lost() else code
+
+    def _deliver(self) -> int | None:
+        """Have all that the agent wrote delivered; return the signal that cut it short."""
+        if self._relays:
+            os.close(self._staying)
+        if self._plain is not None:
+            self._plain.carry_for(self._options.drain_timeout)
+        cut_short = self._join(self._relays, timeout=None)
+        if self._relays and cut_short is None:
+            os.close(self._leaving)
+        return cut_short
+
+    def _leave_jobs_a_relay(self) -> None:
+        held = [relay.outlet for relay in self._relays if relay.held]
+        held += self._plain.held if self._plain is not None else []
+        if not held:
+            return
+        from otel_untether.supervisor.plain import carry_on  # noqa: PLC0415  hardly ever
+
+        try:
+            carry_on(held)
+        except OSError as error:
+            notice(f"a job that outlives the agent loses its output: {_why(error)}")
 
     def _reap(self) -> int | None:
         """Collect who ended, and stop where the agent stopped.
@@ -204,15 +308,29 @@ class _Run:
                 continue
             if not os.WIFSTOPPED(status):
                 return os.waitstatus_to_exitcode(status)
-            if os.WSTOPSIG(status) in JOB_CONTROL:
-                self._signals.stop(os.WSTOPSIG(status))
+            self._stop_as_well(os.WSTOPSIG(status))
 
-    def _join(self, threads: Iterable[Relay | ObserverThread], timeout: float | None) -> int | None:
+    def _stop_as_well(self, number: int) -> None:
+        """Stop where the agent stopped, so that the shell takes over.
+
+        One that stops itself by SIGSTOP, as full-screen programs do at Ctrl-Z, is followed
+        where a shell waits for it at a terminal, and only if it is still stopped in a moment.
+        """
+        if number in JOB_CONTROL:
+            self._signals.stop(number)
+        elif number == STOP and in_foreground():
+            time.sleep(_STOP)
+            killing = self._watcher is not None and self._watcher.overtime > 0
+            if not killing and is_stopped(self._pid):
+                self._signals.stop(number)
+
+    def _join(self, threads: Iterable[Joined], timeout: float | None) -> int | None:
         """Wait for threads, at most `timeout` seconds; return the signal that cut it short."""
-        deadline = None if timeout is None else self._clock.now() + timeout * 1e9
+        began = self._clock.now()
         for thread in threads:
             while thread.is_alive():
-                if deadline is not None and self._clock.now() > deadline:
+                more = self._watcher.overtime if self._watcher is not None else 0.0
+                if timeout is not None and self._clock.now() > began + (timeout + more) * 1e9:
                     return None
                 thread.join(_JOIN)
                 received = self._signals.wait(0)
@@ -222,31 +340,20 @@ class _Run:
                     self._signals.stop(received.number)
         return None
 
-    def _report(self) -> None:
-        if self._observer.is_alive():
-            notice(f"telemetry was not finished within {self._options.exit_timeout:g} s")
-        elif self._options.summary and self._observer.summary is not None:
-            say(self._observer.summary)
+    def _report(self, watcher: Watcher) -> None:
+        if watcher.is_alive():
+            seconds = self._options.exit_timeout
+            notice(f"telemetry was not finished within {seconds:g} s and goes on without us")
         for relay in self._relays:
-            if relay.lost and not self._observer.failed:
-                notice(f"{relay.lost} bytes of {relay.stream} were passed on but not observed")
+            if lost := relay.uncopied:
+                notice(f"{lost} bytes of {relay.outlet.name} were passed on but not observed")
 
-    def _blocked_since(self) -> int | None:
-        since = [relay.writing_since for relay in self._relays]
-        return min((at for at in since if at is not None), default=None)
-
-
-def _shell_status(code: int | None) -> int:
-    if code is None:
-        notice("the agent's exit status was collected by another part of this process")
-        return _UNKNOWN_STATUS
-    return 128 - code if code < 0 else code
+    def _bytes_lost(self) -> bool:
+        """Whether bytes did not get where they belong, which no agent's success makes good."""
+        return any(relay.failed for relay in self._relays) or (
+            self._plain is not None and self._plain.failed
+        )
 
 
-def _adopt_orphans() -> None:
-    """Become the parent of the agent's orphans (prctl(2)), so that they stay in reach."""
-    if sys.platform != "linux":
-        return
-    import ctypes  # noqa: PLC0415  after the spawn, on purpose
-
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+def _why(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -23,6 +23,9 @@ else:
     import _signal as signal
 
 _SI_KERNEL: Final = 0x80
+_CONT: Final = int(getattr(signal, "SIGCONT", 0))
+# CPython ignores these for itself.
+_IGNORED_BY_PYTHON: Final = frozenset((int(signal.SIGPIPE), int(signal.SIGXFSZ)))
 
 
 def _existing(*names: str) -> frozenset[int]:
@@ -31,7 +34,14 @@ def _existing(*names: str) -> frozenset[int]:
 
 TERMINATING: Final = _existing("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
 JOB_CONTROL: Final = _existing("SIGTSTP", "SIGTTIN", "SIGTTOU")
-FORWARDED: Final = TERMINATING | _existing("SIGTSTP", "SIGCONT", "SIGWINCH", "SIGUSR1", "SIGUSR2")
+STOP: Final = int(getattr(signal, "SIGSTOP", 0))
+# All that can be caught. A stop by the terminal's driver for what a background process reads or
+# writes is the reader's or writer's business.
+_OURS: Final = _existing("SIGKILL", "SIGSTOP", "SIGCHLD", "SIGTTIN", "SIGTTOU")
+# What a program's own mistakes raise. Handlers for them, where these are all there is, would
+# not end the mistake.
+_FAULTS: Final = _existing("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP", "SIGSYS", "SIGABRT")
+FORWARDED: Final = frozenset(int(number) for number in signal.valid_signals()) - _OURS
 _WATCHED: Final = FORWARDED | _existing("SIGCHLD")
 
 
@@ -55,8 +65,11 @@ class Signals:
 
     def __init__(self) -> None:
         ignored = {n for n in FORWARDED if signal.getsignal(n) == signal.SIG_IGN}
+        # Blocked signals are queued though we ignore them, as Python has us do with these.
+        ignored -= _IGNORED_BY_PYTHON
         self._numbers = _WATCHED - ignored
         self._ignored_child = signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN
+        self._stopped = False
         self.mask: Iterable[int] = ()
 
     def __enter__(self) -> Self:
@@ -81,16 +94,37 @@ class Signals:
         if sys.platform != "linux":
             raise NotImplementedError
         info = signal.sigtimedwait(self._numbers, timeout)
-        return info and Received(info.si_signo, by_terminal=info.si_code == _SI_KERNEL)
+        if info is None:
+            return None
+        # A SIGPIPE of our own writes concerns nobody else either.
+        ours = info.si_signo == signal.SIGPIPE and info.si_pid == os.getpid()
+        ours |= info.si_code == _SI_KERNEL
+        return Received(info.si_signo, by_terminal=ours)
+
+    def pass_on(self, received: Received, pid: int) -> None:
+        """Pass a signal on to the agent, unless it has it already."""
+        if received.number == _CONT and self._stopped and not is_stopped(pid):
+            self._stopped = False  # the shell continued our whole group
+            return
+        forward(received, pid)
 
     def stop(self, number: int) -> None:
         """Stop ourselves as the agent did, so that the shell takes over; return once continued.
 
         By the default action, which the kernel leaves out where no shell could continue us.
         """
+        self._stopped = True
         signal.raise_signal(number)
-        blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        if number != STOP:
+            blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+    def restore(self) -> None:
+        """Make ready to become the agent: all as it was when we were started."""
+        self._end()
+        for number in _IGNORED_BY_PYTHON:
+            signal.signal(number, signal.SIG_DFL)
+        die_by_interrupt()
 
     def _begin(self) -> None:
         self.mask = signal.pthread_sigmask(signal.SIG_BLOCK, self._numbers)
@@ -107,7 +141,8 @@ class HandledSignals(Signals):
         self._numbers_read, self._numbers_written = os.pipe()
         os.set_blocking(self._numbers_written, False)
         self._wakeup = signal.set_wakeup_fd(self._numbers_written, warn_on_full_buffer=False)
-        self._handlers = {n: signal.signal(n, _keep) for n in self._numbers}
+        held = self._numbers - _FAULTS - _IGNORED_BY_PYTHON
+        self._handlers = {n: signal.signal(n, _keep) for n in held}
 
     def _end(self) -> None:
         for number, handler in self._handlers.items():
@@ -121,7 +156,7 @@ class HandledSignals(Signals):
         if not select.select([self._numbers_read], [], [], timeout)[0]:
             return None
         number = os.read(self._numbers_read, 1)[0]
-        return Received(number, by_terminal=_from_keyboard(number) and _in_foreground())
+        return Received(number, by_terminal=_from_keyboard(number) and in_foreground())
 
     def stop(self, number: int) -> None:
         """Stop ourselves as the agent did; return once continued."""
@@ -153,11 +188,27 @@ def _keep(number: int, frame: FrameType | None) -> None:
     """Do nothing: the number is on its way through the wakeup descriptor."""
 
 
+def die_by_interrupt() -> None:
+    """Have a Ctrl-C before there is an agent end us as it ends anybody, without a traceback."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def is_stopped(pid: int) -> bool:
+    """Tell whether a process is stopped; False where that cannot be told."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123  pathlib is slow to import
+            return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
+    except (OSError, IndexError):
+        return False
+
+
 def _from_keyboard(number: int) -> bool:
     return number in _existing("SIGINT", "SIGQUIT", "SIGTSTP", "SIGWINCH")
 
 
-def _in_foreground() -> bool:
+def in_foreground() -> bool:
+    """Tell whether our process group is the foreground group of a terminal."""
     try:
         terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
     except OSError:

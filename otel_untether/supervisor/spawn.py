@@ -23,6 +23,9 @@ else:
 NOT_FOUND: Final = 127
 NOT_EXECUTABLE: Final = 126
 
+# No process, memory or descriptor is left.
+SCARCE: Final = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+
 # CPython ignores these two for itself, and an ignored signal stays ignored across exec.
 _IGNORED_BY_PYTHON: Final = tuple(
     getattr(signal, name) for name in ("SIGPIPE", "SIGXFSZ") if hasattr(signal, name)
@@ -44,6 +47,8 @@ def spawn(
     mask: Iterable[int],
 ) -> int:
     """Start `argv` and return its pid, or raise `CommandError`.
+
+    Raise OSError where there is no process or memory for it (EAGAIN, ENOMEM), or no descriptor.
 
     `redirects` maps a descriptor of the child to the one of ours that it becomes; all other
     inheritable descriptors are inherited. `mask` is the child's set of blocked signals.
@@ -68,6 +73,8 @@ def spawn(
                 raise
             return start(_by_shell(argv))
     except OSError as error:
+        if error.errno in SCARCE:
+            raise
         raise _explained(argv[0], error) from error
     except ValueError as error:  # an empty name, or a NUL in it
         raise CommandError(f"{argv[0]!r}: no command: {error}", NOT_FOUND) from error

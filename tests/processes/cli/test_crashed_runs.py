@@ -38,10 +38,11 @@ def test_a_killed_watchers_open_spans_are_ended_by_the_next_run(tmp_path: Path) 
     while '"execute_tool Bash"' not in journals(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.1)
     (run,) = tmp_path.glob("runs/*")
-    agent = json.loads((run / "run.json").read_text())["process"]["pid"]
+    record = json.loads((run / "run.json").read_text())
+    os.kill(record["watcher"]["pid"], signal.SIGKILL)
     watcher.kill()
     watcher.wait()
-    os.kill(agent, signal.SIGKILL)
+    os.kill(record["process"]["pid"], signal.SIGKILL)
     assert "execute_tool Bash" not in spans(run)
 
     subprocess.run([*OTEL_UNTETHER, "run", "--", "sleep", "2"], env=environment, check=True)

@@ -5,23 +5,21 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import select
 import socket
 import threading
 import time
-from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_untether.supervisor.copies import Tap
-from tests.processes.supervisor.test_relay import copies, make_relay
+from tests.processes.supervisor.test_relay import Link, make_relay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from otel_untether.supervisor.relay import Relay
-    from tests.processes.supervisor.test_relay import Queue
 
 DATA = random.Random(3).randbytes(3_000_000)
 
@@ -30,9 +28,9 @@ class Stream:
     """A relay to `target` whose tap nobody reads, and the agent's end of its pipe."""
 
     def __init__(self, target: int) -> None:
-        self.queue: Queue = SimpleQueue()
-        self.relay, self.sink, self._staying = make_relay(target, self.queue)
-        self.relay._tap.unread = True
+        self.link = Link()
+        self.relay, self.sink, self._staying = make_relay(target, self.link)
+        self.link.reader.leave_unread()
         self.relay.start()
 
     def write(self, data: bytes) -> None:
@@ -46,6 +44,7 @@ class Stream:
         assert not self.relay.is_alive()
         for fd in (self._staying, self.relay._leaving):
             os.close(fd)
+        self.link.close()
         return self.relay
 
 
@@ -79,7 +78,7 @@ def test_every_byte_arrives(connect: Callable[[], tuple[int, int]], *, blocking:
     consumer.join()
     os.close(read)
     assert hashlib.sha256(b"".join(received)).digest() == hashlib.sha256(DATA).digest()
-    assert (relay._tap.uncopied, relay.lost, copies(stream.queue)) == (len(DATA), 0, [])
+    assert (stream.link.reader.uncopied, relay.uncopied) == (len(DATA), 0)
 
 
 @pytest.mark.parametrize("flags", [0, os.O_APPEND])
@@ -91,10 +90,10 @@ def test_a_file_gets_every_byte(tmp_path: Path, flags: int) -> None:
     os.lseek(target, 0, os.SEEK_END)
     stream = Stream(target)
     stream.write(DATA)
-    relay = stream.end()
+    stream.end()
     os.close(target)
     assert path.read_bytes() == b"before " + DATA
-    assert relay._tap.uncopied == len(DATA)
+    assert stream.link.reader.uncopied == len(DATA)
 
 
 def test_a_write_under_way_is_dated() -> None:
@@ -103,14 +102,14 @@ def test_a_write_under_way_is_dated() -> None:
     stream.write(bytes(65536))
     stream.write(bytes(65536))
     deadline = time.monotonic() + 5
-    while stream.relay.writing_since is None and time.monotonic() < deadline:
+    while stream.link.reader.writing_since is None and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert stream.relay.writing_since is not None
+    assert stream.link.reader.writing_since is not None
     received = 0
     while received < 2 * 65536:
         received += len(os.read(read, 65536))
     stream.end()
-    assert stream.relay.writing_since is None
+    assert stream.link.reader.writing_since is None
     for fd in (read, write):
         os.close(fd)
 
@@ -130,30 +129,30 @@ def test_a_consumer_that_is_gone_ends_the_stream() -> None:
 def test_what_was_being_read_goes_on_unread() -> None:
     """The observer decides in mid-stream; not a byte is lost or told twice."""
     read, write = os.pipe()
-    queue: Queue = SimpleQueue()
-    relay, sink, staying = make_relay(write, queue)
+    link = Link()
+    relay, sink, staying = make_relay(write, link)
     relay.start()
     os.write(sink, b"read")
     assert os.read(read, 10) == b"read"
-    deadline = time.monotonic() + 5
-    while queue.empty() and time.monotonic() < deadline:
-        time.sleep(0.001)
-    relay._tap.unread = True
+    assert select.select([link.inbox], [], [], 5)[0]
+    link.reader.leave_unread()
     os.write(sink, b"unread")
     assert os.read(read, 10) == b"unread"
     os.close(sink)
     relay.join(5)
     for fd in (read, write, staying, relay._leaving):
         os.close(fd)
-    assert (copies(queue), relay._tap.uncopied) == ([b"read"], 6)
+    assert (link.copies(), link.reader.uncopied) == ([b"read"], 6)
+    link.close()
 
 
 def test_what_was_skipped_before_is_not_missed_but_counted() -> None:
-    tap = Tap("stdout", SimpleQueue(), limit=1000)
-    tap.put(bytes(2000), 1)
-    tap.unread = True
-    tap.put(bytes(500), 2)
-    assert (tap.uncopied, tap.passed_at) == (2500, 2)
+    link = Link()
+    link.put(bytes(2_000_000))
+    link.reader.leave_unread()
+    link.put(bytes(500), at=2)
+    assert (link.reader.uncopied, link.reader.passed_at, link.writer.lost) == (2_000_500, 2, 0)
+    link.close()
 
 
 def test_two_writers_of_one_file_do_not_overwrite_each_other(tmp_path: Path) -> None:

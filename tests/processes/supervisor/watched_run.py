@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otel_untether.supervisor import run as supervisor
+from otel_untether.supervisor.ending import end_as
 from otel_untether.supervisor.observer import Observer
+from otel_untether.supervisor.options import Options
 
 if TYPE_CHECKING:
     from otel_untether.supervisor.observer import Child
@@ -137,13 +139,13 @@ OBSERVERS = {
 
 
 def main() -> None:
-    options = supervisor.Options(dedicated=True)
+    options = Options(dedicated=True)
     options.terminal = "WATCHED_TERMINAL" in os.environ
     options.exit_timeout = float(os.environ.get("WATCHED_EXIT_TIMEOUT", "2"))
     options.drain_timeout = float(os.environ.get("WATCHED_DRAIN_TIMEOUT", "2"))
     status = supervisor.run(sys.argv[2:], options, OBSERVERS[sys.argv[1]])
     assert threading.current_thread() is threading.main_thread()
-    os._exit(status)
+    end_as(status)
 
 
 if __name__ == "__main__":

@@ -1,23 +1,28 @@
 from __future__ import annotations
 
-from queue import SimpleQueue
+import os
 from typing import TYPE_CHECKING
 
+import pytest
+
 from otel_untether.clock import Clock
-from otel_untether.supervisor.copies import Copied, Ended, Tap
-from otel_untether.supervisor.observer import Child, Observer, ObserverThread
+from otel_untether.notice import VOICE
+from otel_untether.supervisor import copies
+from otel_untether.supervisor.copies import CopyWriter, Records
+from otel_untether.supervisor.observer import Child, Observer
+from otel_untether.supervisor.observer_process import Ended, Guard, Inbox, Session
+from otel_untether.supervisor.watcher import Link
 
 if TYPE_CHECKING:
-    import pytest
-
-    from otel_untether.supervisor.observer import ObserverFactory
+    from collections.abc import Iterator
 
 
 class Diary(Observer):
     """An observer that writes down what it is told."""
 
-    def __init__(self, child: Child) -> None:
-        self.entries: list[object] = [child.pid]
+    def __init__(self) -> None:
+        self.entries: list[object] = []
+        self.tick_interval = 10**12
 
     def stdout(self, chunk: bytes, at: int) -> None:
         self.entries.append(("stdout", chunk, at))
@@ -34,91 +39,126 @@ class Diary(Observer):
     def tick(self, now: int) -> None:
         del now
 
+    def relay_lost(self, at: int) -> None:
+        del at
+        self.entries.append("relay lost")
+
     def finish(self, exit_code: int | None, signal: int | None, at: int) -> str | None:
         self.entries.append(("finish", exit_code, signal, at))
         return "done"
 
 
-class Thread:
-    """An observer's thread, its queue and taps, not yet started."""
+class Told:
+    """A session of an observer, in this process, and what the relay would tell it."""
 
-    def __init__(self, factory: ObserverFactory) -> None:
-        self.queue: SimpleQueue[Copied | Ended] = SimpleQueue()
-        self.stdout = Tap("stdout", self.queue, 2000)
-        self.stderr = Tap("stderr", self.queue, 2000)
+    def __init__(self) -> None:
+        self.link = Link()
+        self.records = Records(self.link.outbox)
+        self.stdout = CopyWriter("stdout", self.link.rings[0], self.records)
+        self.stderr = CopyWriter("stderr", self.link.rings[1], self.records)
+
+    def put(self, writer: CopyWriter, data: bytes, at: int) -> None:
+        place = writer.room(len(data))
+        if place is None:
+            writer.lose(len(data), at)
+        else:
+            place[:] = data
+            writer.put(len(data), at)
+
+    def observe(self, diary: Diary) -> Ended:
         clock = Clock()
         child = Child(5, ("agent",), clock.now(), clock, frozenset({"stdout"}), lambda: None)
-        self.thread = ObserverThread(factory, child, self.queue)
+        guard, inbox = Guard(), Inbox(self.link.inbox)
+        return Session(diary, child, None, self.link, inbox, guard).observe()
 
-    def finish(self) -> None:
-        self.queue.put(Ended(0, None, 9))
-        self.thread.start()
-        self.thread.join()
-
-
-def told(factory: ObserverFactory) -> list[object]:
-    """Return what `factory`'s diary has after one chunk of each stream and the end."""
-    diaries: list[Diary] = []
-
-    def make(child: Child) -> Diary:
-        diary = factory(child)
-        assert isinstance(diary, Diary)
-        diaries.append(diary)
-        return diary
-
-    thread = Thread(make)
-    thread.stdout.put(b"out", 1)
-    thread.stderr.put(b"err", 2)
-    thread.finish()
-    return diaries[0].entries
+    def close(self) -> None:
+        self.link.close(self.link.inbox, self.link.outbox, self.link.heard, self.link.voice)
 
 
-def test_chunks_come_in_the_order_of_their_arrival() -> None:
-    assert told(Diary) == [5, ("stdout", b"out", 1), ("stderr", b"err", 2), ("finish", 0, None, 9)]
+@pytest.fixture
+def told() -> Iterator[Told]:
+    made = Told()
+    yield made
+    made.close()
 
 
-def test_the_summary_is_what_finish_returned() -> None:
-    thread = Thread(Diary)
-    thread.finish()
-    assert (thread.thread.summary, thread.thread.failed) == ("done", False)
+def test_chunks_come_in_the_order_of_their_arrival(told: Told) -> None:
+    told.put(told.stdout, b"out", 1)
+    told.put(told.stderr, b"err", 2)
+    told.put(told.stdout, b"more", 3)
+    told.records.write(copies.ENDED, 0, 0, 9)
+    diary = Diary()
+    assert told.observe(diary) == Ended(0, None, 9)
+    assert diary.entries == [("stdout", b"out", 1), ("stderr", b"err", 2), ("stdout", b"more", 3)]
 
 
-def test_a_gap_in_stderr_is_no_gap_in_stdout() -> None:
-    thread = Thread(Diary)
-    for each in (thread.stdout, thread.stderr):
-        each.put(bytes(1500), 1)
-        each.put(bytes(1500), 1)
-        each.finish(2)
-    diary = Diary(thread.thread._child)
-    thread.thread._factory = lambda _: diary
-    thread.finish()
+@pytest.mark.parametrize(
+    ("code", "signal", "ended"),
+    [
+        (71, 0, Ended(71, None, 9)),
+        (copies.NO_CODE, 15, Ended(None, 15, 9)),
+        (copies.NO_CODE, 0, Ended(None, None, 9)),
+    ],
+)
+def test_the_end_is_as_the_relay_saw_it(told: Told, code: int, signal: int, ended: Ended) -> None:
+    told.records.write(copies.ENDED, code, signal, 9)
+    assert told.observe(Diary()) == ended
+
+
+def test_a_gap_in_stderr_is_no_gap_in_stdout(told: Told) -> None:
+    for writer, size in ((told.stdout, 60 << 20), (told.stderr, 60 << 20)):
+        told.put(writer, bytes(size), 1)
+        told.put(writer, bytes(size), 1)
+        writer.finish(2)
+    told.records.write(copies.ENDED, 0, 0, 9)
+    diary = Diary()
+    told.observe(diary)
     assert diary.entries.count("gap") == 1
 
 
-class Failing(Diary):
-    """Fails at stdout."""
+def test_what_nobody_reads_is_counted(told: Told) -> None:
+    class Deaf(Diary):
+        reads_stdout = False
 
-    def stdout(self, chunk: bytes, at: int) -> None:
-        super().stdout(chunk, at)
-        raise KeyboardInterrupt
+    told.put(told.stdout, b"one", 1)
+    told.stdout.pass_by(500, 7)
+    told.records.write(copies.ENDED, 0, 0, 9)
+    diary = Deaf()
+    told.observe(diary)
+    assert diary.entries == [("stdout", b"one", 1), ("passed", 500, 7)]
+    assert told.stdout.unread
 
 
 def test_an_error_is_told_once_and_the_rest_is_observed(
-    capfd: pytest.CaptureFixture[str],
+    told: Told, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert told(Failing)[2:] == [("stderr", b"err", 2), ("finish", 0, None, 9)]
+    class Failing(Diary):
+        def stdout(self, chunk: bytes, at: int) -> None:
+            super().stdout(chunk, at)
+            raise KeyboardInterrupt
+
+    told.put(told.stdout, b"out", 1)
+    told.put(told.stdout, b"out", 1)
+    told.put(told.stderr, b"err", 2)
+    told.records.write(copies.ENDED, 0, 0, 9)
+    diary = Failing()
+    told.observe(diary)
+    assert diary.entries[-1] == ("stderr", b"err", 2)
     assert capfd.readouterr().err == (
         "otel-untether: telemetry failed, the agent is unaffected: KeyboardInterrupt: \n"
     )
 
 
-def test_without_an_observer_nothing_piles_up() -> None:
-    def fail(child: Child) -> Diary:
-        raise OSError(child.pid)
+def test_a_relay_that_is_gone_without_a_word_was_killed(told: Told) -> None:
+    """What it had said before is shown; how the agent ended, nobody knows."""
+    told.put(told.stdout, b"last words", 1)
+    os.close(told.link.outbox)
+    told.link.outbox = os.dup(told.link.inbox)
+    diary = Diary()
+    ended = told.observe(diary)
+    assert (ended.exit_code, ended.signal) == (None, None)
+    assert diary.entries == [("stdout", b"last words", 1), "relay lost"]
 
-    thread = Thread(fail)
-    thread.stdout.put(b"x", 1)
-    thread.finish()
-    thread.stdout.put(b"y", 1)
-    assert thread.thread.failed
-    assert thread.queue.empty()
+
+def test_our_lines_go_to_stderr_unless_told_otherwise() -> None:
+    assert (VOICE.fd, VOICE.muted, VOICE.midline) == (2, False, False)
