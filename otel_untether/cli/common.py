@@ -13,7 +13,7 @@ from otel_untether.notice import notice
 from otel_untether.report import run as recorded_run
 from otel_untether.report.terminal import page
 from otel_untether.report.terminal.style import style_of
-from otel_untether.store import journal
+from otel_untether.store import recovery
 from otel_untether.store.runs import Store, StoreError, store_at
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def read(path: Path) -> Recorded:
     Raises StoreError for a folder that cannot be read or is no run's.
     """
     with contextlib.suppress(StoreError, OSError):
-        journal.recover(path)
+        recovery.recover(path)
     try:
         recorded = recorded_run.read(path, time.time_ns())
     except OSError as error:

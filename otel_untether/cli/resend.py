@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from otel_untether.cli.common import open_store
+from otel_untether.report.terminal.text import safe
 from otel_untether.store.runs import Run, Store, StoreError
 
 if TYPE_CHECKING:
     from otel_untether.cli import Subparsers
+    from otel_untether.export.resend import Resent
 
 _EPILOG: Final = """\
 examples:
@@ -21,8 +22,12 @@ examples:
   OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 otel-untether resend --all
 
 What a collector took is noted and never sent again.
-Exit status: 0 nothing is left, 1 something is, 2 wrong usage.
+What it refuses, and would again, is noted too, and stays on disk.
+Exit status: 0 nothing is left, 1 something is or may be, 2 wrong usage.
 """
+# In seconds: of the whole command, and what argparse may take for a number of them.
+_TIMEOUT: Final = 300.0
+_FOR_EVER: Final = 1e9
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -38,34 +43,64 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--all", action="store_true", help="also runs that were recorded without an endpoint"
     )
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=_TIMEOUT,
+        metavar="S",
+        help=f"seconds that all of it may take (default {_TIMEOUT:g})",
+    )
+
+
+def _seconds(text: str) -> float:
+    """Read a positive number of seconds."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < _FOR_EVER:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number of seconds above 0")
+    return seconds
 
 
 def main(args: argparse.Namespace) -> int:
     """Send it, newest run first, and say what became of it."""
     # Here and not above: `--help` needs no OpenTelemetry.
-    from otel_untether.export.otlp_client import ConfigError, send  # noqa: PLC0415
+    from otel_untether.export.otlp_client import ConfigError, Sender  # noqa: PLC0415
     from otel_untether.export.resend import resend  # noqa: PLC0415
 
     try:
-        runs = _chosen(open_store(), args.run, everything=args.all)
-        outcomes = [resend(run, partial(send, environ=os.environ)) for run in runs]
+        chosen, problems = _chosen(open_store(), args.run, everything=args.all)
+        send = Sender(os.environ, args.timeout)
+        outcomes = [resend(run, send) for run in chosen]
     except (StoreError, ConfigError) as error:
-        print(f"otel-untether resend: {error}", file=sys.stderr)
+        print(f"otel-untether resend: {safe(str(error))}", file=sys.stderr)
         return 2
-    for problem in dict.fromkeys(text for outcome in outcomes for text in outcome.problems):
-        print(f"otel-untether resend: {problem}", file=sys.stderr)
-    sent, left = sum(o.sent for o in outcomes), sum(o.left for o in outcomes)
-    print(f"{sent} sent, {left} left, in {len(runs)} run{'s' if len(runs) != 1 else ''}")
-    return 1 if left else 0
+    problems += [text for outcome in outcomes for text in outcome.problems]
+    for problem in dict.fromkeys(problems):
+        print(f"otel-untether resend: {safe(problem)}", file=sys.stderr)
+    print(_summary(outcomes))
+    unknown = bool(problems) and not all(outcome.looked_at for outcome in outcomes)
+    return 1 if unknown or any(outcome.left for outcome in outcomes) else 0
 
 
-def _chosen(store: Store, prefixes: list[str], *, everything: bool) -> list[Run]:
+def _summary(outcomes: list[Resent]) -> str:
+    """Say how much was sent and is left, and of how many runs that says nothing."""
+    looked_at = [outcome for outcome in outcomes if outcome.looked_at]
+    sent, left = sum(it.sent for it in looked_at), sum(it.left for it in looked_at)
+    refused = sum(it.refused for it in looked_at)
+    counts = f"{sent} sent, {left} left" + (f", {refused} refused" if refused else "")
+    said = f"{counts}, in {len(looked_at)} run{'s' if len(looked_at) != 1 else ''}"
+    skipped = len(outcomes) - len(looked_at)
+    return said + (f"; {skipped} not looked at" if skipped else "")
+
+
+def _chosen(store: Store, prefixes: list[str], *, everything: bool) -> tuple[list[Run], list[str]]:
+    """Return the runs to send, and what kept others from being among them."""
     from otel_untether.export.resend import was_meant_for_collector  # noqa: PLC0415
 
     if prefixes:
-        return [store.find(prefix) for prefix in prefixes]
-    return [
-        run
-        for run in store.list_runs().runs
-        if not run.running and (everything or was_meant_for_collector(run))
-    ]
+        return [store.find(prefix) for prefix in prefixes], []
+    listing = store.list_runs()
+    wanted = [run for run in listing.runs if everything or was_meant_for_collector(run)]
+    return [run for run in wanted if not run.running], list(listing.problems)

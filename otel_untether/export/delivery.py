@@ -8,8 +8,11 @@ and not in the other was not taken, whatever became of the exporter, the collect
     traces 00f067aa0ba902b7 3e2f…        span ids
     logs 1795381598578395396.….3e2f…     times and span id
     metrics 9f86d081884c7d65             digests of lines
+    traces:refused 53995c3f42cd8ad8      a collector threw it away, and would again
+    traces:partly-2 a1b2… c3d4… e5f6…    a collector took these and threw away two of them
 
 Metrics have no copy elsewhere: an export that no collector took is appended to metrics.jsonl.
+While something is left that was meant for a collector, there is a file `undelivered`.
 """
 
 from __future__ import annotations
@@ -17,54 +20,96 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import threading
-from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
-from otel_untether.export.otlp_json import FILES, Signal, encode
-from otel_untether.store.files import LineFile
-from otel_untether.store.run_folder import DELIVERED
+from otel_untether.export import sdk
+from otel_untether.export.answers import Answer
+from otel_untether.export.hearing import hear_answers
+from otel_untether.export.otlp_json import FILES, encode
+from otel_untether.store.files import LineFile, lines
+from otel_untether.store.run_folder import DELIVERED, UNDELIVERED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
     from pathlib import Path
 
     from opentelemetry.sdk._logs import ReadableLogRecord
     from opentelemetry.sdk.trace import ReadableSpan
 
+    from otel_untether.export.environment import Signal
+    from otel_untether.export.ledger import Ledger
+
+_REFUSED: Final = "refused"
+_PARTLY: Final = "partly-"
+
 
 class Delivery:
     """Watches OTLP exporters, and keeps in a run's folder what they got rid of.
 
-    Without a folder it only counts. `failures` is the number of exports no collector took.
+    Without a folder it only counts, into the ledger.
     """
 
-    def __init__(self, run_dir: Path | None) -> None:
+    def __init__(self, run_dir: Path | None, ledger: Ledger) -> None:
         self._run_dir = run_dir
+        self._ledger = ledger
         self._lock = threading.Lock()
         self._in_flight: dict[int, Any] = {}
         self._next = 0
-        self.failures = 0
+        self._answers = threading.local()
+        self._ended: set[Signal] = set()
 
     def expect(self) -> None:
         """Note that this run is meant for a collector. Raises OSError."""
         if self._run_dir is not None:
             LineFile(self._run_dir / DELIVERED).close()
+            LineFile(self._run_dir / UNDELIVERED).close()
+
+    def complete(self) -> None:
+        """Note that everything was taken: this run may go before one with something left."""
+        if self._run_dir is not None:
+            forget_undelivered(self._run_dir)
 
     def watch(self, exporter: Any, signal: Signal) -> None:
-        """Look at the result of every export of this exporter from now on."""
+        """Look at every answer an exporter gets from now on, and at what it makes of it."""
+        self._ledger.expect(signal)
+        heard = hear_answers(exporter, signal, lambda answer: self._heard().append(answer))
         # The instance's own attribute goes before its class's: nothing that holds the
         # exporter (a batch processor, a metric reader) has to be rebuilt.
-        exporter.export = self._watched(exporter.export, signal)
+        exporter.export = self._watched(exporter.export, signal, heard=heard)
+        exporter.shutdown = self._ending(exporter.shutdown, signal)
 
-    def _watched(self, export: Callable[..., Any], signal: Signal) -> Callable[..., Any]:
+    def _ending(self, shutdown: Callable[..., Any], signal: Signal) -> Callable[..., Any]:
+        def ending(*args: Any, **kwargs: Any) -> Any:
+            self._ended.add(signal)
+            return shutdown(*args, **kwargs)
+
+        return ending
+
+    def _heard(self) -> list[Answer]:
+        """Return the answers to the export that this thread is in."""
+        if not hasattr(self._answers, "list"):
+            self._answers.list = []
+        answers: list[Answer] = self._answers.list
+        return answers
+
+    def _watched(
+        self, export: Callable[..., Any], signal: Signal, *, heard: bool
+    ) -> Callable[..., Any]:
         def watched(batch: Any, *args: Any, **kwargs: Any) -> Any:
             ticket = self._take_off(signal, batch)
-            result = None
+            self._heard().clear()
+            result, answer = None, Answer("unreachable", reason=f"no answer to {signal}")
             try:
                 result = export(batch, *args, **kwargs)
+                answer = _verdict(signal, result, self._heard(), heard=heard)
+            except Exception as error:
+                answer = _verdict(signal, error, self._heard(), heard=heard)
+                raise
             finally:
-                self._land(ticket, signal, batch, taken=getattr(result, "name", "") == "SUCCESS")
-            return result
+                self._land(ticket, signal, batch, answer)
+            return result if answer.taken else sdk.failure(result)
 
         return watched
 
@@ -75,30 +120,77 @@ class Delivery:
                 self._in_flight[self._next] = batch
             return self._next
 
-    def _land(self, ticket: int, signal: Signal, batch: Any, *, taken: bool) -> None:
+    def _land(self, ticket: int, signal: Signal, batch: Any, answer: Answer) -> None:
         with self._lock:
             kept = signal == "metrics" and self._in_flight.pop(ticket, None) is None
-            self.failures += not taken
         # Bookkeeping must not turn a successful export into a failed one.
         with contextlib.suppress(Exception):
-            if taken and (kept or signal != "metrics"):
-                record_delivered(self._run_dir, signal, _keys(signal, batch))
-            elif not taken and signal == "metrics" and not kept:
-                self._keep(batch)
+            if answer.taken:
+                self._note(signal, batch, answer, kept=kept)
+            elif signal != "metrics":
+                self._ledger.failed(signal, _keys(signal, batch), answer.reason)
+            elif not (kept or self._is_late(signal)):
+                self._keep(batch, answer.reason)
+
+    def _is_late(self, signal: Signal) -> bool:
+        """Whether metrics were collected once more after the last collection: a flush came late."""
+        return signal in self._ended and not self._heard()
+
+    def _note(self, signal: Signal, batch: Any, answer: Answer, *, kept: bool) -> None:
+        keys = _keys(signal, batch) if signal != "metrics" or kept else []
+        self._ledger.taken(signal, keys, answer.rejected, answer.reason)
+        if keys:
+            record_answer(self._run_dir, signal, keys, answer)
 
     def keep_in_flight(self) -> None:
         """Keep the metrics that are with an exporter right now: the process is about to end."""
         with self._lock:
             batches = list(self._in_flight.values())
             self._in_flight.clear()
-            self.failures += len(batches)
         for batch in batches:
             with contextlib.suppress(Exception):
-                self._keep(batch)
+                self._keep(batch, "no answer to metrics yet")
 
-    def _keep(self, metrics: Any) -> None:
+    def _keep(self, metrics: Any, reason: str) -> None:
+        line = encode("metrics", metrics)
+        if line == b"{}":
+            return
         if self._run_dir is not None:
-            append_line(self._run_dir / FILES["metrics"], encode("metrics", metrics))
+            with contextlib.suppress(OSError):
+                append_line(self._run_dir / FILES["metrics"], line)
+                self._ledger.kept("metrics", reason)
+                return
+        self._ledger.not_kept("metrics", count_points(metrics), reason)
+
+
+def _verdict(signal: Signal, result: Any, answers: list[Answer], *, heard: bool) -> Answer:
+    """Say what became of an export: what the SDK made of it, and what was really answered.
+
+    The SDK takes any status below 400 for success, and reads no content.
+    """
+    succeeded = getattr(result, "name", "") == "SUCCESS"
+    mistaken = next((answer for answer in answers if answer.fault == "foreign"), None)
+    if not succeeded or mistaken is not None:
+        failed = mistaken or next((found for found in reversed(answers) if not found.taken), None)
+        if failed is not None:
+            return failed
+        why = sdk.describe(result) if isinstance(result, Exception) else "not sent"
+        return Answer("unreachable", reason=f"{signal}: {why}")
+    if not heard:
+        return Answer()
+    taken = [answer for answer in answers if answer.taken]
+    reasons = dict.fromkeys(answer.reason for answer in taken if answer.reason)
+    return Answer(None, sum(answer.rejected for answer in taken), "; ".join(reasons))
+
+
+def count_points(metrics: Any) -> int:
+    """Return the number of data points in an SDK's MetricsData."""
+    return sum(
+        len(metric.data.data_points)
+        for resource in metrics.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    )
 
 
 def _keys(signal: Signal, batch: Any) -> list[str]:
@@ -132,20 +224,59 @@ def line_key(line: bytes) -> str:
     return hashlib.blake2b(line.strip(), digest_size=8).hexdigest()
 
 
-def record_delivered(run_dir: Path | None, signal: Signal, keys: Iterable[str]) -> None:
-    """Note that a collector has taken these. Raises OSError."""
+def record_answer(
+    run_dir: Path | None, signal: Signal, keys: Collection[str], answer: Answer
+) -> None:
+    """Note what a collector took, and how much of it it threw away. Raises OSError."""
+    if not answer.rejected:
+        _append(run_dir, signal, keys)
+    elif answer.rejected >= len(keys):
+        _append(run_dir, f"{signal}:{_REFUSED}", keys)
+    else:
+        _append(run_dir, f"{signal}:{_PARTLY}{answer.rejected}", keys)
+
+
+def record_refused(run_dir: Path, signal: Signal, keys: Iterable[str]) -> None:
+    """Note what a collector will not have, ever. Raises OSError."""
+    _append(run_dir, f"{signal}:{_REFUSED}", keys)
+
+
+def _append(run_dir: Path | None, what: str, keys: Iterable[str]) -> None:
     if run_dir is not None:
-        append_line(run_dir / DELIVERED, " ".join((signal, *keys)).encode())
+        append_line(run_dir / DELIVERED, " ".join((what, *keys)).encode())
 
 
-def read_delivered(run_dir: Path) -> dict[str, set[str]]:
-    """Return, by signal, the keys of what collectors have taken. Raises OSError."""
-    delivered: defaultdict[str, set[str]] = defaultdict(set)
+@dataclass(slots=True)
+class Delivered:
+    """What collectors have taken of a run: keys by signal, and how many they threw away."""
+
+    settled: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    refused: Counter[str] = field(default_factory=Counter)
+
+    def read(self, line: str) -> None:
+        """Take in a line of the file."""
+        what, *keys = line.split() or [""]
+        signal, _, how = what.partition(":")
+        if how == _REFUSED:
+            self.refused[signal] += len(set(keys) - self.settled[signal])
+        elif how.startswith(_PARTLY) and how.removeprefix(_PARTLY).isdecimal():
+            self.refused[signal] += int(how.removeprefix(_PARTLY))
+        self.settled[signal].update(keys)
+
+
+def read_delivered(run_dir: Path) -> Delivered:
+    """Return what collectors have taken of a run, and need not be sent. Raises OSError."""
+    delivered = Delivered()
     with contextlib.suppress(FileNotFoundError):
-        for line in (run_dir / DELIVERED).read_text("utf-8", "replace").splitlines():
-            signal, *keys = line.split() or [""]
-            delivered[signal].update(keys)
+        for line in lines(run_dir / DELIVERED):
+            delivered.read(line.decode("utf-8", "replace"))
     return delivered
+
+
+def forget_undelivered(run_dir: Path) -> None:
+    """Note that nothing is left that was meant for a collector."""
+    with contextlib.suppress(OSError):
+        (run_dir / UNDELIVERED).unlink()
 
 
 def append_line(path: Path, line: bytes) -> None:

@@ -1,8 +1,10 @@
-"""Span processors of ours."""
+"""A span processor that journals open spans."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.trace import SpanProcessor
 
@@ -13,25 +15,65 @@ if TYPE_CHECKING:
     from otel_untether.store.journal import Journal
 
 
-class JournalProcessor(SpanProcessor):
-    """Tells a journal which sampled spans are open.
+@dataclass(slots=True)
+class _Root:
+    """An open root span, and what the journal knows of it."""
 
-    Add it after the processor that puts ended spans on disk: the journal's "end" says that
-    the span is safe.
+    span: ReadableSpan
+    name: str
+    attributes: dict[str, Any] = field(default_factory=dict)
+    events: int = 0
+
+
+class JournalProcessor(SpanProcessor):
+    """Tells a journal which sampled spans are open, and what becomes of their root meanwhile.
+
+    A root lives as long as its session and learns most of what is known of it on the way: with
+    each start and end of a span below it, what is new in it is journaled. That a span has ended
+    is for `keeping.SpanKeeper` to say, once it is on disk.
     """
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+        self._lock = threading.Lock()
+        self._roots: dict[int, _Root] = {}
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
         """Journal the start."""
-        if span.context and span.context.trace_flags.sampled:
-            self._journal.span_started(span)
+        context = span.context
+        if not (context and context.trace_flags.sampled):
+            return
+        self._journal.span_started(span)
+        self.update()
+        if span.parent is None or span.parent.is_remote:
+            root = _Root(span, span.name, dict(span.attributes or {}), len(span.events))
+            with self._lock:
+                self._roots[context.span_id] = root
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Journal the end."""
-        if span.context and span.context.trace_flags.sampled:
-            self._journal.span_ended(span)
+        """Forget a root that has ended, journal what became of the others."""
+        with self._lock:
+            self._roots.pop(span.context.span_id if span.context else 0, None)
+        self.update()
+
+    def update(self) -> None:
+        """Journal what is new in the open roots."""
+        with self._lock:
+            for root in self._roots.values():
+                self._journal_news(root)
+
+    def _journal_news(self, root: _Root) -> None:
+        span = root.span
+        attributes = dict(span.attributes or {})
+        news = {
+            key: value for key, value in attributes.items() if root.attributes.get(key) != value
+        }
+        events = span.events[root.events :]
+        name = span.name if span.name != root.name else None
+        if news or events or name:
+            self._journal.span_updated(span, name, news, events)
+        root.name, root.attributes = span.name, attributes
+        root.events += len(events)
 
     def shutdown(self) -> None:
         """Close the journal."""

@@ -1,7 +1,8 @@
 """Sends stored OTLP requests, over what `OTEL_EXPORTER_OTLP_*` names.
 
 The SDK's exporters take live spans, not requests, so this is the same conversation without
-them: one request, one answer, no retries (what fails stays on disk).
+them: one request, one answer, no retries (what fails stays on disk), no redirects: whoever is
+redirected to would get the headers, which may hold a token.
 """
 
 from __future__ import annotations
@@ -10,82 +11,179 @@ import base64
 import gzip
 import os
 import ssl
+import threading
+import time
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
+from urllib.request import HTTPRedirectHandler, HTTPSHandler, build_opener
 from urllib.request import Request as HttpRequest
-from urllib.request import urlopen
 
 from opentelemetry.util.re import parse_env_headers
 
+from otel_untether.export.answers import (
+    MOST_READ,
+    RESPONSES,
+    Answer,
+    Fault,
+    grpc_answer,
+    grpc_failure,
+    http_answer,
+    plain,
+)
 from otel_untether.export.environment import GRPC, HTTP, HTTP_JSON, Signal, endpoint, protocol
 from otel_untether.export.otlp_json import to_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from otel_untether.export.otlp_json import Request
 
 _DEFAULT_TIMEOUT: Final = 10.0
-# https://opentelemetry.io/docs/specs/otlp/#retryable-response-codes and #failures
-_RETRYABLE_HTTP: Final = (408, 429, 502, 503, 504)
-_REFUSED_GRPC: Final = ("INVALID_ARGUMENT", "UNIMPLEMENTED", "OUT_OF_RANGE")
 
 
 class SendError(Exception):
-    """A request was not taken. `refused` says that sending the same again is no use."""
+    """A request was not taken. `fault` says why; see `answers`."""
 
-    def __init__(self, message: str, *, refused: bool = False) -> None:
+    def __init__(self, message: str, fault: Fault = "busy") -> None:
         super().__init__(message)
-        self.refused = refused
+        self.fault: Fault = fault
+
+    @property
+    def refused(self) -> bool:
+        """Whether sending the same again is no use."""
+        return self.fault == "data"
 
 
 class ConfigError(SendError):
     """A variable says where or how to send, and cannot be used."""
 
 
-def send(signal: Signal, request: Request, environ: Mapping[str, str] = os.environ) -> None:
-    """Send one request; returning means that a collector took it. Raises SendError."""
+class Sender:
+    """Sends requests within `seconds` in all, and asks nobody again who did not take one.
+
+    A place that does not answer is asked no more for any signal, one that has no use for a
+    signal (or not now) no more for that one: what is left is left, without another time-out each.
+    """
+
+    def __init__(self, environ: Mapping[str, str], seconds: float) -> None:
+        self._environ = environ
+        self._seconds = seconds
+        self._until = time.monotonic() + seconds
+        self._given_up: dict[str, SendError] = {}
+
+    def __call__(self, signal: Signal, request: Request) -> Answer:
+        """Send one request; see `send`."""
+        place = endpoint(self._environ, signal) or ""
+        before = self._given_up.get(place) or self._given_up.get(f"{signal} {place}")
+        if before is not None:
+            raise before
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise SendError(f"there was no time for more than {self._seconds:g} s of sending")
+        try:
+            return send(signal, request, self._environ, within=left)
+        except SendError as error:
+            if not error.refused:
+                alone = "" if error.fault == "unreachable" else f"{signal} "
+                self._given_up[f"{alone}{place}"] = error
+            raise
+
+
+def send(
+    signal: Signal,
+    request: Request,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    within: float | None = None,
+) -> Answer:
+    """Send one request; returning means that a collector took it.
+
+    The answer says what of it the collector threw away. `within` bounds the whole of it in
+    seconds, beside OTEL_EXPORTER_OTLP_TIMEOUT. Raises SendError.
+    """
     url = endpoint(environ, signal)
     if url is None:
         raise ConfigError(f"there is no endpoint for {signal}: set OTEL_EXPORTER_OTLP_ENDPOINT")
+    timeout = min(_timeout(environ, signal), within or _timeout(environ, signal))
     match protocol(environ, signal):
         case "grpc":
-            _send_grpc(signal, request, url, environ)
+            answer = _send_grpc(signal, request, url, environ, timeout)
         case "http/protobuf":
             data, kind = request.SerializeToString(), "application/x-protobuf"
-            _send_http(signal, data, kind, environ)
+            answer = _send_http(signal, data, kind, environ, timeout)
         case "http/json":
-            _send_http(signal, to_line(request), "application/json", environ)
+            answer = _send_http(signal, to_line(request), "application/json", environ, timeout)
         case other:
             raise ConfigError(
                 f"OTEL_EXPORTER_OTLP_PROTOCOL: {other!r} is not a protocol; "
                 f"expected {GRPC}, {HTTP} or {HTTP_JSON}"
             )
+    if answer.fault is not None:
+        raise SendError(answer.reason, answer.fault)
+    return answer
 
 
-def _send_http(signal: Signal, data: bytes, kind: str, environ: Mapping[str, str]) -> None:
+class _NoRedirect(HTTPRedirectHandler):
+    """Makes of a redirect the error that it is here."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Redirect nobody."""
+
+
+def _send_http(
+    signal: Signal, data: bytes, kind: str, environ: Mapping[str, str], timeout: float
+) -> Answer:
     url, credentials = _split_credentials(http_url(environ, signal))
     headers = {"Content-Type": kind, "User-Agent": "otel-untether", **credentials}
     headers |= _headers(environ, signal)
     if _setting(environ, signal, "COMPRESSION") == "gzip":
         data, headers["Content-Encoding"] = gzip.compress(data), "gzip"
     request = HttpRequest(url, data, headers, method="POST")  # noqa: S310  checked by http_url
-    context = _tls(environ, signal) if url.startswith("https:") else None
+    secure = [HTTPSHandler(context=_tls(environ, signal))] if url.startswith("https:") else []
+    opener = build_opener(_NoRedirect, *secure)
+
+    def conversation() -> Answer:
+        try:
+            response = opener.open(request, timeout=timeout)
+        except HTTPError as error:
+            response = error
+        with response:
+            body = response.read(MOST_READ)
+        return http_answer(signal, _place(url), response.status, response.headers, body)
+
     try:
-        with urlopen(request, timeout=_timeout(environ, signal), context=context):  # noqa: S310
-            return
-    except HTTPError as error:
-        refused = error.code < 500 and error.code not in _RETRYABLE_HTTP
-        error.close()
-        raise SendError(
-            f"{_place(url)} answered {error.code} to {signal}", refused=refused
-        ) from None
+        return _within(timeout, conversation)
     # HTTPException is what http.client makes of a peer that does not speak HTTP.
     except (OSError, HTTPException, ValueError) as error:
-        raise SendError(f"{_place(url)}: {error}") from error
+        cause = getattr(error, "reason", None) or error
+        return Answer("unreachable", reason=f"{_place(url)}: {plain(cause)}")
+
+
+def _within(seconds: float, work: Callable[[], Answer]) -> Answer:
+    """Do what takes at most so long; raise TimeoutError where it takes longer.
+
+    A socket's time-out is for one read, and an answer may come a byte at a time: what takes
+    too long is left behind in its thread.
+    """
+    outcome: list[Answer | BaseException] = []
+
+    def run() -> None:
+        try:
+            outcome.append(work())
+        except Exception as error:  # noqa: BLE001  raised below, where somebody waits for it
+            outcome.append(error)
+
+    thread = threading.Thread(target=run, name="otel-untether-send", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not outcome:
+        raise TimeoutError(f"no answer within {seconds:g} s")
+    if isinstance(outcome[0], BaseException):
+        raise outcome[0]
+    return outcome[0]
 
 
 def http_url(environ: Mapping[str, str], signal: Signal) -> str:
@@ -145,26 +243,31 @@ def _tls(environ: Mapping[str, str], signal: Signal) -> ssl.SSLContext:
     return context
 
 
-def _send_grpc(signal: Signal, request: Request, url: str, environ: Mapping[str, str]) -> None:
+def _send_grpc(
+    signal: Signal, request: Request, url: str, environ: Mapping[str, str], timeout: float
+) -> Answer:
     # Only here: it takes 40 ms and 15 MB.
     import grpc  # noqa: PLC0415
 
     metadata = [(key.lower(), value) for key, value in _headers(environ, signal).items()]
     compressed = _setting(environ, signal, "COMPRESSION") == "gzip"
+    place = _place(url) or url
     with _channel(signal, url, environ) as channel:
         call = channel.unary_unary(
             f"/{request.DESCRIPTOR.full_name.rpartition('.')[0]}.{_SERVICES[signal]}/Export",
             request_serializer=type(request).SerializeToString,
+            response_deserializer=RESPONSES[signal].FromString,
         )
         try:
-            call(
+            response = call(
                 request,
-                timeout=_timeout(environ, signal),
+                timeout=timeout,
                 metadata=metadata,
                 compression=grpc.Compression.Gzip if compressed else None,
             )
         except grpc.RpcError as error:
-            raise _grpc_error(error, _place(url) or url) from None
+            return grpc_failure(signal, place, error.code().name, error.details())
+        return grpc_answer(signal, place, response)
 
 
 _SERVICES: Final[Mapping[Signal, str]] = {
@@ -172,11 +275,6 @@ _SERVICES: Final[Mapping[Signal, str]] = {
     "logs": "LogsService",
     "metrics": "MetricsService",
 }
-
-
-def _grpc_error(error: Any, place: str) -> SendError:
-    code = error.code().name
-    return SendError(f"{place}: {code} {error.details()}", refused=code in _REFUSED_GRPC)
 
 
 def _channel(signal: Signal, url: str, environ: Mapping[str, str]) -> Any:

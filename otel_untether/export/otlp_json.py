@@ -125,27 +125,25 @@ def _descend(node: Any, path: Sequence[str]) -> Iterator[dict[str, Any]]:
         yield from _descend(node[path[0]], path[1:])
 
 
-class _Lines:
+class Lines:
     """A file of export requests, opened at the first one."""
 
     def __init__(self, signal: Signal, path: Path) -> None:
         self._signal = signal
         self._path = path
         self._file: LineFile | None = None
-        self.failures = 0
 
-    def write(self, batch: Any) -> bool:
-        """Append a batch; a full or unwritable disk is counted, never raised."""
+    def write(self, batch: Any) -> str | None:
+        """Append a batch; return why that failed, None where it is on disk. Raises nothing."""
         try:
             line = encode(self._signal, batch)
             # A collection may find nothing to report.
             if line != b"{}":
                 self._open().append(line)
         # What a foreign encoder may raise is open, and none of it may reach the caller.
-        except Exception:  # noqa: BLE001
-            self.failures += 1
-            return False
-        return True
+        except Exception as error:  # noqa: BLE001
+            return getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return None
 
     def _open(self) -> LineFile:
         if self._file is None:
@@ -163,12 +161,12 @@ class FileSpanExporter(SpanExporter):
     """Appends spans to a file."""
 
     def __init__(self, path: Path) -> None:
-        self._lines = _Lines("traces", path)
+        self._lines = Lines("traces", path)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Append a batch as one line."""
-        written = self._lines.write(spans)
-        return SpanExportResult.SUCCESS if written else SpanExportResult.FAILURE
+        problem = self._lines.write(spans)
+        return SpanExportResult.FAILURE if problem else SpanExportResult.SUCCESS
 
     def shutdown(self) -> None:
         """Close the file."""
@@ -179,12 +177,12 @@ class FileLogExporter(LogRecordExporter):
     """Appends log records to a file."""
 
     def __init__(self, path: Path) -> None:
-        self._lines = _Lines("logs", path)
+        self._lines = Lines("logs", path)
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Append a batch as one line."""
-        written = self._lines.write(batch)
-        return LogRecordExportResult.SUCCESS if written else LogRecordExportResult.FAILURE
+        problem = self._lines.write(batch)
+        return LogRecordExportResult.FAILURE if problem else LogRecordExportResult.SUCCESS
 
     def shutdown(self) -> None:
         """Close the file."""
@@ -205,7 +203,7 @@ class FileMetricExporter(MetricExporter):
     def __init__(self, path: Path | None = None) -> None:
         super().__init__()
         default = state_dir(os.environ) / "export" / FILES["metrics"]
-        self._lines = _Lines("metrics", path or default)
+        self._lines = Lines("metrics", path or default)
 
     def export(
         self,
@@ -214,8 +212,8 @@ class FileMetricExporter(MetricExporter):
         **_kwargs: Any,
     ) -> MetricExportResult:
         """Append a collection as one line."""
-        written = self._lines.write(metrics_data)
-        return MetricExportResult.SUCCESS if written else MetricExportResult.FAILURE
+        problem = self._lines.write(metrics_data)
+        return MetricExportResult.FAILURE if problem else MetricExportResult.SUCCESS
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:  # noqa: ARG002
         """Nothing is buffered."""

@@ -31,7 +31,9 @@ from otel_untether.export import quiet, sdk
 from otel_untether.export.delivery import Delivery
 from otel_untether.export.ids import RootIdGenerator, SeededIdGenerator
 from otel_untether.export.journal_processor import JournalProcessor
-from otel_untether.export.otlp_json import FILES, FileLogExporter, FileSpanExporter
+from otel_untether.export.keeping import LogKeeper, SpanKeeper
+from otel_untether.export.ledger import Ledger
+from otel_untether.export.otlp_json import FILES, Lines
 from otel_untether.store.journal import Journal
 
 if TYPE_CHECKING:
@@ -44,6 +46,9 @@ if TYPE_CHECKING:
 
 __all__ = ["RootIdGenerator", "SeededIdGenerator", "Telemetry", "start"]
 
+# Of the time for shutting down, for spans and log records before metrics must begin.
+_SHARE = 0.6
+
 
 @dataclass(slots=True, eq=False)
 class Telemetry:
@@ -51,7 +56,8 @@ class Telemetry:
 
     `parent` is the context to start the root span in: the ambient caller's, else empty.
     `metric_exporters` are the push exporters behind `meter_provider`, for metrics that are
-    collected elsewhere but belong into the same place.
+    collected elsewhere but belong into the same place. `ledger` knows where everything is that
+    was made. `finished` says, after `shutdown`, whether no exporter is at work any more.
     """
 
     tracer_provider: trace.TracerProvider
@@ -62,6 +68,8 @@ class Telemetry:
     problems: list[str] = field(default_factory=list)
     journal: Journal | None = None
     delivery: Delivery | None = None
+    ledger: Ledger = field(default_factory=lambda: Ledger(kept=False))
+    finished: bool = False
     owned: bool = False
     _stopped: bool | None = None
 
@@ -78,19 +86,27 @@ class Telemetry:
         return self._stopped
 
     def _shutdown(self, until: float) -> bool:
-        providers = (self.tracer_provider, self.meter_provider, self.logger_provider)
-        threads = [_stop_in_background(provider) for provider in providers]
-        for thread in threads:
-            thread.join(max(0.0, until - time.monotonic()))
-        finished = not any(thread.is_alive() for thread in threads)
-        if self.delivery is None:
-            return finished
-        self.delivery.keep_in_flight()
-        if not finished or self.delivery.failures:
-            self.problems.append(
-                "not everything reached the collector; `otel-untether resend` sends the rest"
-            )
-        return finished and not self.delivery.failures
+        threads = [_stop_in_background(it) for it in (self.tracer_provider, self.logger_provider)]
+        _join(threads, time.monotonic() + _SHARE * (until - time.monotonic()))
+        # Before the last collection of metrics, which has the count of what is lost.
+        self.ledger.settle()
+        threads.append(_stop_in_background(self.meter_provider))
+        self.finished = _join(threads, until)
+        if self.delivery is not None:
+            self.delivery.keep_in_flight()
+        self.problems += self.ledger.report(hanging=not self.finished)
+        if not (self.finished and self.ledger.complete):
+            return False
+        if self.delivery is not None:
+            self.delivery.complete()
+        return True
+
+
+def _join(threads: list[threading.Thread], until: float) -> bool:
+    """Wait for threads until a time of the monotonic clock; say whether all have ended."""
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+    return not any(thread.is_alive() for thread in threads)
 
 
 def _stop_in_background(provider: Any) -> threading.Thread:
@@ -161,44 +177,50 @@ def _assemble(
     telemetry = Telemetry(*providers, parent=_parent(root), problems=problems, owned=True)
     # After the configurator: OTEL_CONFIG_FILE has no place for it.
     sdk.set_id_generator(providers.tracer, RootIdGenerator(root))
+    telemetry.ledger = Ledger(kept=run_dir is not None)
     _watch_exporters(telemetry, run_dir, plan)
-    if run_dir is not None:
-        _write_locally(telemetry, run_dir)
+    _keep(telemetry, run_dir)
     return telemetry
 
 
 def _watch_exporters(telemetry: Telemetry, run_dir: Path | None, plan: Plan) -> None:
-    delivery = Delivery(run_dir)
+    delivery = Delivery(run_dir, telemetry.ledger)
     providers = sdk.Providers(
         telemetry.tracer_provider, telemetry.meter_provider, telemetry.logger_provider
     )
-    watched = set()
+    meant = set(plan.otlp)
     for signal, exporter in sdk.exporters(providers):
         sdk.keep_off_stdout(exporter)
         if sdk.is_otlp(exporter):
             delivery.watch(exporter, signal)
-            watched.add(signal)
+            meant.add(signal)
         if isinstance(exporter, MetricExporter):
             telemetry.metric_exporters += (exporter,)
-    if watched or plan.otlp:
+    for signal in meant:
+        telemetry.ledger.expect(signal)
+    if meant:
         telemetry.delivery = delivery
         with _complaining(telemetry, "what no collector takes is not kept"):
             delivery.expect()
 
 
-def _write_locally(telemetry: Telemetry, run_dir: Path) -> None:
-    tracer_provider, logger_provider = telemetry.tracer_provider, telemetry.logger_provider
+def _keep(telemetry: Telemetry, run_dir: Path | None) -> None:
+    """Have spans and log records kept in the run's folder as they come, and counted."""
+    ledger, tracer_provider = telemetry.ledger, telemetry.tracer_provider
     if isinstance(tracer_provider, TracerProvider):
-        # Before the journal, whose "end" says that the span is on disk.
-        spans = FileSpanExporter(run_dir / FILES["traces"])
-        tracer_provider.add_span_processor(SimpleSpanProcessor(spans))
-        with _complaining(telemetry, "open spans will not survive a crash"):
-            telemetry.journal = Journal(run_dir)
-            telemetry.journal.resource(tracer_provider.resource)
+        spans = Lines("traces", run_dir / FILES["traces"]) if run_dir else None
+        if run_dir is not None:
+            with _complaining(telemetry, "open spans will not survive a crash"):
+                telemetry.journal = Journal(run_dir)
+                telemetry.journal.resource(tracer_provider.resource)
+        keeper = SpanKeeper(spans, telemetry.journal, ledger)
+        tracer_provider.add_span_processor(SimpleSpanProcessor(keeper))
+        if telemetry.journal is not None:
             tracer_provider.add_span_processor(JournalProcessor(telemetry.journal))
-    if isinstance(logger_provider, LoggerProvider):
-        logs = FileLogExporter(run_dir / FILES["logs"])
-        logger_provider.add_log_record_processor(SimpleLogRecordProcessor(logs))
+    if isinstance(telemetry.logger_provider, LoggerProvider):
+        logs = Lines("logs", run_dir / FILES["logs"]) if run_dir else None
+        processor = SimpleLogRecordProcessor(LogKeeper(logs, ledger))
+        telemetry.logger_provider.add_log_record_processor(processor)
 
 
 @contextlib.contextmanager

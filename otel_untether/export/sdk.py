@@ -1,4 +1,4 @@
-"""The places where we rely on the inside of the OpenTelemetry SDK.
+"""The places where we rely on the inside of the OpenTelemetry SDK; `hearing` has the others.
 
 It has no public way to its configurator, nor from a provider to its exporters. The tests run
 at the oldest and at the newest supported version, so that a move is noticed.
@@ -162,15 +162,16 @@ def exporters(providers: Providers) -> list[tuple[Signal, Any]]:
     """Return the exporters behind the providers, as far as they can be seen."""
     found: dict[int, tuple[Signal, Any]] = {}
     for index, path, signal in _HOLDERS:
-        for holder in _get(providers[index], path) or ():
-            candidates = (_get(holder, name) for name in _EXPORTERS)
+        for holder in get(providers[index], path) or ():
+            candidates = (get(holder, name) for name in _EXPORTERS)
             exporter = next((found for found in candidates if found is not None), None)
             if exporter is not None:
                 found[id(exporter)] = (signal, exporter)
     return list(found.values())
 
 
-def _get(holder: Any, path: str) -> Any:
+def get(holder: Any, path: str) -> Any:
+    """Follow a path of attributes like "_client._transport"; None where it ends early."""
     for name in path.split("."):
         holder = getattr(holder, name, None)
     return holder
@@ -191,3 +192,8 @@ def keep_off_stdout(exporter: Any) -> None:
 def describe(error: BaseException) -> str:
     """Return an error as one line."""
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def failure(result: Any) -> Any:
+    """Return the failure that goes with a result of an exporter."""
+    return getattr(type(result), "FAILURE", result)

@@ -20,8 +20,8 @@ from otel_untether.export.providers import start as start_telemetry
 from otel_untether.notice import notice
 from otel_untether.proc_diag.sampler import Sampler
 from otel_untether.session import content as capture
-from otel_untether.store.journal import recover
 from otel_untether.store.process_identity import identify
+from otel_untether.store.recovery import recover
 from otel_untether.store.runs import (
     RunIdentity,
     SessionOutcome,

@@ -2,87 +2,108 @@
 
 A span leaves only when it ends, so a watcher that dies takes the open ones with it. The
 journal has each span's start, one JSON object a line, written by one write(2): what the kernel
-has taken survives our SIGKILL. `recover` later ends what was left open.
+has taken survives our SIGKILL. `recovery.recover` later ends what was left open.
 
     {"at": 1, "kind": "resource", "resource": {…}}
     {"at": 2, "kind": "start", "scope": {…}, "span": {…}}      the span as OTLP JSON, without end
-    {"at": 3, "kind": "end", "spanId": "00f067aa0ba902b7"}
-    {"at": 4, "kind": "kill.decided", …}                       decisions, before they are acted on
+    {"at": 3, "kind": "update", "span": {"spanId": …, …}}      what a root has learned since
+    {"at": 4, "kind": "end", "span": {"spanId": …, …}}         it is in traces.jsonl
+    {"at": 5, "kind": "span", "request": {"resourceSpans": …}} a whole one, which is not
+    {"at": 6, "kind": "untether.kill.decided", …}              decisions, before they are acted on
 
-`at` is ns since the epoch. Nothing here imports OpenTelemetry.
+`at` is ns since the epoch, on a clock that never steps. Nothing here imports OpenTelemetry.
 """
 
 from __future__ import annotations
 
-import contextlib
-import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from otel_untether import semconv
-from otel_untether.store import run_lock
-from otel_untether.store.files import LineFile, lines
-from otel_untether.store.record import Run, load_run
-from otel_untether.store.run_folder import JOURNAL, TRACES
+from otel_untether.clock import Clock
+from otel_untether.store.files import LineFile
+from otel_untether.store.run_folder import JOURNAL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.trace import Event, ReadableSpan
 
-ORPHANED: Final = "orphaned"
-_ERROR: Final = 2  # STATUS_CODE_ERROR of opentelemetry/proto/trace/v1/trace.proto
-_ENCODER: Final = msgspec.json.Encoder(enc_hook=str)
+ENCODER: Final = msgspec.json.Encoder(enc_hook=str)
 
 
 class Journal:
     """The journal of one run. Writing never raises: a full disk must not stop a session."""
 
-    def __init__(self, run_dir: Path) -> None:
-        """Open it, raising OSError where that cannot be done."""
+    def __init__(self, run_dir: Path, now: Callable[[], int] | None = None) -> None:
+        """Open it, raising OSError where that cannot be done.
+
+        `now` returns the time in ns since the epoch, by default that of a `Clock`.
+        """
         self._file = LineFile(run_dir / JOURNAL)
+        self._now = now or Clock().now
 
     def record(self, kind: str, **facts: Any) -> bool:
         """Write what was decided, and have the disk confirm, before it is acted on.
 
         Return whether it is on disk.
         """
-        return self._write({"at": time.time_ns(), "kind": kind, **facts}, sync=True)
+        return self._write(kind, facts, sync=True)
 
     def resource(self, resource: Resource) -> None:
         """Note whose spans these are."""
-        encoded = {"attributes": _attributes(resource.attributes.items())}
-        self._write({"at": time.time_ns(), "kind": "resource", "resource": encoded})
+        encoded = {"attributes": attributes(resource.attributes.items())}
+        self._write("resource", {"resource": encoded})
 
     def span_started(self, span: ReadableSpan) -> None:
         """Note a span that is now open."""
         scope = span.instrumentation_scope
-        self._write(
-            {
-                "at": time.time_ns(),
-                "kind": "start",
-                "scope": {"name": scope.name, "version": scope.version or ""} if scope else {},
-                "span": _span(span),
-            }
-        )
+        named = {"name": scope.name, "version": scope.version or ""} if scope else {}
+        self._write("start", {"scope": named, "span": _span(span)})
+
+    def span_updated(
+        self,
+        span: ReadableSpan,
+        name: str | None,
+        news: Mapping[str, Any],
+        events: Iterable[Event],
+    ) -> None:
+        """Note what an open span has learned: a new name, attributes, events."""
+        update = {"spanId": _span_id(span), "attributes": attributes(news.items())}
+        if name is not None:
+            update["name"] = name
+        if encoded := [_event(event) for event in events]:
+            update["events"] = encoded
+        self._write("update", {"span": update})
 
     def span_ended(self, span: ReadableSpan) -> None:
-        """Note that a span is open no more."""
-        if span.context:
-            span_id = f"{span.context.span_id:016x}"
-            self._write({"at": time.time_ns(), "kind": "end", "spanId": span_id})
+        """Note that a span is open no more: it is on disk, with the rest of what is known of it."""
+        end: dict[str, Any] = {
+            "spanId": _span_id(span),
+            "endTimeUnixNano": str(span.end_time or span.start_time or 0),
+        }
+        if span.status.status_code.value:
+            message = {"message": span.status.description} if span.status.description else {}
+            end["status"] = {"code": span.status.status_code.value, **message}
+        self._write("end", {"span": end})
+
+    def keep(self, request: bytes) -> bool:
+        """Keep ended spans, a line of OTLP JSON, that could be written nowhere else.
+
+        Return whether they are here.
+        """
+        return self._write("span", {"request": msgspec.Raw(request)})
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
-    def _write(self, entry: dict[str, Any], *, sync: bool = False) -> bool:
+    def _write(self, kind: str, facts: Mapping[str, Any], *, sync: bool = False) -> bool:
+        entry = {"at": self._now(), "kind": kind, **facts}
         try:
-            self._file.append(_ENCODER.encode(entry))
+            self._file.append(ENCODER.encode(entry))
             if sync:
                 self._file.sync()
         except (OSError, ValueError, TypeError, RecursionError, msgspec.MsgspecError):
@@ -99,7 +120,7 @@ def _span(span: ReadableSpan) -> dict[str, Any]:
         "name": span.name,
         "kind": span.kind.value + 1,
         "startTimeUnixNano": str(span.start_time or 0),
-        "attributes": _attributes((span.attributes or {}).items()),
+        "attributes": attributes((span.attributes or {}).items()),
         "flags": 0x100 | (0x200 if parent and parent.is_remote else 0),
     }
     if parent:
@@ -109,7 +130,20 @@ def _span(span: ReadableSpan) -> dict[str, Any]:
     return encoded
 
 
-def _attributes(items: Iterable[tuple[str, Any]]) -> list[dict[str, Any]]:
+def _span_id(span: ReadableSpan) -> str:
+    return f"{span.context.span_id:016x}" if span.context else ""
+
+
+def _event(event: Event) -> dict[str, Any]:
+    return {
+        "timeUnixNano": str(event.timestamp),
+        "name": event.name,
+        "attributes": attributes((event.attributes or {}).items()),
+    }
+
+
+def attributes(items: Iterable[tuple[str, Any]]) -> list[dict[str, Any]]:
+    """Encode attributes as OTLP JSON."""
     return [{"key": key, "value": _value(value)} for key, value in items]
 
 
@@ -126,95 +160,3 @@ def _value(value: Any) -> dict[str, Any]:
             return {"arrayValue": {"values": [_value(item) for item in value]}}
         case _:
             return {"stringValue": str(value)}
-
-
-@dataclass(slots=True)
-class _Left:
-    """What a journal leaves behind."""
-
-    last: int = 0
-    resource: dict[str, Any] = field(default_factory=dict)
-    open: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    def read(self, entry: dict[str, Any]) -> None:
-        self.last = max(self.last, entry["at"])
-        match entry["kind"]:
-            case "resource":
-                self.resource = entry["resource"]
-            case "start":
-                self.open[entry["span"]["spanId"]] = entry
-            case "end":
-                self.open.pop(entry["spanId"], None)
-
-
-def recover(run_dir: Path) -> int:
-    """End the spans a dead watcher left open; return how many.
-
-    They get the same ids, status ERROR, `error.type` "orphaned" and, as their end, the last
-    sign of life in the journal. They are appended to the run's traces.jsonl. A run that may
-    still be watched is left alone, and recovering twice adds nothing. Raises StoreError where
-    the run cannot be read, OSError where it cannot be written.
-    """
-    run = load_run(run_dir)
-    if run.record.ended is not None:
-        return 0
-    lock = run_lock.acquire(run_dir)
-    if lock is None:
-        return 0
-    with lock:
-        return _recover(run)
-
-
-def _recover(run: Run) -> int:
-    left = _Left(last=run.record.started)
-    for entry in _entries(run.path / JOURNAL):
-        # A torn or foreign line says nothing.
-        with contextlib.suppress(KeyError, TypeError, AttributeError):
-            left.read(entry)
-    for span_id in _span_ids(run.path / TRACES):
-        left.open.pop(span_id, None)
-    if left.open:
-        _append_orphans(run.path, left)
-    run.update(ended=left.last, outcome=ORPHANED)
-    return len(left.open)
-
-
-def _append_orphans(run_dir: Path, left: _Left) -> None:
-    traces = LineFile(run_dir / TRACES)
-    try:
-        for entry in left.open.values():
-            scope_spans = {"scope": entry["scope"], "spans": [_orphan(entry["span"], left.last)]}
-            request = {"resourceSpans": [{"resource": left.resource, "scopeSpans": [scope_spans]}]}
-            traces.append(_ENCODER.encode(request))
-        traces.sync()
-    finally:
-        traces.close()
-
-
-def _orphan(span: dict[str, Any], last: int) -> dict[str, Any]:
-    ended = {
-        "endTimeUnixNano": str(max(last, int(span["startTimeUnixNano"])) + 1),
-        "status": {"code": _ERROR, "message": "the watcher died before this span ended"},
-        "attributes": [
-            *span.get("attributes", []),
-            *_attributes([(semconv.ERROR_TYPE, ORPHANED)]),
-        ],
-    }
-    return span | ended
-
-
-def _entries(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        for line in lines(path):
-            with contextlib.suppress(msgspec.MsgspecError, UnicodeError, RecursionError):
-                yield msgspec.json.decode(line)
-    except FileNotFoundError:
-        return
-
-
-def _span_ids(path: Path) -> Iterator[str]:
-    for request in _entries(path):
-        with contextlib.suppress(KeyError, TypeError, AttributeError):
-            for resource_spans in request["resourceSpans"]:
-                for scope_spans in resource_spans["scopeSpans"]:
-                    yield from (span["spanId"] for span in scope_spans["spans"])

@@ -6,6 +6,7 @@
         journal.jsonl       started spans and decisions, for a crash
         samples.jsonl       the process tree, one look a line
         delivered           what a collector took
+        undelivered         there while a collector has not taken everything meant for it
         stall-<ns>.json     what there was to see when a stall was found
         otel.log            what OpenTelemetry's own libraries complained about
         .lock               held while somebody watches, recovers or sends it (`run_lock`)
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from otel_untether.store.run_lock import RunLock
 
 RUNS: Final = "runs"  # in the state directory: the folder of these folders
+SESSIONS: Final = "sessions"  # beside it: how engines' sessions last ended
 RECORD: Final = "run.json"
 TRACES: Final = "traces.jsonl"
 LOGS: Final = "logs.jsonl"
@@ -40,11 +42,12 @@ METRICS: Final = "metrics.jsonl"
 JOURNAL: Final = "journal.jsonl"
 SAMPLES: Final = "samples.jsonl"
 DELIVERED: Final = "delivered"
+UNDELIVERED: Final = "undelivered"
 OTEL_LOG: Final = "otel.log"
 _STALL: Final = "stall-"
 
 NAMES: Final = frozenset(
-    (RECORD, TRACES, LOGS, METRICS, JOURNAL, SAMPLES, DELIVERED, OTEL_LOG, LOCK)
+    (RECORD, TRACES, LOGS, METRICS, JOURNAL, SAMPLES, DELIVERED, UNDELIVERED, OTEL_LOG, LOCK)
 )
 _SECOND: Final = 1_000_000_000
 _DIGITS: Final = frozenset("0123456789")
@@ -70,6 +73,15 @@ def folder_name(started: int, run_id: str) -> str:
     seconds, rest = divmod(started, _SECOND)
     moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(seconds))
     return f"{moment}.{rest // 1000:06}Z-{run_id}"
+
+
+def started(name: str) -> int:
+    """Return when a run started whose folder is called that, in ns since the epoch."""
+    import calendar  # noqa: PLC0415  only where a run's record is torn
+
+    moment, _, fraction = name.partition("-")[0].removesuffix("Z").partition(".")
+    seconds = calendar.timegm(time.strptime(moment, "%Y%m%dT%H%M%S"))
+    return seconds * _SECOND + int(fraction) * 1000
 
 
 def is_folder_name(name: str) -> bool:

@@ -84,7 +84,7 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.runs_dir = root / run_folder.RUNS
-        self._sessions = Sessions(root / "sessions")
+        self._sessions = Sessions(root / run_folder.SESSIONS)
 
     def create_run(
         self,

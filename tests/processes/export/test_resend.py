@@ -34,6 +34,20 @@ pytestmark = pytest.mark.usefixtures("fresh_globals")
 OTLP = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
+OPEN = {
+    "at": 5,
+    "kind": "start",
+    "scope": {},
+    "span": {
+        "traceId": "0af7651916cd43dd8448eb211c80319c",
+        "spanId": "b7ad6b7169203331",
+        "parentSpanId": "00f067aa0ba902b7",
+        "name": "open",
+        "startTimeUnixNano": "5",
+    },
+}
+
+
 def watched(state: Path, environ: Mapping[str, str], spans: int = 3) -> Run:
     """Watch a small session with that environment, and let it be over."""
     run = Store(state).create_run(RunIdentity("5f0c", "claude"), started=time.time_ns())
@@ -58,7 +72,7 @@ def unsent(tmp_path: Path) -> Run:
         return watched(tmp_path, {OTLP: url})
 
 
-def resent(run: Run, url: str, **environ: str) -> resend.Outcome:
+def resent(run: Run, url: str, **environ: str) -> resend.Resent:
     """Send what is left of a run there."""
     where = {OTLP: url, **{key: value for key, value in environ.items() if value}}
     return resend.resend(run, lambda signal, request: send(signal, request, where))
@@ -91,7 +105,7 @@ def test_nothing_is_sent_twice(unsent: Run) -> None:
     with http_receiver() as receiver:
         resent(unsent, receiver.url)
         before = len(receiver.requests)
-        assert resent(unsent, receiver.url) == resend.Outcome()
+        assert resent(unsent, receiver.url) == resend.Resent()
         assert len(receiver.requests) == before
 
 
@@ -100,7 +114,7 @@ def test_what_the_exporter_delivered_is_not_sent_again(tmp_path: Path) -> None:
     with http_receiver() as receiver:
         run = watched(tmp_path, {OTLP: receiver.url})
         assert len(receiver.spans()) == 3
-        assert resent(run, receiver.url) == resend.Outcome()
+        assert resent(run, receiver.url) == resend.Resent()
 
 
 def test_only_the_rest_is_sent(unsent: Run) -> None:
@@ -216,19 +230,7 @@ def test_a_crashed_run_is_recovered_first(tmp_path: Path) -> None:
         run = watched(tmp_path, {OTLP: url})
     run.update(ended=None)
     journal = Journal(run.path)
-    journal._write(
-        {
-            "at": 5,
-            "kind": "start",
-            "scope": {},
-            "span": {
-                "traceId": "0af7651916cd43dd8448eb211c80319c",
-                "spanId": "b7ad6b7169203331",
-                "name": "open",
-                "startTimeUnixNano": "5",
-            },
-        }
-    )
+    journal._file.append(json.dumps(OPEN).encode())
     journal.close()
     with http_receiver() as receiver:
         resent(load_run(run.path), receiver.url)

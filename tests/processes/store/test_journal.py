@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider, sampling
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from otel_untether.export import otlp_json
 from otel_untether.export.journal_processor import JournalProcessor
+from otel_untether.export.keeping import SpanKeeper
+from otel_untether.export.ledger import Ledger
 from otel_untether.store import run_lock
 from otel_untether.store.files import LineFile
-from otel_untether.store.journal import Journal, recover
+from otel_untether.store.journal import Journal
+from otel_untether.store.recovery import recover
 from otel_untether.store.runs import Run, RunIdentity, Store, StoreError, load_run
 
 if TYPE_CHECKING:
@@ -39,9 +43,16 @@ def provider(run: Run) -> Iterator[TracerProvider]:
     made = TracerProvider(shutdown_on_exit=False)
     journal = Journal(run.path)
     journal.resource(made.resource)
+    made.add_span_processor(SimpleSpanProcessor(keeper(run, journal)))
     made.add_span_processor(JournalProcessor(journal))
     yield made
     made.shutdown()
+
+
+def keeper(run: Run, journal: Journal) -> SpanKeeper:
+    """Make what keeps a run's spans."""
+    lines = otlp_json.Lines("traces", run.path / "traces.jsonl")
+    return SpanKeeper(lines, journal, Ledger(kept=True))
 
 
 def entries(run: Run) -> list[Any]:
@@ -77,7 +88,7 @@ def test_starts_and_ends_are_journaled(run: Run, provider: TracerProvider) -> No
     assert started["span"]["name"] == "invoke_agent claude"
     assert below["span"]["parentSpanId"] == started["span"]["spanId"]
     assert {item["key"] for item in below["span"]["attributes"]} == {"gen_ai.tool.name", "n"}
-    assert (ended["kind"], ended["spanId"]) == ("end", below["span"]["spanId"])
+    assert (ended["kind"], ended["span"]["spanId"]) == ("end", below["span"]["spanId"])
 
 
 def test_open_spans_are_ended_as_orphans(run: Run, provider: TracerProvider) -> None:
@@ -89,7 +100,8 @@ def test_open_spans_are_ended_as_orphans(run: Run, provider: TracerProvider) -> 
     last = entries(run)[-1]["at"]
     assert recover(run.path) == 2
     by_name = {span["name"]: span for span in traces(run)}
-    assert set(by_name) == {"root", "open"}
+    assert set(by_name) == {"root", "open", "ended"}
+    assert by_name.pop("ended")["status"] == {}
     for span in by_name.values():
         assert span["status"]["code"] == 2
         assert {"key": "error.type", "value": {"stringValue": "orphaned"}} in span["attributes"]

@@ -1,0 +1,380 @@
+"""Ending what a dead watcher left open, and putting torn files together again.
+
+    journal: start A, start B, end B      traces: B      A is ended: "orphaned"
+    journal: start A, start B, end B      traces: torn   B is there again, with its true end
+    journal: torn                         traces: a span below A, which is not there
+                                                         A is made of what run.json knows of it
+    run.json: torn                                       it is made of the root span
+
+A span that is recovered has its own ids, so what a collector has had of the trace still fits.
+What is recovered of a root is what its watcher had journaled last, of the others what they began
+with. All of it is appended to traces.jsonl; nothing that is there is touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from otel_untether import semconv
+from otel_untether.store import run_folder, run_lock
+from otel_untether.store.files import LineFile, lines, open_regular
+from otel_untether.store.journal import ENCODER, attributes
+from otel_untether.store.record import Run, RunRecord, StoreError, load_run
+from otel_untether.store.sessions import SessionOutcome, Sessions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    Span = dict[str, Any]
+
+ORPHANED: Final = "orphaned"
+_ERROR: Final = 2  # STATUS_CODE_ERROR of opentelemetry/proto/trace/v1/trace.proto
+_REMOTE: Final = 0x200  # SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK of the same
+# A decision is journaled before it becomes an event of the root.
+_SAME_EVENT: Final = 2_000_000_000  # ns
+_MOST_READ: Final = 8 << 30
+
+
+def recover(run_dir: Path) -> int:
+    """Put a run's folder in order that nobody watches; return how many spans that brought back.
+
+    They get the same ids; those that were open get status ERROR, `error.type` "orphaned" and, as
+    their end, the last sign of life in the journal. A run that somebody watches, sends or
+    recovers is left alone, and recovering twice adds nothing. Raises StoreError where the run
+    cannot be read, OSError where it cannot be written.
+    """
+    if not _needs_it(run_dir):
+        return 0
+    lock = run_lock.acquire(run_dir)
+    if lock is None:
+        return 0
+    with lock:
+        return _Recovery(run_dir).run()
+
+
+def _needs_it(run_dir: Path) -> bool:
+    try:
+        run = load_run(run_dir)
+    except StoreError:
+        # Torn, or of a run of ours that never got one.
+        if (run_dir / run_folder.JOURNAL).exists() or (run_dir / run_folder.TRACES).exists():
+            return True
+        raise
+    return run.record.ended is None or _is_short(run_dir)
+
+
+def _is_short(run_dir: Path) -> bool:
+    """Whether fewer spans are in traces.jsonl than the journal says: it was torn."""
+    return _ended_in(run_dir / run_folder.JOURNAL) > _ended_in(run_dir / run_folder.TRACES)
+
+
+def _ended_in(path: Path) -> int:
+    """Count ended spans in a file, without reading its lines: a long session's are many."""
+    text = b'"endTimeUnixNano"'
+    try:
+        with (
+            open_regular(path) as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        ):
+            count = at = 0
+            while (at := data.find(text, at)) >= 0:
+                count, at = count + 1, at + len(text)
+            return count
+    except (OSError, ValueError):  # ValueError: an empty file
+        return 0
+
+
+@dataclass(slots=True)
+class _Left:
+    """What a journal says: each span that began, and what is known of its end."""
+
+    last: int = 0
+    resource: dict[str, Any] = field(default_factory=dict)
+    scopes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    spans: dict[str, Span] = field(default_factory=dict)
+    whole: list[dict[str, Any]] = field(default_factory=list)
+    decisions: list[dict[str, Any]] = field(default_factory=list)
+
+    def read(self, entry: dict[str, Any]) -> None:
+        """Take in an entry; raises KeyError, TypeError, … for one that is none."""
+        at, kind = int(entry["at"]), entry["kind"]
+        match kind:
+            case "resource":
+                self.resource = {"attributes": list(entry["resource"]["attributes"])}
+            case "start":
+                span = entry["span"]
+                int(span["startTimeUnixNano"])
+                self.scopes[span["spanId"]] = dict(entry["scope"])
+                _merge(self.spans.setdefault(span["spanId"], {}), span)
+            case "update" | "end":
+                _merge(self.spans[entry["span"]["spanId"]], entry["span"])
+            case "span":
+                self.whole.append(entry["request"])
+            case str() if kind.startswith("untether."):
+                self.decisions.append(entry)
+        self.last = max(self.last, at)
+
+
+def _merge(span: Span, news: Span) -> None:
+    """Put what is new of a span over what is known: attributes by key, events one by one."""
+    known = {item["key"]: item for item in span.get("attributes", ())}
+    known |= {item["key"]: item for item in news.get("attributes", ())}
+    events = [*span.get("events", ()), *news.get("events", ())]
+    span |= news
+    span["attributes"] = list(known.values())
+    if events:
+        span["events"] = events
+
+
+@dataclass(slots=True)
+class _OnDisk:
+    """What is in traces.jsonl: the ids of all spans, and what matters of some."""
+
+    ids: set[str] = field(default_factory=set)
+    root: Span | None = None
+    marker: Span | None = None
+    last: int = 0
+
+    def read(self, request: Any) -> None:
+        """Take in a line, or what is to be one."""
+        for span in _spans(request):
+            self.ids.add(span["spanId"])
+            self.last = max(self.last, _end(span))
+            if self.root is None and _is_root(span):
+                self.root = span
+            if span.get("name") == semconv.SPAN_STARTED:
+                self.marker = span
+
+
+class _Recovery:
+    """The recovery of one folder, whose lock is held."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self._run_dir = run_dir
+        self._left = _Left()
+        self._on_disk = _OnDisk()
+
+    def run(self) -> int:
+        """Do it; return how many spans are there that were not."""
+        left, on_disk = self._left, self._on_disk
+        for entry in _entries(self._run_dir / run_folder.JOURNAL):
+            # A torn or foreign line says nothing.
+            with contextlib.suppress(KeyError, TypeError, AttributeError, ValueError):
+                left.read(entry)
+        for request in _entries(self._run_dir / run_folder.TRACES):
+            on_disk.read(request)
+        run = self._run()
+        left.last = max(left.last, run.record.started, on_disk.last)
+        added = self._append(run)
+        self._settle(run)
+        return added
+
+    def _run(self) -> Run:
+        """Return the run, its record made anew where it is torn."""
+        try:
+            return load_run(self._run_dir)
+        except StoreError:
+            name = self._run_dir.name
+            if not run_folder.is_folder_name(name):
+                raise
+            run_id, started = name.partition("-")[2], run_folder.started(name)
+            return Run(self._run_dir, RunRecord(run_id=run_id, started=started))
+
+    def _append(self, run: Run) -> int:
+        """Append the spans that are not on disk."""
+        requests = [request for request in self._left.whole if not self._has(request)]
+        for request in requests:
+            self._on_disk.read(request)
+        self._find_root(run)
+        for span in self._left.spans.values():
+            if span["spanId"] not in self._on_disk.ids:
+                requests.append(self._request(self._ended(span, run), run))
+                self._on_disk.read(requests[-1])
+        if requests:
+            _write(self._run_dir / run_folder.TRACES, requests)
+        return len(requests)
+
+    def _has(self, request: dict[str, Any]) -> bool:
+        return all(span["spanId"] in self._on_disk.ids for span in _spans(request))
+
+    def _find_root(self, run: Run) -> None:
+        """Make a root of what run.json knows, where the journal has lost its start.
+
+        The marker of a session's start is right below it, and is on disk at once.
+        """
+        marker = self._on_disk.marker
+        if marker is None or not marker.get("parentSpanId"):
+            return
+        if self._on_disk.root is None and not any(map(_is_root, self._left.spans.values())):
+            self._left.spans[marker["parentSpanId"]] = {
+                "traceId": marker["traceId"],
+                "spanId": marker["parentSpanId"],
+                "name": "",
+                "kind": 1,
+                "startTimeUnixNano": str(run.record.started),
+                "attributes": [],
+                "flags": 0x100,
+            }
+
+    def _ended(self, span: Span, run: Run) -> Span:
+        """Return a span as it ended, or as its watcher's end ended it."""
+        if _is_root(span):
+            span = self._told(span, run)
+        if "endTimeUnixNano" in span:
+            return span
+        known = {item["key"]: item for item in span.get("attributes", ())}
+        known |= {item["key"]: item for item in attributes([(semconv.ERROR_TYPE, ORPHANED)])}
+        return span | {
+            "endTimeUnixNano": str(max(self._left.last, int(span["startTimeUnixNano"])) + 1),
+            "status": {"code": _ERROR, "message": "the watcher died before this span ended"},
+            "attributes": list(known.values()),
+        }
+
+    def _told(self, root: Span, run: Run) -> Span:
+        """Return a root with what else is known of its run: its record, what was decided."""
+        known = {item["key"] for item in root["attributes"]}
+        record = run.record
+        facts = {
+            semconv.OPERATION_NAME: semconv.SPAN_INVOKE_AGENT,
+            semconv.AGENT_NAME: record.engine,
+            semconv.ENGINE: record.engine,
+            semconv.RUN_ID: record.run_id,
+            semconv.CONVERSATION_ID: record.session_id,
+            semconv.REQUEST_MODEL: record.model,
+            semconv.COST_USD: record.cost_usd,
+            semconv.PROCESS_PID: record.process.pid if record.process else None,
+            semconv.OUTCOME: record.outcome or ORPHANED,
+        }
+        more = [(key, fact) for key, fact in facts.items() if fact is not None and key not in known]
+        told = root | {"attributes": [*root["attributes"], *attributes(more)]}
+        engine = _text(told, semconv.ENGINE) or record.engine
+        if not told["name"] or told["name"] == f"{semconv.SPAN_INVOKE_AGENT} unknown":
+            told["name"] = f"{semconv.SPAN_INVOKE_AGENT} {engine}"
+        told["events"] = self._events(root.get("events", []))
+        return told
+
+    def _events(self, known: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return the events of a root, and the decisions that had not become such."""
+        events = list(known)
+        for entry in self._left.decisions:
+            name, at = entry["kind"], int(entry["at"])
+            if any(
+                event["name"] == name and abs(int(event["timeUnixNano"]) - at) < _SAME_EVENT
+                for event in known
+            ):
+                continue
+            facts = [(key, value) for key, value in entry.items() if key not in ("at", "kind")]
+            told = {"timeUnixNano": str(at), "name": name, "attributes": attributes(facts)}
+            events.append(told)
+        return sorted(events, key=lambda event: int(event["timeUnixNano"]))
+
+    def _request(self, span: Span, run: Run) -> dict[str, Any]:
+        resource = self._left.resource or {
+            "attributes": attributes(
+                {
+                    "service.name": "otel-untether",
+                    "service.instance.id": run.record.run_id,
+                    semconv.RUN_ID: run.record.run_id,
+                }.items()
+            )
+        }
+        scope = self._left.scopes.get(span["spanId"], {"name": semconv.SCOPE})
+        return {
+            "resourceSpans": [
+                {"resource": resource, "scopeSpans": [{"scope": scope, "spans": [span]}]}
+            ]
+        }
+
+    def _settle(self, run: Run) -> None:
+        """Say in the record how the run ended, and remember that for who resumes its session."""
+        if run.record.ended is not None:
+            return
+        root = self._on_disk.root or {}
+        changes = {
+            "trace_id": run.record.trace_id or root.get("traceId"),
+            "session_id": run.record.session_id or _text(root, semconv.CONVERSATION_ID),
+            "model": run.record.model or _text(root, semconv.REQUEST_MODEL),
+            "ended": self._left.last if not root or _is_orphan(root) else _end(root),
+            "outcome": _text(root, semconv.OUTCOME) or ORPHANED,
+        }
+        if engine := _text(root, semconv.ENGINE):
+            changes["engine"] = engine
+        run.update(**changes)
+        _remember(run, root)
+
+
+def _remember(run: Run, root: Span) -> None:
+    """Keep how the session ended, unless it was resumed since."""
+    record = run.record
+    if record.session_id is None or record.ended is None or record.outcome is None:
+        return
+    sessions = Sessions(run.path.parent.parent / run_folder.SESSIONS)
+    known = sessions.last(record.engine, record.session_id)
+    if known is None or known.at < record.ended:
+        sessions.remember(
+            SessionOutcome(
+                engine=record.engine,
+                session_id=record.session_id,
+                outcome=record.outcome,
+                at=record.ended,
+                trace_id=record.trace_id,
+                span_id=root.get("spanId"),
+                cost_usd=known.cost_usd if known else None,
+                usage=known.usage if known else None,
+            )
+        )
+
+
+def _write(path: Path, requests: list[dict[str, Any]]) -> None:
+    traces = LineFile(path)
+    try:
+        for request in requests:
+            traces.append(ENCODER.encode(request))
+        traces.sync()
+    finally:
+        traces.close()
+
+
+def _is_root(span: Span) -> bool:
+    return not span.get("parentSpanId") or bool(int(span.get("flags", 0)) & _REMOTE)
+
+
+def _is_orphan(span: Span) -> bool:
+    return _text(span, semconv.ERROR_TYPE) == ORPHANED
+
+
+def _end(span: Span) -> int:
+    with contextlib.suppress(ValueError, TypeError):
+        return int(span.get("endTimeUnixNano", 0))
+    return 0
+
+
+def _text(span: Span, key: str) -> str | None:
+    """Return the text of an attribute."""
+    for item in span.get("attributes", ()):
+        if item.get("key") == key:
+            text: str | None = item.get("value", {}).get("stringValue")
+            return text
+    return None
+
+
+def _entries(path: Path) -> Iterator[dict[str, Any]]:
+    with contextlib.suppress(OSError):
+        for line in lines(path, most=_MOST_READ):
+            with contextlib.suppress(msgspec.MsgspecError, UnicodeError, RecursionError):
+                yield msgspec.json.decode(line.strip(b"\0"))
+
+
+def _spans(request: Any) -> Iterator[Span]:
+    with contextlib.suppress(KeyError, TypeError, AttributeError):
+        for resource_spans in request["resourceSpans"]:
+            for scope_spans in resource_spans["scopeSpans"]:
+                for span in scope_spans["spans"]:
+                    if isinstance(span["spanId"], str):
+                        yield span
