@@ -11,7 +11,11 @@ from otel_untether import semconv
 
 from .traces import RECORDINGS, Trace, attribute, play, recordings
 
-ALL = [path for engine in ("claude", "codex", "opencode", "gemini") for path in recordings(engine)]
+ALL = [
+    path
+    for engine in ("claude", "codex", "opencode", "gemini", "pi")
+    for path in recordings(engine)
+]
 
 
 @pytest.fixture(params=ALL, ids=lambda path: str(path.relative_to(RECORDINGS)))

@@ -78,7 +78,7 @@ def salvage(line: bytes, at: int, readers: Readers, quiet: AbstractSet[str]) -> 
 
     Types in `quiet` are known and say nothing.
     """
-    if not line.strip():
+    if not line.strip() or _type(line) in quiet:
         return ()
     try:
         value = loads(line)
@@ -96,6 +96,21 @@ def salvage(line: bytes, at: int, readers: Readers, quiet: AbstractSet[str]) -> 
     if not faults or any(isinstance(event, StrayLine) for event in events):
         return events
     return (*events, StrayLine(at=at, reason="bad_shape", detail=word(type_)))
+
+
+class _Tagged(msgspec.Struct):
+    type: str | None = None
+
+
+_tag_decoder = msgspec.json.Decoder(_Tagged)
+
+
+def _type(line: bytes) -> str | None:
+    """Return a line's type without building the rest of it, which may be a whole conversation."""
+    try:
+        return _tag_decoder.decode(line).type
+    except BROKEN:
+        return None
 
 
 def given(raw: msgspec.Raw) -> bytes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,11 @@ def typed_decoder(engine: Engine) -> Any:
     return resolve_name(str(engine.decoder).replace(":decode", ":_decoder"))
 
 
+def quiet_types(engine: Engine) -> frozenset[str]:
+    module = resolve_name(str(engine.decoder).partition(":")[0])
+    return getattr(module, "_QUIET", frozenset())
+
+
 @pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.name)
 def test_there_are_recordings_of_each(engine: Engine) -> None:
     assert streams(engine.name)
@@ -35,10 +41,11 @@ def test_there_are_recordings_of_each(engine: Engine) -> None:
 )
 class TestRecording:
     def test_each_line_is_read_in_the_typed_pass(self, engine: Engine, path: Path) -> None:
-        """A line that needs salvaging is a shape we have wrong."""
+        """A line that needs salvaging is a shape we have wrong, unless its type says nothing."""
         decoder = typed_decoder(engine)
         for line in lines(path):
-            decoder.decode(line)
+            if json.loads(line)["type"] not in quiet_types(engine):
+                decoder.decode(line)
 
     def test_no_line_is_a_stranger(self, engine: Engine, path: Path) -> None:
         for line in lines(path):
