@@ -130,7 +130,7 @@ def play(path: Path, engine: str | None = None) -> Trace:
         raw, arrived = [e["line"].encode() for e in timed], [e["t"] for e in timed]
     lines = [json.loads(line) for line in raw]
     times = _arrivals(lines, arrived)
-    first = next((t for t in map(timestamp, lines) if t is not None), EPOCH)
+    first = next(filter(None, times), EPOCH)
     spans, logs = InMemorySpanExporter(), InMemoryLogRecordExporter()
     tracers, loggers = TracerProvider(), LoggerProvider()
     tracers.add_span_processor(SimpleSpanProcessor(spans))

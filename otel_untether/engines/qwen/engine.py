@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from otel_untether.engines import argv
-from otel_untether.engines.engine import Engine
+from otel_untether.engines.engine import Engine, Traits
 
 if TYPE_CHECKING:
-    from otel_untether.engines.engine import Arguments
+    from otel_untether.engines.engine import Arguments, FirstLine
 
 _LISTS: Final = ("--list-extensions", "-l")
 _MANAGES: Final = ("auth", "channel", "extensions", "extension", "hooks", "hook", "mcp", "update")
@@ -36,8 +36,15 @@ def _manages(args: Arguments) -> bool:
     return argv.asks_about(args, *_LISTS) or argv.command(args, *_MANAGES) is not None
 
 
+def _wrote(line: FirstLine) -> bool:
+    """Tell its ``init`` from Claude's: it has a version of its own, and spells in snake_case."""
+    init = line.get("type") == "system" and line.get("subtype") == "init"
+    return init and isinstance(line.get("qwen_code_version"), str)
+
+
 ENGINE: Final = Engine(
     "qwen",
+    decoder="otel_untether.engines.qwen.stream:decode",
     commands=frozenset({"qwen"}),
     packages=frozenset({"@qwen-code/qwen-code"}),
     headless_arguments=_headless,
@@ -46,4 +53,6 @@ ENGINE: Final = Engine(
     prompt_arguments=_multi_prompt,
     server_arguments=_serves,
     manage_arguments=_manages,
+    first_line=_wrote,
+    traits=Traits(names_tools_late=False),
 )
