@@ -1,24 +1,28 @@
 """Metrics of all sessions together, through the configured MeterProvider.
 
 Labels are bounded: an engine, a cause, an outcome, and names of tools and models up to a limit.
-Whose session it was is in the trace; what one session does right now is in its own gauges
-(`gauges`). What the engine reports as running totals is counted by its growth, once per tick.
+Whose session it was is in the trace; what one session does right now is in its own gauges, whose
+points are `SessionPoints`. What the engine reports as running totals is counted by its growth,
+once per tick.
 """
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from otel_untether import semconv
 from otel_untether.session.activity import Activity, Closed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from opentelemetry.metrics import Counter, Histogram, Meter, MeterProvider, UpDownCounter
 
+    from otel_untether.clock import Clock
     from otel_untether.kill.killer import KillReport
+    from otel_untether.proc_diag import ProcDiag
+    from otel_untether.proc_diag.sampler import Window
     from otel_untether.session.activity import Change
     from otel_untether.session.outcome import Outcome
     from otel_untether.session.state import SessionState
@@ -28,6 +32,21 @@ OTHER: Final = "other"
 SIGNALS: Final = ("traces", "metrics", "logs")
 MAX_NAMES: Final = 100
 _UNKNOWN: Final = "unknown"
+_FOR_SOMEBODY: Final = frozenset({"approval", "question"})
+# The core conventions' values of network.connection.state, where lower case is not enough.
+_STATES: Final = {
+    "SYN_RECV": "syn_received",
+    "NEW_SYN_RECV": "syn_received",
+    "FIN_WAIT1": "fin_wait_1",
+    "FIN_WAIT2": "fin_wait_2",
+    "CLOSE": "closed",
+}
+# A sample that old says nothing about now: the sampling must have stopped.
+_STALE: Final = 300_000_000_000  # ns
+
+Labels: TypeAlias = dict[str, str]
+Point: TypeAlias = tuple[semconv.Metric, float, Labels]
+_NO_LABELS: Final[Labels] = {}
 
 _USAGE: Final = {
     "input": semconv.INPUT_USAGE,
@@ -90,6 +109,7 @@ class SessionMetrics:
         self._counted: dict[str, int] = {}
         self._cost = 0.0
         self._decoded = self._unknown = 0
+        self._ticked: tuple[object, ...] = ()
         fleet.active.add(1, self._labels)
         if self._engine != _UNKNOWN:
             fleet.announce(self._engine)
@@ -102,9 +122,13 @@ class SessionMetrics:
 
     def tick(self) -> None:
         """Count what has grown since the last tick."""
+        fleet, state = self._fleet, self._state
+        totals = (state.engine, state.events, state.stray_lines, state.tokens, state.cost)
+        if totals == self._ticked:
+            return  # an idle session costs nothing
+        self._ticked = totals
         self._move_to_its_engine()
         self._count_usage()
-        fleet, state = self._fleet, self._state
         unknown = state.stray_lines
         decoded = max(0, state.events - unknown)
         fleet.decoded.add(max(0, decoded - self._decoded), self._labels)
@@ -177,6 +201,105 @@ class SessionMetrics:
         if tool.error is not None:
             labels[semconv.ERROR_TYPE] = tool.error
         self._fleet.tool_duration.record((tool.end - tool.start) / 1e9, labels)
+
+
+class SessionPoints:
+    """What one session and its process tree do right now, as points of gauges.
+
+    What is not known at a moment has no point. `clock` is the one that the session's times are
+    on; `window` what the sampler fills, None where there is no process to look at.
+    """
+
+    def __init__(self, state: SessionState, clock: Clock, window: Window | None = None) -> None:
+        self.state = state
+        self.clock = clock
+        self.window = window
+        self.ended = False
+        self._stalled = False
+        self._seen_states: set[str] = set()
+        self._seen_connections: set[str] = set()
+
+    def found(self, finding: Finding) -> None:
+        """Note that the session has stalled, or speaks again."""
+        if finding.kind in ("stall", "recovered"):
+            self._stalled = finding.kind == "stall"
+
+    def end(self) -> None:
+        """The session is over: what it has is nothing, what it used stays."""
+        self.ended = True
+
+    def points(self, now: int) -> Iterator[Point]:
+        """Yield all there is to report at `now` (ns since the epoch), metric by metric."""
+        diag = self.window.latest if self.window else None
+        yield from self._session_points(now)
+        if diag is not None and now - self.clock.from_monotonic(diag.at) < _STALE:
+            yield from self._tree_points(diag)
+            yield from self._connection_points(diag)
+
+    def _session_points(self, now: int) -> Iterator[Point]:
+        state = self.state
+        idle = 0.0 if self.ended else max(0, now - state.last_sign) / 1e9
+        yield semconv.SESSION_IDLE, idle, _NO_LABELS
+        yield semconv.SESSION_LAST_EVENT, state.last_sign / 1e9, _NO_LABELS
+        yield semconv.SESSION_OPEN_TOOLS, 0 if self.ended else len(state.open), _NO_LABELS
+        current = self._current_state()
+        self._seen_states.add(current)
+        for name in sorted(self._seen_states):
+            yield semconv.SESSION_STATES, int(name == current), {semconv.SESSION_STATE: name}
+
+    def _current_state(self) -> str:
+        state = self.state
+        if self.ended:
+            return "ended"
+        if self._stalled:
+            return "stalled"
+        if any(wait.kind in _FOR_SOMEBODY for wait in tuple(state.waits.values())):
+            return "waiting"
+        return "starting" if state.silent else "working"
+
+    def _tree_points(self, diag: ProcDiag) -> Iterator[Point]:
+        living = sum(process.state not in ("Z", "X") for process in diag.processes)
+        known = diag.alive is not None
+        now_values = (
+            (semconv.TREE_CPU, diag.cpu_rate),
+            (semconv.TREE_RSS, diag.rss),
+            (semconv.TREE_THREADS, diag.threads),
+            (semconv.TREE_FDS, diag.fds),
+            (semconv.TREE_PROCESSES, living if known else None),
+            (semconv.TREE_ZOMBIES, diag.zombies if known else None),
+        )
+        totals = (
+            (semconv.TREE_CPU_TIME, diag.cpu_time),
+            (semconv.TREE_IO_READ, diag.io_read),
+            (semconv.TREE_IO_WRITE, diag.io_written),
+        )
+        for metric, value in now_values:
+            if self.ended or value is not None:
+                yield metric, 0 if self.ended or value is None else value, _NO_LABELS
+        for metric, value in totals:
+            if value is not None:
+                yield metric, value, _NO_LABELS
+
+    def _connection_points(self, diag: ProcDiag) -> Iterator[Point]:
+        if diag.sockets is None and not self.ended:
+            return
+        sockets = () if self.ended or diag.sockets is None else diag.sockets
+        # Not one is a fact about an agent, and often the fact; only what is unknown has no point.
+        known = {"established"} if diag.sockets is not None else set()
+        counts = dict.fromkeys(self._seen_connections | known, 0)
+        for socket in sockets:
+            name = _STATES.get(socket.state, socket.state.lower())
+            counts[name] = counts.get(name, 0) + 1
+        self._seen_connections |= counts.keys()
+        for name, count in sorted(counts.items()):
+            yield semconv.TREE_CONNECTIONS, count, {semconv.CONNECTION_STATE: name}
+        ages = [
+            socket.receive_age
+            for socket in sockets
+            if socket.state == "ESTABLISHED" and socket.receive_age is not None
+        ]
+        if ages:
+            yield semconv.TREE_RECEIVE_AGE, min(ages), _NO_LABELS
 
 
 class Names:

@@ -330,6 +330,11 @@ KILL_VETO: Final = _attribute(
 TELEMETRY_SIGNAL: Final = _attribute(
     "untether.telemetry.signal", "string", "traces, metrics, logs."
 )
+SCOPE_GENERATION: Final = _attribute(
+    "untether.scope.generation",
+    "int",
+    "Of a scope: how many came before it, in programs whose SDK forgets no series.",
+)
 CONNECTION_STATE: Final = _attribute(
     "network.connection.state", "string", "Of a TCP connection, as the core conventions name it."
 )

@@ -25,13 +25,31 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, TracerProvider
     from opentelemetry.util.types import AttributeValue
 
+    from otel_untether.diagnosis.findings import Finding
+    from otel_untether.session import activity
     from otel_untether.session.activity import Activity, Change
     from otel_untether.session.outcome import Outcome
     from otel_untether.session.state import SessionState
 
     Attributes = dict[str, AttributeValue]
+    Facts = dict[str, activity.AttributeValue]
 
 _MARKER_LENGTH: Final = 1_000  # ns: a span of no length at all is drawn by no viewer
+
+# The event that a kind of finding makes, and how serious it is.
+EVENTS_OF_FINDINGS: Final = {
+    "stall": semconv.EVENT_STALL_WARNING,
+    "recovered": semconv.EVENT_STALL_RECOVERED,
+    "waiting": semconv.EVENT_STALL_WAITING,
+    "liveness": semconv.EVENT_LIVENESS_EXPIRED,
+    "veto": semconv.EVENT_KILL_VETOED,
+    "kill": semconv.EVENT_KILL_DECIDED,
+}
+_SEVERITY: Final = {
+    "recovered": SeverityNumber.INFO,
+    "waiting": SeverityNumber.INFO,
+    "kill": SeverityNumber.ERROR,
+}
 
 
 class SessionTracer:
@@ -146,6 +164,15 @@ class SessionTracer:
             attributes={**attributes, semconv.RUN_ID: self._state.run_id},
         )
 
+    def found(self, finding: Finding) -> None:
+        """Show a finding: a stall as a span that is over at once, and each as an event."""
+        facts = finding_attributes(finding)
+        if finding.kind == "stall":
+            self.mark(semconv.SPAN_STALL, finding.since, finding.at, facts, finding.cause)
+        if not finding.carried_out:
+            severity = _SEVERITY.get(finding.kind, SeverityNumber.WARN)
+            self.note(EVENTS_OF_FINDINGS[finding.kind], finding.at, facts, severity)
+
     def end(self, outcome: Outcome, attributes: Mapping[str, AttributeValue], at: int) -> None:
         """End the root with how the session went."""
         self.root.set_attributes({**self._conversation(), **attributes})
@@ -213,6 +240,30 @@ class SessionTracer:
 
     def _below(self, span: Span) -> Context:
         return trace.set_span_in_context(span, self._parent)
+
+
+def finding_attributes(finding: Finding) -> Facts:
+    """Return everything about a finding that telemetry may say."""
+    facts: Facts = {
+        **finding.attributes,
+        semconv.STALL_IDLE: round(finding.idle_s, 3),
+        semconv.STALL_NUMBER: finding.number,
+    }
+    if finding.cause:
+        facts[semconv.STALL_CAUSE] = finding.cause
+        facts[semconv.STALL_EVIDENCE] = tuple(finding.evidence)
+    if finding.expected is not None:
+        facts[semconv.WAIT_KIND] = finding.expected
+    decision = finding.decision
+    if decision is not None:
+        facts |= {
+            semconv.KILL_ACTION: decision.action,
+            semconv.KILL_VETOES: decision.vetoes,
+            semconv.KILL_REASONS: decision.reasons,
+            semconv.KILL_CONFIRMATIONS: decision.confirmations,
+            semconv.KILL_WINDOW: decision.window,
+        }
+    return facts
 
 
 def _chat(chat: Activity, tracer: SessionTracer) -> tuple[str, SpanKind, Attributes]:

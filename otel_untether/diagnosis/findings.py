@@ -55,6 +55,11 @@ class Finding:
         """Seconds of silence."""
         return max(0, self.at - self.since) / 1e9
 
+    @property
+    def carried_out(self) -> bool:
+        """Whether a kill follows: this is the decision to, and no dry run."""
+        return self.kind == "kill" and self.decision is not None and self.decision.action == "kill"
+
 
 _OPENINGS: Final[dict[Kind, str]] = {
     "stall": "",

@@ -126,6 +126,5 @@ def child_environ(environ: Mapping[str, str], root: RootContext) -> dict[str, st
     continued. All else, `BAGGAGE` included, is as it was.
     """
     child = {**environ, TRACEPARENT: root.traceparent}
-    if root.tracestate is None:
-        child.pop(TRACESTATE, None)
-    return child
+    child.pop(TRACESTATE, None)
+    return child if root.tracestate is None else {**child, TRACESTATE: root.tracestate}

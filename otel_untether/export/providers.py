@@ -136,7 +136,7 @@ def start(
     """
     problems = [root.problem] if root and root.problem else []
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
-        return _no_op(root, problems)
+        return silent(root, problems)
     if isinstance(trace.get_tracer_provider(), TracerProvider):
         return Telemetry(*sdk.global_providers(), parent=_parent(root), problems=problems)
     try:
@@ -146,16 +146,17 @@ def start(
     # Whatever a distro, an exporter or a future SDK raises: the agent goes on without us.
     except Exception as error:  # noqa: BLE001
         problems.append(f"telemetry is off: {sdk.describe(error)}")
-        return _no_op(root, problems)
+        return silent(root, problems)
 
 
-def _no_op(root: RootContext | None, problems: list[str]) -> Telemetry:
+def silent(root: RootContext | None = None, problems: list[str] | None = None) -> Telemetry:
+    """Return providers that do nothing."""
     return Telemetry(
         trace.NoOpTracerProvider(),
         metrics.NoOpMeterProvider(),
         _logs.NoOpLoggerProvider(),
         parent=_parent(root),
-        problems=problems,
+        problems=[] if problems is None else problems,
     )
 
 

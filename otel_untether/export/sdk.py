@@ -23,7 +23,7 @@ from otel_untether.export.otlp_json import FILES, FileMetricExporter
 from otel_untether.export.resource import resource_attributes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from opentelemetry.sdk.trace.id_generator import IdGenerator
@@ -175,6 +175,46 @@ def get(holder: Any, path: str) -> Any:
     for name in path.split("."):
         holder = getattr(holder, name, None)
     return holder
+
+
+def forget_attribute_sets(
+    provider: Any, instruments: Iterable[Any], name: str, values: Collection[str]
+) -> bool:
+    """Drop what the SDK keeps of asynchronous instruments for these values of an attribute.
+
+    It keeps every attribute set for ever, and counts it against its cardinality limit. Return
+    whether nothing of them is kept any more; False for a provider that is not the SDK's.
+    """
+    real = getattr(provider, "_real_meter_provider", provider)
+    if real is None or isinstance(real, metrics.NoOpMeterProvider):
+        return True
+    storages = get(real, "_measurement_consumer._reader_storages")
+    if not hasattr(storages, "values"):
+        return False
+    matches = [
+        match
+        for storage in tuple(storages.values())
+        for instrument in instruments
+        for match in _matches(storage, getattr(instrument, "_real_instrument", instrument))
+    ]
+    forgotten = [_forget(match, name, values) for match in matches]
+    return all(forgotten)
+
+
+def _matches(storage: Any, instrument: Any) -> Iterable[Any]:
+    by_instrument = getattr(storage, "_instrument_view_instrument_matches", None) or {}
+    return tuple(by_instrument.get(instrument, ()))
+
+
+def _forget(match: Any, name: str, values: Collection[str]) -> bool:
+    lock, kept = getattr(match, "_lock", None), getattr(match, "_attributes_aggregation", None)
+    if lock is None or not isinstance(kept, dict):
+        return False
+    with lock:
+        for key, aggregation in tuple(kept.items()):
+            if (getattr(aggregation, "_attributes", None) or {}).get(name) in values:
+                del kept[key]
+    return True
 
 
 def is_otlp(exporter: Any) -> bool:

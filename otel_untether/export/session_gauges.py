@@ -12,7 +12,7 @@ sessions into one export.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
@@ -28,31 +28,14 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from otel_untether import semconv
 from otel_untether.clock import Clock
+from otel_untether.metrics import SessionPoints
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from otel_untether.proc_diag import ProcDiag
     from otel_untether.proc_diag.sampler import Window
     from otel_untether.session.state import SessionState
     from otel_untether.stall import Finding
 
 _SCOPE: Final = InstrumentationScope(semconv.SCOPE, schema_url=semconv.SCHEMA_URL)
-_FOR_SOMEBODY: Final = frozenset({"approval", "question"})
-# The core conventions' values of network.connection.state, where lower case is not enough.
-_STATES: Final = {
-    "SYN_RECV": "syn_received",
-    "NEW_SYN_RECV": "syn_received",
-    "FIN_WAIT1": "fin_wait_1",
-    "FIN_WAIT2": "fin_wait_2",
-    "CLOSE": "closed",
-}
-# A sample that old says nothing about now: the sampling must have stopped.
-_STALE: Final = 300_000_000_000  # ns
-
-Labels: TypeAlias = dict[str, str]
-_NO_LABELS: Final[Labels] = {}
-Point: TypeAlias = tuple[semconv.Metric, float, Labels]
 
 
 def session_resource(base: Resource, state: SessionState) -> Resource:
@@ -70,10 +53,9 @@ def session_resource(base: Resource, state: SessionState) -> Resource:
 
 
 class SessionGauges:
-    """The gauges of one session; what is not known at a moment is not reported for it.
+    """The gauges of one session under a Resource of its own.
 
-    `base` is the Resource of the service; `window` what the sampler fills, None where there is
-    no process to look at; `clock` the one that the session's times are on.
+    `base` is the Resource of the service; `window` and `clock` are those of `SessionPoints`.
     """
 
     def __init__(
@@ -84,32 +66,32 @@ class SessionGauges:
         clock: Clock | None = None,
     ) -> None:
         self.clock = clock or Clock()
+        self.points = SessionPoints(state, self.clock, window)
         self._state = state
         self._base = base
         self._resource: Resource | None = None
         self._engine = state.engine
-        self._window = window
-        self._stalled = False
-        self._seen_states: set[str] = set()
-        self._seen_connections: set[str] = set()
         self._exported: dict[str, tuple[int, float]] = {}
-        self.ended = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether the session is over."""
+        return self.points.ended
 
     def found(self, finding: Finding) -> None:
         """Note that the session has stalled, or speaks again."""
-        if finding.kind in ("stall", "recovered"):
-            self._stalled = finding.kind == "stall"
+        self.points.found(finding)
 
     def end(self) -> None:
         """The session is over: what it has is nothing, what it used stays."""
-        self.ended = True
+        self.points.end()
 
     def collect(self, now: int, temporality: AggregationTemporality) -> ResourceMetrics:
         """Return all there is to report at `now`, in ns since the epoch."""
         made: list[Metric] = []
         points: list[NumberDataPoint] = []
         last: semconv.Metric | None = None
-        for metric, value, labels in self._points(now):
+        for metric, value, labels in self.points.points(now):
             if metric is not last:
                 last, points = metric, []
                 made.append(_metric(metric, points, temporality))
@@ -138,78 +120,6 @@ class SessionGauges:
         since, before = self._exported.get(metric.name, (self._state.started, 0))
         self._exported[metric.name] = now, value
         return since, value - before
-
-    def _points(self, now: int) -> Iterator[Point]:
-        diag = self._window.latest if self._window else None
-        yield from self._session_points(now)
-        if diag is not None and now - self.clock.from_monotonic(diag.at) < _STALE:
-            yield from self._tree_points(diag)
-            yield from self._connection_points(diag)
-
-    def _session_points(self, now: int) -> Iterator[Point]:
-        state = self._state
-        idle = 0.0 if self.ended else max(0, now - state.last_sign) / 1e9
-        yield semconv.SESSION_IDLE, idle, _NO_LABELS
-        yield semconv.SESSION_LAST_EVENT, state.last_sign / 1e9, _NO_LABELS
-        yield semconv.SESSION_OPEN_TOOLS, 0 if self.ended else len(state.open), _NO_LABELS
-        current = self._current_state()
-        self._seen_states.add(current)
-        for name in sorted(self._seen_states):
-            yield semconv.SESSION_STATES, int(name == current), {semconv.SESSION_STATE: name}
-
-    def _current_state(self) -> str:
-        state = self._state
-        if self.ended:
-            return "ended"
-        if self._stalled:
-            return "stalled"
-        if any(wait.kind in _FOR_SOMEBODY for wait in tuple(state.waits.values())):
-            return "waiting"
-        return "starting" if state.silent else "working"
-
-    def _tree_points(self, diag: ProcDiag) -> Iterator[Point]:
-        living = sum(process.state not in ("Z", "X") for process in diag.processes)
-        known = diag.alive is not None
-        now_values = (
-            (semconv.TREE_CPU, diag.cpu_rate),
-            (semconv.TREE_RSS, diag.rss),
-            (semconv.TREE_THREADS, diag.threads),
-            (semconv.TREE_FDS, diag.fds),
-            (semconv.TREE_PROCESSES, living if known else None),
-            (semconv.TREE_ZOMBIES, diag.zombies if known else None),
-        )
-        totals = (
-            (semconv.TREE_CPU_TIME, diag.cpu_time),
-            (semconv.TREE_IO_READ, diag.io_read),
-            (semconv.TREE_IO_WRITE, diag.io_written),
-        )
-        for metric, value in now_values:
-            if self.ended or value is not None:
-                yield metric, 0 if self.ended or value is None else value, _NO_LABELS
-        for metric, value in totals:
-            if value is not None:
-                yield metric, value, _NO_LABELS
-
-    def _connection_points(self, diag: ProcDiag) -> Iterator[Point]:
-        if diag.sockets is None and not self.ended:
-            return
-        sockets = () if self.ended or diag.sockets is None else diag.sockets
-        # Not one is a fact about an agent, and often the fact; only what is unknown has no point.
-        known = {"established"} if diag.sockets is not None else set()
-        counts = dict.fromkeys(self._seen_connections | known, 0)
-        for socket in sockets:
-            name = _STATES.get(socket.state, socket.state.lower())
-            counts[name] = counts.get(name, 0) + 1
-        self._seen_connections |= counts.keys()
-        for name, count in sorted(counts.items()):
-            yield semconv.TREE_CONNECTIONS, count, {semconv.CONNECTION_STATE: name}
-        ages = [
-            socket.receive_age
-            for socket in sockets
-            if socket.state == "ESTABLISHED" and socket.receive_age is not None
-        ]
-        if ages:
-            yield semconv.TREE_RECEIVE_AGE, min(ages), _NO_LABELS
 
 
 def _metric(

@@ -5,238 +5,247 @@
             ...
     print(agent.summary.text())
 
-With `watchdog=WatchdogConfig()` its silence is watched, too. Spans go through the OpenTelemetry
-providers of the program, or through those it passes.
+It works under asyncio and under trio. A program without an event loop says ``with`` and ``for``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
-from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import anyio
-from anyio import EndOfStream
 
 from otel_untether.clock import Clock
-from otel_untether.engines import registry
-from otel_untether.engines.lines import LineSplitter
-from otel_untether.export.propagation import TRACEPARENT
-from otel_untether.proc_diag.sampler import Sampler
-from otel_untether.session.content import from_environ
-from otel_untether.store.runs import new_run_id
-from otel_untether.supervisor.observer import Child
-from otel_untether.watching.desk import LogDesk
-from otel_untether.watching.monitor import Monitor
-from otel_untether.watching.recorder import Recorder, RunInfo
+from otel_untether.config.settings import Config, WatchdogConfig, load
+from otel_untether.export.propagation import RootContext, child_environ
+from otel_untether.sources.spawned_agent import SpawnedAgent
+from otel_untether.sources.watched_process import BlockingWatchedProcess, WatchedProcess
+from otel_untether.store.runs import RunIdentity, new_run_id, store_at
+from otel_untether.watching.host import Host
+from otel_untether.watching.subject import RunInfo, Subject
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
-    from signal import Signals
+    from collections.abc import Mapping, Sequence
+    from typing import IO
 
-    from anyio.abc import ByteSendStream, Process
     from opentelemetry._logs import LoggerProvider
-    from opentelemetry.trace import Span, TracerProvider
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import SpanContext, TracerProvider
 
-    from otel_untether.config.settings import WatchdogConfig
     from otel_untether.session.content import Capture
-    from otel_untether.session.state import SessionState
-    from otel_untether.session.summary import Summary
+    from otel_untether.store.runs import Run, Store
+
+    StrPath: TypeAlias = str | os.PathLike[str]
+
+# Beyond the grace of a kill (s): for SIGKILL to work, and to look who is left.
+_AFTER_KILL: Final = 2.0
+_NOT_FOUND, _NOT_EXECUTABLE = 127, 126  # as a shell has it
 
 
-class WatchedProcess:
-    """An agent that runs, and what it did so far.
+class Watch:
+    """An agent to be run and watched; enter it with ``async with`` or with ``with``."""
 
-    Iterate it for lines of its standard output, without their newline. What you do not read
-    stays in the pipe and slows the agent, as it would without us. Its standard error is
-    drained; the tail is in `state.stderr_tail`. `summary` is there once the `async with` ends.
-    """
-
-    def __init__(self, process: Process, recorder: Recorder, clock: Clock) -> None:
-        self._process = process
-        self._recorder = recorder
+    def __init__(
+        self,
+        command: Sequence[str],
+        host: Host,
+        info: RunInfo,
+        clock: Clock,
+        run: Run | None,
+        spawning: dict[str, Any],
+    ) -> None:
+        self._command = list(command)
+        self._host = host
+        self._info = info
         self._clock = clock
-        self._lines = LineSplitter()
-        # Since when nobody asks for the agent's output, None while somebody does.
-        self._unread_since: int | None = clock.now()
-        self.summary: Summary | None = None
+        self._run = run
+        self._spawning = spawning
+        self._agent: SpawnedAgent
+        self._watched: WatchedProcess | BlockingWatchedProcess
 
-    @property
-    def pid(self) -> int:
-        """The agent's process id."""
-        return self._process.pid
-
-    @property
-    def state(self) -> SessionState:
-        """What is known of the session: open tools, waits, tokens, the last sign of life."""
-        return self._recorder.state
-
-    @property
-    def stdin(self) -> ByteSendStream | None:
-        """The agent's standard input, where `watch` was told to open one."""
-        return self._process.stdin
-
-    @property
-    def returncode(self) -> int | None:
-        """The exit status, negative for a signal; None while it runs."""
-        return self._process.returncode
-
-    def send_signal(self, signal: Signals) -> None:
-        """Send the agent a signal."""
-        self._process.send_signal(signal)
-
-    async def receive(self) -> bytes:
-        """Return the next bytes of standard output; `anyio.EndOfStream` after the last."""
-        assert self._process.stdout is not None  # noqa: S101  it was opened as a pipe
-        self._unread_since = None
+    async def __aenter__(self) -> WatchedProcess:
+        """Start the agent, and watch it."""
+        agent, options = self._open()
         try:
-            chunk = await self._process.stdout.receive()
-            self._recorder.feed(chunk, self._clock.now())
+            process = await anyio.open_process(self._command, **options)
+        except BaseException as error:
+            agent.finish(_unstarted(error))
+            raise
+        agent.attend(process.pid)
+        self._watched = WatchedProcess(agent, process)
+        return self._watched
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Wait for the agent; where an exception leads out of the block, end it first."""
+        watched = self._watched
+        assert isinstance(watched, WatchedProcess)  # noqa: S101  entered by `async with`
+        clean = False
+        try:
+            if error is None:
+                await watched.wait()
+                clean = True
         finally:
-            self._unread_since = self._clock.now()
-        return chunk
+            if not clean:
+                await self._end(watched)
+            self._agent.finish(watched.returncode)
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Yield lines of standard output as they come."""
-        while True:
-            try:
-                chunk = await self.receive()
-            except EndOfStream:
-                break
-            for line in self._lines.feed(chunk):
-                yield line or b""
-        for line in self._lines.rest():
-            yield line or b""
+    def __enter__(self) -> BlockingWatchedProcess:
+        """Start the agent, and watch it."""
+        agent, options = self._open()
+        try:
+            process = subprocess.Popen(self._command, **options)  # noqa: S603  the caller's own
+        except BaseException as error:
+            agent.finish(_unstarted(error))
+            raise
+        agent.attend(process.pid)
+        self._watched = BlockingWatchedProcess(agent, process)
+        return self._watched
 
-    async def wait(self) -> int:
-        """Read what is left, wait for the agent's end and return its status."""
-        async for _ in self:
-            pass
-        return await self._process.wait()
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Wait for the agent; where an exception leads out of the block, end it first."""
+        watched = self._watched
+        assert isinstance(watched, BlockingWatchedProcess)  # noqa: S101  entered by `with`
+        clean = False
+        try:
+            if error is None:
+                watched.wait()
+                clean = True
+        finally:
+            if not clean:
+                self._end_blocking(watched)
+            self._agent.finish(watched.returncode)
 
-    async def _drain_stderr(self) -> None:
-        if self._process.stderr is not None:
-            async for chunk in self._process.stderr:
-                self._recorder.feed_stderr(chunk, self._clock.now())
-
-    def _monitored(self, command: Sequence[str], watchdog: WatchdogConfig) -> Monitor:
-        child = Child(
-            pid=self.pid,
-            argv=tuple(command),
-            started=self.state.started,
-            clock=self._clock,
-            relayed=frozenset({"stdout"}),
-            blocked_since=lambda: self._unread_since,
+    def _open(self) -> tuple[SpawnedAgent, dict[str, Any]]:
+        """Open the session; return the agent to be, and how to spawn it."""
+        agent = self._agent = SpawnedAgent(self._clock, self._host.settings.watchdog.kill_grace)
+        subject = Subject(
+            self._info,
+            self._clock,
+            sampled=True,
+            heard=True,
+            blocked_since=lambda: agent.unread_since,
         )
-        sampler = Sampler(watchdog.sample_interval)
-        return Monitor(self._recorder, child, watchdog, sampler, LogDesk())
+        agent.session = self._host.open(subject, self._run)
+        context = agent.session.tracer.root.get_span_context()
+        env = self._spawning["env"]
+        options = {
+            **self._spawning,
+            "stdout": agent.stdout.sink,
+            "stderr": agent.stderr.sink,
+            "env": _environment(os.environ if env is None else env, context),
+        }
+        return agent, options
 
-    async def _watch_silence(self, monitor: Monitor, interval: float) -> None:
-        while True:
-            await anyio.sleep(interval)
-            monitor.tick(self._clock.now())
+    async def _end(self, watched: WatchedProcess) -> None:
+        """End the tree, whatever asks us to hurry; within the grace and two seconds."""
+        with anyio.CancelScope(shield=True):
+            limiter = anyio.CapacityLimiter(1)  # not to queue behind other threads' work
+            await anyio.to_thread.run_sync(self._agent.end_tree, limiter=limiter)
+            with anyio.move_on_after(_AFTER_KILL):
+                await watched.exited()
 
-    def _finish(self, killed_for: str | None) -> None:
-        code = self.returncode
-        exit_code, signal = (code, None) if code is None or code >= 0 else (None, -code)
-        self.summary = self._recorder.finish(exit_code, signal, self._clock.now(), killed_for)
+    def _end_blocking(self, watched: BlockingWatchedProcess) -> None:
+        self._agent.end_tree()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            watched.exited(_AFTER_KILL)
 
 
-@asynccontextmanager
-async def watch(
+def watch(  # noqa: PLR0913  keywords, each of a use of its own
     command: Sequence[str],
     *,
     engine: str | None = None,
-    cwd: str | os.PathLike[str] | None = None,
+    cwd: StrPath | None = None,
     env: Mapping[str, str] | None = None,
-    stdin: int = subprocess.DEVNULL,
-    tracer_provider: TracerProvider | None = None,
-    logger_provider: LoggerProvider | None = None,
-    capture: Capture | None = None,
+    stdin: int | IO[Any] = subprocess.DEVNULL,
+    config: Config | StrPath | None = None,
     watchdog: WatchdogConfig | None = None,
-) -> AsyncIterator[WatchedProcess]:
-    """Run an agent and make a trace of its session.
+    capture: Capture | None = None,
+    keep_run: bool = False,
+    tracer_provider: TracerProvider | None = None,
+    meter_provider: MeterProvider | None = None,
+    logger_provider: LoggerProvider | None = None,
+) -> Watch:
+    """Run an agent and watch it: a trace of its session, its gauges, its silence explained.
 
-    `engine` is found from the command, or from the first lines, where it is not given. The
-    agent gets a `TRACEPARENT` of its session's span, which itself lies under the current one,
-    if there is any. With a `watchdog` configuration its process tree is sampled and its silence
-    explained, in spans, events and warnings of the logger `otel_untether`.
+    Enter what is returned: ``async with`` under asyncio or trio, ``with`` where there is no
+    event loop. Leaving the block waits for the agent. Where an exception or a cancellation leads
+    out of it, the whole process tree is ended first (SIGTERM, `kill_grace`, SIGKILL), which
+    takes the grace and two seconds at most, and the exception goes on as it came.
 
-    Leaving the block waits for the agent; leaving it by an exception, or by cancellation, ends
-    the agent first. Raises what `anyio.open_process` raises when the command cannot be started,
-    `ValueError` for an unknown engine, `ConfigError` for a configuration that cannot be.
+    The agent gets a ``TRACEPARENT`` of its session's span, which lies under the current one, if
+    there is any. Findings are warnings of the logger ``otel_untether``, too.
+
+    :param command: the agent and its arguments; looked up in ``PATH``, run without a shell.
+    :param engine: which CLI's output it prints (``otel-untether run --help`` lists them); by
+        default the command tells, or the first lines.
+    :param cwd: its working directory, by default this process's.
+    :param env: its whole environment, by default this process's.
+    :param stdin: its standard input, as in `subprocess.Popen`: nothing (the default),
+        ``subprocess.PIPE`` for `WatchedProcess.stdin`, a descriptor, a file.
+    :param config: settings, or the path of an ``otel-untether.toml``; by default what
+        `load_config` finds (the environment, the user's file).
+    :param watchdog: when silence is a stall and what may be done about it, in place of the
+        ``[watchdog]`` of `config`. Nothing is killed unless ``stall_auto_kill`` says so.
+    :param capture: whether content is captured, in place of the ``[capture]`` of `config` and of
+        ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT``.
+    :param keep_run: keep a folder of the run, with its samples and the dumps of stalls, where
+        `config` has its ``state_dir``; ``otel-untether report`` reads it.
+    :param tracer_provider: where spans go; the program's global provider by default, as for
+    :param meter_provider: metrics (real observable gauges, so your Views and readers apply), and
+    :param logger_provider: log records.
+    :raises ConfigError: for a setting that cannot be, before anything is started.
+    :raises ValueError: for an unknown engine, or a command without words.
+    :raises OSError: on entering, where the command cannot be started.
     """
-    if watchdog is not None:
-        watchdog.check()  # before there is a process that a wrong setting would leave behind
-    clock = Clock()
-    named = registry.get(engine) if engine else registry.detect_argv(command)
-    run = RunInfo(
-        run_id=new_run_id(),
-        started=clock.now(),
-        engine=named.name if named else None,
-        executable=Path(command[0]).name,
-        multi_prompt=named is not None and named.multi_prompt(command),
-    )
-    recorder = Recorder(
-        run,
+    if not command:
+        raise ValueError("watch: the command is empty; expected a program and its arguments")
+    settings = _settings(config, watchdog)
+    store = store_at(settings.telemetry.state_dir, os.environ) if keep_run else None
+    host = Host.guest(
+        settings,
         tracer_provider=tracer_provider,
+        meter_provider=meter_provider,
         logger_provider=logger_provider,
-        capture=capture or from_environ(os.environ),
+        capture=capture,
+        store=store,
     )
-    try:
-        process = await anyio.open_process(
-            list(command),
-            stdin=stdin,
-            cwd=cwd,
-            env=_environment(os.environ if env is None else env, recorder.tracer.root),
-        )
-    except OSError:
-        recorder.finish(127, at=clock.now())
-        raise
-    recorder.spawned(process.pid)
-    watched = WatchedProcess(process, recorder, clock)
-    monitor = watched._monitored(command, watchdog) if watchdog else None  # noqa: SLF001
-    try:
-        async with _attended(process, watched, monitor, watchdog):
-            yield watched
-    finally:
-        if monitor is not None:
-            monitor.close()
-        watched._finish(monitor.killed_for if monitor else None)  # noqa: SLF001
+    clock = Clock()
+    info = RunInfo.of_command(new_run_id(), clock.now(), command, engine=engine)
+    run = _run(store, info) if store is not None else None
+    return Watch(command, host, info, clock, run, {"cwd": cwd, "env": env, "stdin": stdin})
 
 
-@asynccontextmanager
-async def _attended(
-    process: Process,
-    watched: WatchedProcess,
-    monitor: Monitor | None,
-    watchdog: WatchdogConfig | None,
-) -> AsyncIterator[None]:
-    """Drain standard error beside the caller, who gets its own exceptions as they are."""
-    error: Exception | None = None
-    async with process, anyio.create_task_group() as tasks:
-        tasks.start_soon(watched._drain_stderr)  # noqa: SLF001
-        if monitor is not None and watchdog is not None:
-            interval = min(1.0, watchdog.sample_interval)
-            tasks.start_soon(watched._watch_silence, monitor, interval)  # noqa: SLF001
-        try:
-            yield
-            await watched.wait()
-            tasks.cancel_scope.cancel()
-        except Exception as raised:  # noqa: BLE001  raised again below, outside of the group
-            error = raised
-            # Cancellation has `process` kill it, once: to kill twice can lose the status.
-            process.kill()
-    if error is not None:
-        raise error
+def _settings(config: Config | StrPath | None, watchdog: WatchdogConfig | None) -> Config:
+    if isinstance(config, Config):
+        settings = config
+    else:
+        settings = load(None if config is None else os.fspath(config))
+    if watchdog is not None:
+        settings = settings._replace(watchdog=watchdog)
+    settings.watchdog.check()  # before there is a process that it would leave behind
+    return settings
 
 
-def _environment(env: Mapping[str, str], root: Span) -> dict[str, str]:
-    """Hand the session's span on, in the form that every CLI accepts (flags 00 or 01)."""
-    context = root.get_span_context()
+def _run(store: Store, info: RunInfo) -> Run:
+    identity = RunIdentity(info.run_id, info.engine or "unknown")
+    return store.create_run(identity, started=info.started, command=info.executable)
+
+
+def _environment(env: Mapping[str, str], context: SpanContext) -> dict[str, str]:
+    """Hand the session's span on; where there is none, nothing changes."""
     if not context.is_valid:
         return dict(env)
-    flags = context.trace_flags & 1
-    return {**env, TRACEPARENT: f"00-{context.trace_id:032x}-{context.span_id:016x}-{flags:02x}"}
+    state = context.trace_state.to_header() if context.trace_state else None
+    flags = context.trace_flags & 1  # Codex rejects the SDK's 03
+    return child_environ(
+        env, RootContext(context.trace_id, context.span_id, None, flags, tracestate=state)
+    )
+
+
+def _unstarted(error: BaseException) -> int | None:
+    """Return the status that a shell gives a command that could not be started."""
+    if isinstance(error, OSError):
+        return _NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_EXECUTABLE
+    return None

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from otel_untether import semconv
 
 if TYPE_CHECKING:
-    from opentelemetry.util.types import AttributeValue
-
     from otel_untether.proc_diag import ProcDiag
+    from otel_untether.session.activity import AttributeValue
 
 
 class Peaks:

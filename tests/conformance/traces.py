@@ -18,8 +18,8 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from otel_untether import Recorder, RunInfo
 from otel_untether.session.summary import Summary
-from otel_untether.watching.recorder import Recorder, RunInfo
 
 RECORDINGS = Path(__file__).parent / "recordings"
 EPOCH = 1_795_000_000 * 10**9

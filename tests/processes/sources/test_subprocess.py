@@ -92,7 +92,7 @@ async def test_an_exception_is_the_callers_own_and_ends_the_agent(
     with pytest.raises(LookupError, match="mine"):
         async with watch(python("import time; time.sleep(60)"), tracer_provider=provider):
             raise LookupError("mine")
-    assert (root_of(spans).attributes or {})["error.type"] == "SIGKILL"
+    assert (root_of(spans).attributes or {})["error.type"] == "SIGTERM"
 
 
 async def test_cancellation_ends_the_agent(provider: TracerProvider) -> None:
@@ -100,7 +100,7 @@ async def test_cancellation_ends_the_agent(provider: TracerProvider) -> None:
         async with watch(python("import time; time.sleep(60)"), tracer_provider=provider) as agent:
             await anyio.sleep(60)
     assert scope.cancelled_caught
-    assert agent.returncode == -9
+    assert agent.returncode == -15
 
 
 async def test_a_command_that_does_not_exist_raises_and_leaves_a_failed_root(

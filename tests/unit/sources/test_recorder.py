@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from otel_untether import Recorder, RunInfo
 from otel_untether.session.activity import Change
+from otel_untether.spans import SessionTracer
 
 S = 10**9
 INIT = {
@@ -140,12 +141,13 @@ def test_a_gap_costs_the_broken_line_only() -> None:
 
 
 def test_a_mistake_of_ours_is_counted_logged_and_goes_no_further(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(changes: list[Change]) -> None:
+    def broken(_tracer: SessionTracer, changes: list[Change]) -> None:
         raise RuntimeError(f"ours, over {len(changes)} changes")
 
-    recorded = Recorded("claude", listeners=[broken])
+    recorded = Recorded("claude")
+    monkeypatch.setattr(SessionTracer, "changed", broken)
     with caplog.at_level(logging.ERROR):
         recorded.feed(claude(INIT, said(used())))
         summary = recorded.recorder.finish(0, at=2 * S)

@@ -5,12 +5,9 @@ from __future__ import annotations
 import threading
 import time
 
-from opentelemetry import _logs, metrics
 from opentelemetry.sdk.trace import TracerProvider
 
-from otel_untether.export.providers import Telemetry
-from otel_untether.session.state import SessionState
-from otel_untether.watching.desk import RunDesk
+from otel_untether.watching.host import Host
 
 
 class Stuck(TracerProvider):
@@ -27,9 +24,8 @@ class Stuck(TracerProvider):
 def test_a_flush_that_hangs_is_left_behind() -> None:
     """A kill flushes its decision first: it must not wait for a dead collector."""
     provider = Stuck()
-    telemetry = Telemetry(provider, metrics.NoOpMeterProvider(), _logs.NoOpLoggerProvider())
-    desk = RunDesk(None, telemetry, SessionState("run", started=0))
+    host = Host.guest(tracer_provider=provider)
     began = time.monotonic()
-    desk.flush()
+    host.flush()
     assert time.monotonic() - began < 10
     provider.released.set()

@@ -1,0 +1,83 @@
+"""What a CLI prints becomes events: bytes to lines, the engine recognised, lines decoded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from otel_untether.engines import UNKNOWN, registry
+from otel_untether.engines.lines import LineSplitter
+from otel_untether.session.events import StrayLine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from otel_untether.engines.engine import Engine
+    from otel_untether.session.events import Event
+
+# An engine that has not shown itself in this many lines, or bytes, is none we know.
+DETECTION_LINES: Final = 32
+DETECTION_BYTES: Final = 4 * 1024 * 1024
+
+
+class LineDecoder:
+    """Decodes one session's standard output.
+
+    `engine` is the decoder's engine, None until the first lines have told which it is. Lines
+    that came before are held back and decoded then, with the times at which they arrived::
+
+        {"type":"system","subtype":"hook_started"}   held: several CLIs say so
+        {"type":"system","subtype":"init",…}         Claude's: both are decoded now
+    """
+
+    __slots__ = ("_held", "_held_bytes", "_lines", "engine")
+
+    def __init__(self, engine: Engine | None = None) -> None:
+        self.engine = engine
+        self._lines = LineSplitter()
+        self._held: list[tuple[bytes, int]] = []
+        self._held_bytes = 0
+
+    @property
+    def reads(self) -> bool:
+        """Whether lines make a difference; not those of an engine that nobody knows."""
+        return self.engine is None or self.engine.understood
+
+    def split(self, chunk: bytes) -> list[bytes | None]:
+        """Return the lines that a chunk completes; None for one too long to keep."""
+        return self._lines.feed(chunk)
+
+    def rest(self) -> Iterable[bytes | None]:
+        """Return what is left at the end, without a newline."""
+        return self._lines.rest()
+
+    def resynchronise(self) -> None:
+        """Go on at the next newline: bytes are missing here."""
+        self._lines.resynchronise()
+
+    def decode(self, line: bytes | None, at: int) -> Sequence[Event]:
+        """Return the events of a line that arrived at `at`, and of those held back before it."""
+        if line is None:
+            return (StrayLine(at=at, reason="oversized"),)
+        if self.engine is not None:
+            return self.engine.decode(line, at)
+        return self._recognise(line, at) if line.strip() else ()
+
+    def settle(self) -> Sequence[Event]:
+        """Return the events of lines still held back: at the end no engine will be recognised."""
+        return self._decode_held(registry.get(UNKNOWN)) if self.engine is None else ()
+
+    def _recognise(self, line: bytes, at: int) -> Sequence[Event]:
+        self._held.append((line, at))
+        self._held_bytes += len(line)
+        found = registry.detect_line(line)
+        if found is None and not self._is_enough():
+            return ()
+        return self._decode_held(found or registry.get(UNKNOWN))
+
+    def _is_enough(self) -> bool:
+        return len(self._held) >= DETECTION_LINES or self._held_bytes >= DETECTION_BYTES
+
+    def _decode_held(self, engine: Engine) -> Sequence[Event]:
+        self.engine = engine
+        held, self._held = self._held, []
+        return [event for line, at in held for event in engine.decode(line, at)]

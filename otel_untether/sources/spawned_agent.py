@@ -1,0 +1,86 @@
+"""An agent that this program has spawned: its pipes, its session, and its end."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from otel_untether.kill.killer import Killer
+from otel_untether.proc_diag import Tree
+from otel_untether.sources.agent_output import EndWatch, OutputPipe
+from otel_untether.watching.subject import End
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_untether.clock import Clock
+    from otel_untether.watching.session import WatchedSession
+
+# After the agent's end, how long (s) a descendant may hold its output open before we go on.
+DRAIN: Final = 2.0
+
+
+class SpawnedAgent:
+    """What watching an agent takes, whatever kind of program spawned it.
+
+    `stdout` and `stderr` are its pipes; `unread_since` tells since when (ns) nobody asks for its
+    output, None while somebody does; `left_at` (`time.monotonic()`) when it ended, `on_left` is
+    called then, from another thread. `grace` in seconds.
+    """
+
+    def __init__(self, clock: Clock, grace: float) -> None:
+        self.stdout, self.stderr = OutputPipe(), OutputPipe()
+        self.clock = clock
+        self.unread_since: int | None = clock.now()
+        self.left_at: float | None = None
+        self.on_left: Callable[[], object] = lambda: None
+        self.session: WatchedSession
+        self._grace = grace
+        self._pid = 0
+        self._end_watch: EndWatch | None = None
+
+    def attend(self, pid: int) -> None:
+        """Begin to look after the process that now runs."""
+        self._pid = pid
+        self.stdout.close_sink()
+        self.stderr.close_sink()
+        self.session.spawned(pid)
+        self.stderr.drain(self._complain)
+        self._end_watch = EndWatch(pid, self._leave)
+
+    def read(self) -> bytes | None:
+        """Return bytes of standard output, none at their end, None where it takes some waiting."""
+        chunk = self.stdout.read()
+        if chunk:
+            self.session.feed(chunk, self.clock.now())
+        return b"" if chunk is None and self.patience() == 0 else chunk
+
+    def patience(self) -> float | None:
+        """Return how long (s) to wait for more output; None while the agent lives.
+
+        Once it has ended, only its descendants can hold its output open, and they may for ever.
+        """
+        if self.left_at is None:
+            return None
+        return max(0.0, self.left_at + DRAIN - time.monotonic())
+
+    def end_tree(self) -> None:
+        """End the whole tree: SIGTERM, grace, SIGKILL; takes the grace and a second."""
+        silence = self.session.silence
+        tree = silence.tree if silence is not None else Tree(self._pid)
+        Killer(tree, grace=self._grace, record=lambda _event, _facts: None).kill({})
+
+    def finish(self, status: int | None) -> None:
+        """End the session; `status` as `subprocess` has it."""
+        if self._end_watch is not None:
+            self._end_watch.close()
+        self.stderr.close(self._complain)
+        self.stdout.close()
+        self.session.finish(End.of_status(status, self.clock.now()))
+
+    def _leave(self) -> None:
+        self.left_at = time.monotonic()
+        self.on_left()
+
+    def _complain(self, chunk: bytes) -> None:
+        self.session.stderr(chunk, self.clock.now())

@@ -1,0 +1,152 @@
+"""One thread for all sessions of a process that nobody else looks after.
+
+It ticks them, reads descriptors that must be drained (an agent's standard error), and notices
+ends. A program that watches five hundred agents gets one thread more, not five hundred.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import selectors
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Attendant:
+    """Calls back from a thread of its own, which lives while there is anything to attend to.
+
+    What a callback raises is logged and forgotten. Callbacks run one at a time, so each must be
+    short.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._beats: dict[object, _Beat] = {}
+        self._readers: dict[int, Callable[[], object]] = {}
+        self._stale: set[int] = set()
+        self._thread: threading.Thread | None = None
+        self._wake: int | None = None
+
+    def tick(self, key: object, interval: float, call: Callable[[], object]) -> None:
+        """Call `call` every `interval` seconds, until `key` is released."""
+        with self._lock:
+            self._beats[key] = _Beat(interval, call, time.monotonic() + interval)
+            self._begin()
+
+    def read(self, fd: int, call: Callable[[], object]) -> None:
+        """Call `call` whenever the descriptor `fd` is readable, until that is released."""
+        with self._lock:
+            self._readers[fd] = call
+            self._stale.add(fd)  # the number may have been another file's, which is closed
+            self._begin()
+
+    def release(self, key: object) -> None:
+        """Stop ticking a key, or reading a descriptor; unknown ones are fine.
+
+        A call may be under way when this returns. A descriptor may be closed at once.
+        """
+        with self._lock:
+            self._beats.pop(key, None)
+            if isinstance(key, int) and self._readers.pop(key, None) is not None:
+                self._stale.add(key)
+            self._rouse()
+
+    def _begin(self) -> None:
+        if self._thread is None:
+            reading, self._wake = os.pipe()
+            os.set_blocking(self._wake, False)
+            self._thread = threading.Thread(
+                target=self._run, args=(reading,), name="untether-attendant", daemon=True
+            )
+            self._thread.start()
+        self._rouse()
+
+    def _rouse(self) -> None:
+        if self._wake is not None:
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._wake, b"\0")
+
+    def _run(self, waking: int) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(waking, selectors.EVENT_READ)
+            while (timeout := self._prepare(selector, waking)) is not None:
+                for key, _ in selector.select(timeout):
+                    self._attend(key.fd, waking)
+                self._beat()
+        os.close(waking)
+
+    def _prepare(self, selector: selectors.BaseSelector, waking: int) -> float | None:
+        """Bring the selector up to date; return how long to wait, None when nothing is left."""
+        with self._lock:
+            if not self._beats and not self._readers:
+                if self._wake is not None:
+                    os.close(self._wake)
+                self._thread = self._wake = None
+                return None
+            known = set(selector.get_map() or ()) - {waking}
+            for fd in known - self._readers.keys() | (known & self._stale):
+                selector.unregister(fd)
+            self._stale.clear()
+            for fd in self._readers.keys() - set(selector.get_map() or ()):
+                with contextlib.suppress(OSError, ValueError, KeyError):
+                    selector.register(fd, selectors.EVENT_READ)
+            due = min((beat.due for beat in self._beats.values()), default=None)
+        return 60.0 if due is None else max(0.0, due - time.monotonic())
+
+    def _attend(self, fd: int, waking: int) -> None:
+        if fd == waking:
+            os.read(waking, 4096)
+            return
+        with self._lock:
+            call = self._readers.get(fd)
+        if call is not None:
+            _guarded(call)
+
+    def _beat(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            due = [beat for beat in self._beats.values() if beat.due <= now]
+            for beat in due:
+                beat.due = max(beat.due + beat.interval, now)
+        for beat in due:
+            _guarded(beat.call)
+
+
+class _Beat:
+    """A call that is made regularly; `due` is `time.monotonic()`."""
+
+    __slots__ = ("call", "due", "interval")
+
+    def __init__(self, interval: float, call: Callable[[], object], due: float) -> None:
+        self.interval = interval
+        self.call = call
+        self.due = due
+
+
+def _guarded(call: Callable[[], object]) -> None:
+    try:
+        call()
+    except Exception:  # noqa: BLE001  one session must not cost the others theirs
+        _log.exception("a session was not attended to")
+
+
+_own: list[Attendant] = []
+
+
+def attendant() -> Attendant:
+    """Return this process's attendant; after a fork the child has one of its own."""
+    if not _own:
+        _own.append(Attendant())
+    return _own[0]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_own.clear)

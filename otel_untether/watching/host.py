@@ -1,0 +1,393 @@
+"""What the sessions of one process share, and the one place where a session is put together."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from opentelemetry import _logs, metrics, trace
+from opentelemetry.context import get_value
+from opentelemetry.sdk.resources import Resource
+
+from otel_untether.config.settings import Config
+from otel_untether.engines import UNKNOWN, registry
+from otel_untether.engines.decoding import LineDecoder
+from otel_untether.export import providers as export
+from otel_untether.export import sdk
+from otel_untether.export.gauge_exporter import GaugeExporter
+from otel_untether.export.guest_gauges import GuestGauges
+from otel_untether.export.session_gauges import SessionGauges
+from otel_untether.metrics import FleetMetrics, SessionPoints
+from otel_untether.notice import notice
+from otel_untether.proc_diag.sampler import Sampler
+from otel_untether.session.content import Capture, from_environ
+from otel_untether.session.state import SessionState
+from otel_untether.spans import SessionTracer
+from otel_untether.watching.attendant import attendant
+from otel_untether.watching.listener import Listener
+from otel_untether.watching.operator import Operator, warn
+from otel_untether.watching.resumption import Resumption
+from otel_untether.watching.run_record import RunRecord
+from otel_untether.watching.session import WatchedSession
+from otel_untether.watching.silence import SilenceWatch
+from otel_untether.watching.telemetry import Measured, Traced
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from opentelemetry._logs import LoggerProvider
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.sdk.trace.id_generator import IdGenerator
+    from opentelemetry.trace import TracerProvider
+
+    from otel_untether.clock import Clock
+    from otel_untether.export.propagation import RootContext
+    from otel_untether.proc_diag import Tree
+    from otel_untether.stall import Finding
+    from otel_untether.store.runs import Run, RunIdentity, Store
+    from otel_untether.watching.subject import Subject
+
+_FLUSH_S: Final = 1.0
+_SUPPRESSED: Final = ("suppress_instrumentation", "suppress_language_model_instrumentation")
+# How often a session is looked at, in seconds, at most.
+_TICK: Final = 1.0
+
+
+class _Own(NamedTuple):
+    """What a process has whose OpenTelemetry is ours: an exporter of gauges, the run's folder."""
+
+    exporter: GaugeExporter
+    run: Run | None
+
+
+class _Measures(NamedTuple):
+    """What sessions are measured by: the shared instruments, and how to show one's gauges."""
+
+    fleet: FleetMetrics
+    show: Callable[[SessionState, Subject], _Shown]
+
+
+class _Shown(NamedTuple):
+    """A session's gauges: its points, and how to end them."""
+
+    points: SessionPoints
+    end: Callable[[], object]
+
+
+class Host:
+    """Settings, providers, fleet instruments, one sampler and a store: what sessions share.
+
+    `own` is for a process whose OpenTelemetry is ours to set up (run, replay), `guest` for other
+    people's programs. `store` is where runs and outcomes are kept, None where nothing is.
+    """
+
+    def __init__(
+        self,
+        settings: Config,
+        telemetry: export.Telemetry,
+        *,
+        store: Store | None,
+        capture: Capture,
+        measures: _Measures,
+        say: Callable[[str], object],
+        sampler: Sampler,
+        own: _Own | None = None,
+    ) -> None:
+        self.settings = settings
+        self.telemetry = telemetry
+        self.store = store
+        self._capture = capture
+        self._sampler = sampler
+        self._measures = measures
+        self._say = say
+        self._own = own
+
+    @classmethod
+    def own(
+        cls,
+        settings: Config,
+        identity: RunIdentity,
+        *,
+        store: Store | None = None,
+        run: Run | None = None,
+        root: RootContext | None = None,
+        ids: IdGenerator | None = None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> Host:
+        """Set OpenTelemetry up for one run, as `environ` asks for it.
+
+        `run` is the run's folder, None where there is none. The first span started gets the ids
+        of `root`. With `ids` the session is not live: a recording, whose spans take their ids
+        from there, and which nobody measures. Nothing is raised: what went wrong is in
+        `telemetry.problems`.
+        """
+        telemetry = export.start(
+            identity, root=root, run_dir=run.path if run else None, environ=environ
+        )
+        if ids is not None:
+            sdk.set_id_generator(telemetry.tracer_provider, ids)
+        live = ids is None
+        meters = telemetry.meter_provider if live else metrics.NoOpMeterProvider()
+        exporter = GaugeExporter(telemetry.metric_exporters if live else (), environ=environ)
+        base = getattr(telemetry.tracer_provider, "resource", None) or Resource.get_empty()
+
+        def gauges(state: SessionState, subject: Subject) -> _Shown:
+            shown = SessionGauges(state, base, None, subject.clock)
+            exporter.add(shown)
+            return _Shown(shown.points, lambda: None)  # ended by `close`, with a last export
+
+        fleet = FleetMetrics(meters)
+        telemetry.ledger.listen(fleet.lost)
+        return cls(
+            settings,
+            telemetry,
+            store=store,
+            capture=_capture(settings, environ),
+            measures=_Measures(fleet, gauges),
+            say=notice,
+            sampler=Sampler(settings.watchdog.sample_interval),
+            own=_Own(exporter, run),
+        )
+
+    @classmethod
+    def guest(
+        cls,
+        settings: Config | None = None,
+        *,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+        logger_provider: LoggerProvider | None = None,
+        capture: Capture | None = None,
+        store: Store | None = None,
+    ) -> Host:
+        """Report through a program's own providers, by default its global ones.
+
+        Under `suppress_instrumentation` (opentelemetry.instrumentation.utils) nothing is
+        reported at all.
+        """
+        settings = settings or Config()
+        silent = is_suppressed()
+        telemetry = export.Telemetry(
+            trace.NoOpTracerProvider()
+            if silent
+            else tracer_provider or trace.get_tracer_provider(),
+            metrics.NoOpMeterProvider()
+            if silent
+            else meter_provider or metrics.get_meter_provider(),
+            _logs.NoOpLoggerProvider()
+            if silent
+            else logger_provider or _logs.get_logger_provider(),
+        )
+        fleet, shared = _fleet_of(telemetry.meter_provider)
+
+        def gauges(state: SessionState, subject: Subject) -> _Shown:
+            points = SessionPoints(state, subject.clock)
+            return _Shown(points, shared.add(points))
+
+        return cls(
+            settings,
+            telemetry,
+            store=store,
+            capture=capture or _capture(settings, os.environ),
+            measures=_Measures(fleet, gauges),
+            say=warn,
+            sampler=_sampler_of(settings.watchdog.sample_interval),
+        )
+
+    def open(self, subject: Subject, run: Run | None = None) -> WatchedSession:
+        """Begin to watch a session; `run` is its folder, None where nothing is kept of it.
+
+        Raises ValueError, which lists the engines there are, for an unknown one.
+        """
+        info = subject.run
+        decoder = LineDecoder(registry.get(info.engine) if info.engine else None)
+        state = SessionState(
+            info.run_id,
+            info.started,
+            engine=decoder.engine.name if decoder.engine else UNKNOWN,
+            multi_prompt=info.multi_prompt,
+        )
+        if decoder.engine is not None:
+            state.traits = decoder.engine.traits
+        tracer = self._tracer(subject, state, decoder)
+        shown = self._measures.show(state, subject)
+
+        def silence() -> SilenceWatch | None:
+            return session.silence
+
+        listeners = self._listeners(subject, state, tracer, shown, run, silence)
+
+        def watch_process(pid: int) -> SilenceWatch | None:
+            if not subject.sampled:
+                return None
+            watchdog = self.settings.watchdog
+            watch = SilenceWatch(
+                subject, pid, state, watchdog, self._sampler, listeners, self.flush
+            )
+            shown.points.window = watch.window
+            return watch
+
+        session = WatchedSession(info, state, decoder, tracer, listeners, watch_process)
+        if self._own is None:
+            self._attend(session, subject.clock, run)
+        if info.pid is not None:
+            session.spawned(info.pid)
+        return session
+
+    def flush(self) -> None:
+        """Have spans, log records and metrics leave now, as far as a collector takes them.
+
+        The SDK's flush may outlast its own timeout many times over against a dead collector,
+        and a kill waits for this: it is left behind when its time is up.
+        """
+        thread = threading.Thread(target=self._flush, name="otel-untether-flush", daemon=True)
+        thread.start()
+        thread.join(_FLUSH_S)
+
+    def drain(self, seconds: float = 5.0) -> None:
+        """Have finished spans leave before more come than a queue holds; waits for that."""
+        flush: Any = getattr(self.telemetry.tracer_provider, "force_flush", None)
+        if flush is not None:
+            flush(int(seconds * 1000))
+
+    def close(self, deadline: float) -> list[str]:
+        """Show gauges once more and stop exporting, within `deadline` seconds.
+
+        Return what telemetry complained about meanwhile. A guest leaves everything running.
+        """
+        known = len(self.telemetry.problems)
+        if self._own is not None:
+            self._own.exporter.shutdown(deadline / 2)
+        # While exporters are still at it, nobody else may send the same: the lock stays ours.
+        if self.telemetry.shutdown(deadline / 2) and self._own and self._own.run:
+            self._own.run.release()
+        return self.telemetry.problems[known:]
+
+    def _tracer(self, subject: Subject, state: SessionState, decoder: LineDecoder) -> SessionTracer:
+        return SessionTracer(
+            state,
+            tracer_provider=self.telemetry.tracer_provider,
+            logger_provider=self.telemetry.logger_provider,
+            parent=subject.parent if self._own is None else self.telemetry.parent,
+            provider=decoder.engine.provider if decoder.engine else None,
+            capture=self._capture,
+            chats=self.settings.telemetry.chat_spans,
+        )
+
+    def _listeners(
+        self,
+        subject: Subject,
+        state: SessionState,
+        tracer: SessionTracer,
+        shown: _Shown,
+        run: Run | None,
+        silence: Callable[[], SilenceWatch | None],
+    ) -> list[Listener]:
+        """Return who hears of the session, in order: what a crash cannot take comes first."""
+
+        def tree() -> Tree | None:
+            watch = silence()
+            return watch.tree if watch else None
+
+        def taint() -> None:
+            if (watch := silence()) is not None:
+                watch.taint()
+
+        listeners: list[Listener] = []
+        if run is not None:
+            listeners.append(RunRecord(run, self.telemetry.journal, state, tree))
+        listeners.append(Traced(tracer, subject.run))
+        if self.store is not None:
+            listeners.append(Resumption(self.store, state, tracer, taint))
+        measured = self._measures.fleet.session(state)
+        listeners.append(Measured(measured, shown.points.found, shown.end))
+        listeners.append(Operator(self._say))
+        if self._own is not None:
+            listeners.append(_Flushing(self.flush))
+        return listeners
+
+    def _attend(self, session: WatchedSession, clock: Clock, run: Run | None) -> None:
+        interval = min(_TICK, self.settings.watchdog.sample_interval)
+        attendant().tick(session, interval, lambda: session.tick(clock.now()))
+
+        def leave() -> None:
+            attendant().release(session)
+            if run is not None:
+                run.release()
+
+        session.on_end = leave
+
+    def _flush(self) -> None:
+        telemetry = self.telemetry
+        for provider in (
+            telemetry.tracer_provider,
+            telemetry.logger_provider,
+            telemetry.meter_provider,
+        ):
+            flush: Any = getattr(provider, "force_flush", None)
+            if flush is not None:
+                with contextlib.suppress(Exception):
+                    flush(_FLUSH_S * 1000)
+        if self._own is not None:
+            with contextlib.suppress(Exception):
+                self._own.exporter.flush(_FLUSH_S)
+
+
+class _Flushing(Listener):
+    """Has what was found leave at once: a frozen session must be seen while it is frozen."""
+
+    def __init__(self, flush: Callable[[], object]) -> None:
+        self._flush = flush
+
+    def found(self, finding: Finding) -> None:
+        """Flush, without waiting for it; before a kill somebody does wait."""
+        if not finding.carried_out:
+            in_background(self._flush)
+
+
+def in_background(work: Callable[[], object]) -> None:
+    """Do what nobody waits for, and whose failure is nobody's concern."""
+
+    def quietly() -> None:
+        with contextlib.suppress(Exception):
+            work()
+
+    threading.Thread(target=quietly, name="otel-untether-aside", daemon=True).start()
+
+
+def is_suppressed() -> bool:
+    """Tell whether the current context asks instrumentations to keep quiet."""
+    return any(get_value(key) for key in _SUPPRESSED)
+
+
+def _capture(settings: Config, environ: Mapping[str, str]) -> Capture:
+    asked = settings.capture.content or from_environ(environ).enabled
+    return Capture(enabled=asked, limit=settings.capture.max_length)
+
+
+# Instruments of one provider are made once, a sampler of one interval is shared by all.
+_shared: Final = threading.Lock()
+_fleets: Final[weakref.WeakKeyDictionary[MeterProvider, _Fleet]] = weakref.WeakKeyDictionary()
+_samplers: Final[dict[float, Sampler]] = {}
+
+
+class _Fleet(NamedTuple):
+    """The instruments that all sessions of one MeterProvider share."""
+
+    metrics: FleetMetrics
+    gauges: GuestGauges
+
+
+def _fleet_of(provider: MeterProvider) -> _Fleet:
+    with _shared:
+        if provider not in _fleets:
+            _fleets[provider] = _Fleet(FleetMetrics(provider), GuestGauges(weakref.proxy(provider)))
+        return _fleets[provider]
+
+
+def _sampler_of(interval: float) -> Sampler:
+    with _shared:
+        return _samplers.setdefault(interval, Sampler(interval))

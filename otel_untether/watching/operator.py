@@ -1,0 +1,41 @@
+"""The operator's lines: on stderr where the process is ours, else in Python's logging."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from otel_untether.stall import describe
+from otel_untether.watching.listener import Listener
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_untether.kill.killer import KillReport
+    from otel_untether.stall import Finding
+
+_log: Final = logging.getLogger("otel_untether")
+
+
+def warn(line: str) -> None:
+    """Say a line in Python's logging, as the logger `otel_untether`."""
+    _log.warning("%s", line)
+
+
+class Operator(Listener):
+    """Says what is found in one line each, by `say`."""
+
+    def __init__(self, say: Callable[[str], object]) -> None:
+        self._say = say
+
+    def found(self, finding: Finding) -> None:
+        """Say what was found."""
+        self._say(describe(finding))
+
+    def killed(self, cause: str, report: KillReport) -> None:
+        """Say why nothing was killed, or who is still there."""
+        del cause
+        if report.refused is not None:
+            self._say(f"not killed: {report.refused}")
+        for survivor in report.survivors:
+            self._say(f"survived the kill: process {survivor.pid} ({survivor.name})")

@@ -1,0 +1,151 @@
+"""A live process watched: its tree sampled, its silence judged, and what follows from that.
+
+A finding becomes a span that is over at once (a frozen session must be visible while it is
+frozen), an event, a line for the operator and a dump in the run's folder; a decision to kill
+is recorded before it is carried out.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from otel_untether import semconv
+from otel_untether.proc_diag import Tree
+from otel_untether.spans import finding_attributes
+from otel_untether.stall import StallDetector
+from otel_untether.watching.kill_order import KillOrder
+from otel_untether.watching.listener import hooks
+from otel_untether.watching.peaks import Peaks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+
+    from otel_untether.config.settings import WatchdogConfig
+    from otel_untether.proc_diag.sampler import Sampler
+    from otel_untether.session.activity import AttributeValue
+    from otel_untether.session.state import SessionState
+    from otel_untether.stall import Finding
+    from otel_untether.watching.listener import Listener
+    from otel_untether.watching.subject import Subject
+
+_log: Final = logging.getLogger(__name__)
+
+
+class SilenceWatch:
+    """Watches the process `pid` of one session, until it is closed.
+
+    `flush` has what was told leave this process, before a kill begins.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        pid: int,
+        state: SessionState,
+        config: WatchdogConfig,
+        sampler: Sampler,
+        listeners: Sequence[Listener],
+        flush: Callable[[], object],
+    ) -> None:
+        self.tree = Tree(pid, subreaper=subject.subreaper)
+        self.window = sampler.add(state.run_id, self.tree)
+        self._subject = subject
+        self._state = state
+        self._config = config
+        self._sampler = sampler
+        self._listeners = listeners
+        self._flush = flush
+        self._detector = StallDetector(config)
+        self._peaks = Peaks()
+        self._seen = 0.0
+        self._stalls = 0
+        self._order: KillOrder | None = None
+        self._cause = ""
+
+    @property
+    def killed_for(self) -> str | None:
+        """The cause for which the tree was signalled, None if it was not."""
+        return self._cause if self._order is not None and self._order.signalled else None
+
+    @property
+    def overtime(self) -> float:
+        """Seconds that a kill under way may still take."""
+        return self._order.overtime if self._order is not None else 0.0
+
+    def taint(self) -> None:
+        """Give the session less time to begin: it continues one that froze."""
+        self._detector.tainted = True
+
+    def tick(self, now: int, lock: AbstractContextManager[object]) -> None:
+        """Look once; `now` in ns. The session's state is read under `lock`."""
+        self._take_samples(now)
+        finding = self._judge(now, lock)
+        if finding is not None:
+            self._report(finding)
+
+    def close(self, lock: AbstractContextManager[object]) -> None:
+        """Stop watching, but see a kill through: a dead leader may leave descendants."""
+        if self._order is not None:
+            self._order.join()
+        last = self._judge(self._subject.clock.now(), lock)
+        if last is not None and last.kind == "recovered":
+            self._report(last)  # it spoke again, and ended before anybody looked
+        self._sampler.remove(self._state.run_id)
+        for diag in self.window.since(self._seen):
+            self._peaks.add(diag)
+
+    def attributes(self) -> dict[str, AttributeValue]:
+        """Return what was measured, for the summary: peaks, and how often it stalled."""
+        stalled: dict[str, AttributeValue] = {
+            semconv.STALLED: self._stalls > 0,
+            semconv.STALL_COUNT: self._stalls,
+        }
+        return {**self._peaks.attributes(), **stalled}
+
+    def _take_samples(self, now: int) -> None:
+        for diag in self.window.since(self._seen):
+            if diag.at > self._seen:
+                self._seen = diag.at
+                self._peaks.add(diag)
+                self._tell("sampled", diag, now)
+
+    def _judge(self, now: int, lock: AbstractContextManager[object]) -> Finding | None:
+        if not self._subject.heard:
+            return None
+        with lock:
+            return self._detector.tick(
+                self._state, self.window, now, blocked_since=self._subject.blocked_since()
+            )
+
+    def _report(self, finding: Finding) -> None:
+        self._stalls += finding.kind == "stall"
+        self._tell("found", finding)
+        if finding.carried_out:
+            self._kill(finding)
+
+    def _kill(self, finding: Finding) -> None:
+        self._cause = finding.cause
+        self._order = KillOrder(
+            self.tree,
+            finding.cause,
+            self._listeners,
+            self._subject.clock,
+            grace=self._config.kill_grace,
+            reap=self._subject.subreaper,
+            proceed=lambda: self._still_silent(finding),
+            flush=self._flush,
+        )
+        self._order.start(finding_attributes(finding))
+
+    def _still_silent(self, finding: Finding) -> bool:
+        spoke = self._state.last_sign != finding.since
+        return not spoke and not self._subject.blocked_since()
+
+    def _tell(self, hook: str, *what: object) -> None:
+        for hear in hooks(self._listeners, hook):
+            try:
+                hear(*what)
+            except Exception:  # noqa: BLE001  the others are told all the same
+                _log.exception("%s was not told to all", hook)

@@ -1,0 +1,37 @@
+"""What a stalled session and its tree look like, in one JSON document."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from otel_untether import proc_diag
+from otel_untether.session.redaction import redact
+from otel_untether.stall import describe
+
+if TYPE_CHECKING:
+    from otel_untether.proc_diag import Tree
+    from otel_untether.session.state import SessionState
+    from otel_untether.stall import Finding
+
+
+def stall_dump(finding: Finding, tree: Tree | None, state: SessionState) -> bytes:
+    """Return finding, last events, the tail of stderr, the tree and its sockets as JSON.
+
+    `tree` is None where there is no process to look at. Raises msgspec.MsgspecError where
+    something of it cannot be encoded.
+    """
+    document = {
+        "finding": describe(finding),
+        "cause": finding.cause,
+        "evidence": finding.evidence,
+        "attributes": finding.attributes,
+        "open_tools": [tool.name for tool in state.open.values()],
+        "subagents": [agent.name for agent in state.subagents],
+        "waits": [wait.kind for wait in state.waits.values()],
+        "last_events": list(state.recent),
+        "stderr_tail": [redact(line) for line in state.stderr_tail],
+        "tree": None if tree is None else proc_diag.dump(tree),
+    }
+    return msgspec.json.format(msgspec.json.encode(document))

@@ -1,0 +1,94 @@
+"""What is known of a session before it says anything, and how one ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import TYPE_CHECKING, NamedTuple
+
+from otel_untether.clock import Clock
+from otel_untether.engines import registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from opentelemetry.context import Context
+    from opentelemetry.util.types import AttributeValue
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What is known of a run before it says anything.
+
+    `run_id` names it in all telemetry; `started` is ns since the epoch. `engine` is the CLI's
+    name, None where its output is to tell. `executable` is the command's base name, `pid` the
+    agent's process where there is one to watch. `multi_prompt` says that it takes one prompt
+    after another, `resumed` that it continues an earlier session (None: not known).
+    `attributes` go onto the root span as they are.
+    """
+
+    run_id: str
+    started: int
+    engine: str | None = None
+    executable: str | None = None
+    pid: int | None = None
+    multi_prompt: bool = False
+    resumed: bool | None = None
+    attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
+
+    @classmethod
+    def of_command(
+        cls, run_id: str, started: int, argv: Sequence[str], *, engine: str | None = None
+    ) -> RunInfo:
+        """Return what the command line `argv` tells; `engine` where the caller knows better.
+
+        Raises ValueError, which lists the engines there are, for an unknown `engine`.
+        """
+        known = registry.get(engine) if engine else registry.detect_argv(argv)
+        return cls(
+            run_id,
+            started,
+            engine=known.name if known else None,
+            executable=PurePath(argv[0]).name,
+            multi_prompt=known is not None and known.multi_prompt(argv),
+            resumed=True if known is not None and known.resumes(argv) else None,
+        )
+
+
+def _never() -> int | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A session to watch: what its run is, and what of it can be seen.
+
+    `sampled` says that its process is there to be looked at, `heard` that its standard output
+    reaches us: an agent that is not heard is never called silent. `blocked_since` tells since
+    when (ns) its output waits for whoever reads it, None while it does not. `parent` is the
+    context of the root span, by default the current one.
+    `subreaper` says that this process inherits the tree's orphans.
+    """
+
+    run: RunInfo
+    clock: Clock = field(default_factory=Clock)
+    sampled: bool = False
+    heard: bool = False
+    blocked_since: Callable[[], int | None] = _never
+    parent: Context | None = None
+    subreaper: bool = False
+
+
+class End(NamedTuple):
+    """How a process ended, at `at` (ns); one of code and signal is None, both where unknown."""
+
+    exit_code: int | None = None
+    signal: int | None = None
+    at: int | None = None
+
+    @classmethod
+    def of_status(cls, status: int | None, at: int | None) -> End:
+        """Read a status as `subprocess` has it: negative for a signal, None where unknown."""
+        if status is None or status >= 0:
+            return cls(status, None, at)
+        return cls(None, -status, at)
