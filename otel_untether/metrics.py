@@ -78,6 +78,7 @@ class FleetMetrics:
         self.unknown = _counter(meter, semconv.EVENTS_UNKNOWN)
         self._lost = _counter(meter, semconv.TELEMETRY_LOST)
         self.tools, self.models = Names(), Names()
+        self._errors, self._failures = Names(), Names()
         for signal in SIGNALS:
             self.lost(signal, 0)
 
@@ -88,6 +89,15 @@ class FleetMetrics:
     def lost(self, signal: str, count: int) -> None:
         """Count telemetry that no collector took; `signal` is traces, metrics or logs."""
         self._lost.add(count, {semconv.TELEMETRY_SIGNAL: signal})
+
+    def error(self, tool: str, error: str) -> str:
+        """Return an error's name as a label, or "other".
+
+        So many kinds of error and so many kinds of failing tool have a series of their own: an
+        agent makes up exit codes and names as it likes, and the two would multiply.
+        """
+        error = self._errors.name(error)
+        return error if self._failures.name(f"{tool} {error}") != OTHER else OTHER
 
     def announce(self, engine: str) -> None:
         """Count 0 of what every session of an engine may have.
@@ -156,7 +166,7 @@ class SessionMetrics:
         self.tick()
         labels = {semconv.AGENT_NAME: self._engine, semconv.OUTCOME: outcome.word}
         if outcome.error is not None:
-            labels[semconv.ERROR_TYPE] = outcome.error
+            labels[semconv.ERROR_TYPE] = self._fleet.error("", outcome.error)
         seconds = max(0, at - self._state.started) / 1e9
         self._fleet.agent_duration.record(seconds, {**self._labels, **labels})
         self._fleet.active.add(-1, self._labels)
@@ -199,7 +209,7 @@ class SessionMetrics:
             semconv.TOOL_TYPE: str(kind),
         }
         if tool.error is not None:
-            labels[semconv.ERROR_TYPE] = tool.error
+            labels[semconv.ERROR_TYPE] = self._fleet.error(labels[semconv.TOOL_NAME], tool.error)
         self._fleet.tool_duration.record((tool.end - tool.start) / 1e9, labels)
 
 

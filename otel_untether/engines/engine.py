@@ -110,8 +110,10 @@ class Engine:
 
     @cached_property
     def decode(self) -> Decode:
-        """The decoder, imported when it is first asked for."""
-        return cast("Decode", _imported(self.decoder or _UNKNOWN))
+        """The decoder, imported when it is first asked for; its names are fit to leave."""
+        decode = cast("Decode", _imported(self.decoder or _UNKNOWN))
+        clean = cast("Callable[[Event], Event]", _imported(_CLEAN))
+        return lambda line, at: tuple(map(clean, decode(line, at)))
 
     @cached_property
     def transcripts_reader(self) -> Transcripts | None:
@@ -154,6 +156,7 @@ class Engine:
 
 
 _UNKNOWN = "otel_untether.engines.unknown:decode"
+_CLEAN = "otel_untether.engines.parsing.names:clean"
 
 
 def _imported(what: object) -> object:

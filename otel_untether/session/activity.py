@@ -51,14 +51,14 @@ class Activity:
     timeout: float | None = None
     mcp_server: str | None = None
     attributes: dict[str, AttributeValue] = field(default_factory=dict)
-    children: list[Activity] = field(default_factory=list)
+    children: dict[Activity, None] = field(default_factory=dict)  # in the order they began
     arguments: bytes | None = None  # raw; leaves the process only on opt-in
     result: bytes | None = None
 
     def owner_forget(self) -> None:
         """Take this activity, which has ended, off its parent's list of open ones."""
-        if self.parent is not None and self in self.parent.children:
-            self.parent.children.remove(self)
+        if self.parent is not None:
+            self.parent.children.pop(self, None)
 
     def within(self, ancestor: Activity) -> bool:
         """Whether this is `ancestor` or lies somewhere below it."""
@@ -120,18 +120,21 @@ Change: TypeAlias = Opened | Closed | Noted
 def close(activity: Activity, at: int, *, error: str | None = None) -> list[Change]:
     """End an activity and all that is open below it, deepest first; parents enclose children.
 
-    CLIs tell time in milliseconds, in which a call may take none. It gets one nanosecond, for
-    Jaeger (2.13) warns of a span that ends when it starts as of one of negative duration.
+    Subagents start subagents, hundreds deep if they like: this is a loop and no recursion.
     """
     changes: list[Change] = []
-    for child in tuple(activity.children):
-        changes += cut_off(child, at, activity.reason or "parent_ended", error or activity.error)
-    activity.end = max(at, activity.start + 1, activity.floor)
-    activity.error = activity.error or error
-    if activity.parent is not None:
-        activity.parent.floor = max(activity.parent.floor, activity.end)
-    activity.owner_forget()
-    changes.append(Closed(activity))
+    todo = [(activity, at, error, False)]
+    while todo:
+        node, end, fault, children_ended = todo.pop()
+        if children_ended:
+            changes.append(_end(node, end, fault))
+            continue
+        todo.append((node, end, fault, True))
+        reason, inherited = node.reason or "parent_ended", fault or node.error
+        todo.extend(
+            (child, *_cut(child, end, reason, inherited), False)
+            for child in reversed(node.children)
+        )
     return changes
 
 
@@ -140,8 +143,28 @@ def cut_off(activity: Activity, at: int, reason: str, error: str | None = None) 
 
     A message that was being spoken ended with its last line, and what was concluded then.
     """
+    end, fault = _cut(activity, at, reason, error)
+    return close(activity, end, error=fault)
+
+
+def _cut(activity: Activity, at: int, reason: str, error: str | None) -> tuple[int, str | None]:
+    """Return when, and with which error, an activity ends because another did."""
     spoken = activity.last_sign if activity.kind == "chat" else 0
     if spoken or activity.concluded is not None:
-        return close(activity, spoken or activity.concluded or at)
+        return spoken or activity.concluded or at, None
     activity.reason = activity.reason or reason
-    return close(activity, at, error=activity.error or error or ABANDONED)
+    return at, activity.error or error or ABANDONED
+
+
+def _end(activity: Activity, at: int, error: str | None) -> Closed:
+    """End one activity, below which nothing is open any more.
+
+    CLIs tell time in milliseconds, in which a call may take none. It gets one nanosecond, for
+    Jaeger (2.13) warns of a span that ends when it starts as of one of negative duration.
+    """
+    activity.end = max(at, activity.start + 1, activity.floor)
+    activity.error = activity.error or error
+    if activity.parent is not None:
+        activity.parent.floor = max(activity.parent.floor, activity.end)
+    activity.owner_forget()
+    return Closed(activity)

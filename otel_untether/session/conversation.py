@@ -89,7 +89,7 @@ class Lane:
         chat = Activity(
             "chat", message.id or "", named or "", max(start, self.owner.start), self.owner
         )
-        self.owner.children.append(chat)
+        self.owner.children[chat] = None
         self.asked_at = None
         self.spoken = True
         self.chat = chat
@@ -110,7 +110,7 @@ class Lane:
         if self.asked_at is None:
             return None
         chat = Activity("chat", "", model or "", max(self.asked_at, self.owner.start), self.owner)
-        self.owner.children.append(chat)
+        self.owner.children[chat] = None
         self.asked_at = None
         return chat
 

@@ -16,9 +16,13 @@ from otel_untether.session.conversation import Lane
 from otel_untether.session.traits import UNKNOWN, Traits
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from otel_untether.session.activity import ActivityKind
 
 _REMEMBERED_CALLS = 4096
+MOST_OPEN = 10_000
+"""Calls, tasks or waits that a session may have open at once; more are counted, not kept."""
 
 
 class Recent(NamedTuple):
@@ -173,7 +177,7 @@ class SessionState:
         """Begin an activity under `parent`, not before it."""
         child = Activity(kind, key, name or key, max(at, parent.start), parent)
         child.last_sign = child.progress = child.start
-        parent.children.append(child)
+        parent.children[child] = None
         return child
 
     def remember(self, call: Activity) -> None:
@@ -182,6 +186,13 @@ class SessionState:
         self.calls[call.key] = call
         if len(self.calls) > _REMEMBERED_CALLS:
             del self.calls[next(iter(self.calls))]
+
+    def full(self, *tables: Mapping[str, object], what: str) -> bool:
+        """Whether no more of a kind can be open in `tables`; counts what is turned away."""
+        if sum(map(len, tables)) < MOST_OPEN:
+            return False
+        self.odd(f"too_many_{what}")
+        return True
 
     def odd(self, what: str) -> None:
         """Count something that should not happen and that we survive."""

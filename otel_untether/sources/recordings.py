@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 import msgspec
 
 from otel_untether.engines import registry
+from otel_untether.engines.parsing.names import clean
 from otel_untether.engines.parsing.timestamps import SECOND, own_time
 
 if TYPE_CHECKING:
@@ -220,7 +221,7 @@ class Recording:
     def events(self) -> Iterator[Event]:
         """Yield its events; of transcripts. Raises OSError."""
         reader = _reader(self.scan)
-        return reader.read(self.path) if reader else iter(())
+        return map(clean, reader.read(self.path)) if reader else iter(())
 
 
 def inspect(path: Path) -> Recording:

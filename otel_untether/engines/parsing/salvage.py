@@ -33,6 +33,9 @@ BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 ABSENT = msgspec.Raw()
 """The default of raw members, which msgspec cannot make optional: it would take only null."""
 
+LARGEST = 1024 * 1024
+"""Bytes of a broken line that are looked into: as Python objects they take eighty times that."""
+
 UNFIT = (msgspec.ValidationError, OverflowError, RecursionError)
 
 
@@ -81,7 +84,7 @@ def salvage(line: bytes, at: int, readers: Readers, quiet: AbstractSet[str]) -> 
     if not line.strip() or _type(line) in quiet:
         return ()
     try:
-        value = loads(line)
+        value: Any = loads(line) if len(line) <= LARGEST else None
     except ValueError:
         return (StrayLine(at=at, reason="not_json"),)
     type_ = value.get("type") if isinstance(value, dict) else None

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def task_started(state: SessionState, event: ev.TaskStarted, at: int) -> list[Change]:
     """Open a subagent under its call; a shell command is its call's own activity."""
     call = _open_call(state, event.tool_id)
-    if event.id in state.tasks:
+    if event.id in state.tasks or state.full(state.tasks, what="tasks"):
         return []
     if event.kind == "shell":
         if call is not None:
@@ -135,20 +135,28 @@ def show_agent(state: SessionState, parent: str | None, at: int) -> list[Change]
     if call is None:
         state.odd("unknown_parent")
         return []
+    if state.full(state.tasks, what="tasks"):
+        return []
     agent = _open_agent(state, call, parent, parent, _subagent_name(call), at)
     state.tasks[agent.key] = agent
     return [Opened(agent)]
 
 
 def conclude(state: SessionState, activity: Activity, at: int) -> list[Change]:
-    """End an activity; while background work goes on under it, the last of that ends it."""
+    """End an activity; while background work goes on under it, the last of that ends it.
+
+    A call that launched a subagent returns at 10 s with a receipt, its subagent ends at 60 s:
+    the subagent ends at 60, and with it the call, which was concluded at 10, encloses it; then
+    whatever above had only been waiting for that call.
+    """
+    changes: list[Change] = []
+    ended: Activity | None = activity
     activity.concluded = max(at, activity.concluded or 0)
-    if any(child.detached or child.concluded is not None for child in activity.children):
-        return []
-    changes = _forget(state, close(activity, activity.concluded))
-    parent = activity.parent
-    if parent is not None and parent.concluded is not None and parent.end is None:
-        changes += conclude(state, parent, parent.concluded)
+    while ended is not None and ended.concluded is not None and ended.end is None:
+        if any(child.detached or child.concluded is not None for child in ended.children):
+            break
+        changes += _forget(state, close(ended, ended.concluded))
+        ended = ended.parent
     return changes
 
 

@@ -28,6 +28,9 @@ def tool_started(state: SessionState, event: ev.ToolStarted, at: int) -> list[Ch
         call = state.open[event.id]
         call.last_sign, call.progress = at, event.at
         return []
+    if state.full(state.open, state.background, what="calls"):
+        state.tools += 1
+        return []
     changes = show_agent(state, event.parent, at)
     lane = lane_of(state, event.parent)
     if lane is state.main:

@@ -21,6 +21,8 @@ _NEXT_ACT = frozenset({"approval", "question", "host", "hook"})  # that the lane
 
 def wait_began(state: SessionState, event: ev.WaitBegan, at: int) -> list[Change]:
     """Someone was asked. The registry of waits, not the last event, says who is waiting."""
+    if event.id not in state.waits and state.full(state.waits, what="waits"):
+        return []
     tool_id = event.tool_id or _call_named(state, event.detail)
     state.waits[event.id] = Wait(event.id, event.kind, at, event.until, tool_id, event.detail)
     if event.kind not in _WITH_SPAN or event.id in state.wait_activities:

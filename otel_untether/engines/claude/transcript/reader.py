@@ -52,12 +52,9 @@ __all__ = ["is_part", "is_transcript", "parts", "read"]
 
 _INTERRUPTED: Final = "[Request interrupted by user"
 _NO_PROMPT: Final = ("<local-command-", "<bash-std", "Caveat: The messages below")
-_NOTIFIED: Final = re.compile(
-    r"<task-notification>.*?<task-id>([^<]+)</task-id>"
-    r"(?:.*?<tool-use-id>([^<]+)</tool-use-id>)?.*?<status>([^<]+)</status>",
-    re.DOTALL,
+_EXIT_CODE: Final = re.compile(
+    r"<summary>Background command [^<\n]{0,500} exit code (\d{1,9})\)?</summary>"
 )
-_EXIT_CODE: Final = re.compile(r"<summary>Background command .* exit code (\d{1,9})\)?</summary>")
 _TOKENS: Final = re.compile(r"<(?:subagent|total)_tokens>(\d{1,15})<")
 _TOOL_USES: Final = re.compile(r"<tool_uses>(\d{1,15})<")
 
@@ -216,20 +213,29 @@ def _notice(entry: Entry) -> str:
 
 def _notification(at: int, text: str) -> Iterator[Event]:
     """Yield the end of background work that a notice to the model tells of."""
-    if match := _NOTIFIED.match(text):
+    if not text.startswith("<task-notification>"):
+        return
+    task, status = _element(text, "task-id"), _element(text, "status")
+    if task is not None and status is not None:
         tokens, uses = _TOKENS.search(text), _TOOL_USES.search(text)
         code = _EXIT_CODE.search(text)
-        status = match[3].strip()
         yield TaskFinished(
             at=at,
             happened=at,
-            id=match[1].strip(),
-            tool_id=match[2] and match[2].strip(),
+            id=task,
+            tool_id=_element(text, "tool-use-id"),
             error=None if status == "completed" else word(status) or "unknown",
             exit_code=int(code[1]) if code else None,
             tokens=int(tokens[1]) if tokens else None,
             tool_uses=int(uses[1]) if uses else None,
         )
+
+
+def _element(text: str, tag: str) -> str | None:
+    """Return what stands in the first element called `tag`; one look, however long the text."""
+    _, opened, rest = text.partition(f"<{tag}>")
+    inside, closed, _ = rest.partition(f"</{tag}>")
+    return inside.strip() if opened and closed and inside and "<" not in inside else None
 
 
 def _system(at: int, entry: Entry) -> Iterator[Event]:

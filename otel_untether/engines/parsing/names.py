@@ -1,0 +1,102 @@
+r"""Names and ids from outside are data: cut, cleaned and bounded before they become telemetry.
+
+What an engine calls a tool, a model, a subagent, an MCP server, a hook or an error was written
+by a model or a server. It may be ten megabytes long, steer a terminal, or be a secret: models
+do invent tools whose name is a command line. Every event passes `clean` where it leaves its
+engine, so that nobody further up has to think of it.
+
+>>> from otel_untether.session.events import ToolStarted
+>>> clean(ToolStarted(at=0, id="1", name="Ba\x1b[2Jsh")).name
+'Ba�[2Jsh'
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from otel_untether.session.events import Event, McpServer
+from otel_untether.session.redaction import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LONGEST: Final = 128
+"""Characters of a name; what is longer ends in an ellipsis."""
+
+MOST: Final = 256
+"""Names in one list of tools or servers."""
+
+_IDS: Final = frozenset({"id", "tool_id", "parent", "task_id", "session_id", "parent_task"})
+# What the engines make ids of; no key of a known format looks like this, or is as short.
+_PLAIN: Final = re.compile(
+    r"[A-Za-z0-9_]{1,12}|(?:toolu|srvtoolu|msg|call|item|resp|req|prt|ses|fc)_[A-Za-z0-9]{1,48}"
+    r"|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+)
+_READ: Final = 4 * LONGEST  # a secret across the cut is seen whole
+
+
+def clean(event: Event) -> Event:
+    """Return `event` with every name and id in it fit to leave; mostly the event itself."""
+    changed = {}
+    for field, made in _texts(type(event)):
+        value = getattr(event, field)
+        if value is None or (type(value) is str and _PLAIN.fullmatch(value)):
+            continue
+        fit = made(value)
+        if fit != value:
+            changed[field] = fit
+    return msgspec.structs.replace(event, **changed) if changed else event
+
+
+def name(value: str) -> str:
+    """Return a name of one line and at most 128 characters that holds no secret."""
+    return _name(value) if len(value) <= _READ else _fit(value)
+
+
+def identity(value: str) -> str:
+    """Return an id made fit as names are; two that differed still differ."""
+    fit = name(value)
+    return fit if fit == value else f"{fit[: LONGEST - 9]}#{zlib.crc32(value.encode()):08x}"
+
+
+@lru_cache(maxsize=4096)
+def _name(value: str) -> str:
+    return _fit(value)
+
+
+def _fit(value: str) -> str:
+    text = redact(value[:_READ])
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else "\ufffd" for c in text)
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def _names(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(name, values[:MOST]))
+
+
+def _servers(servers: tuple[McpServer, ...]) -> tuple[McpServer, ...]:
+    return tuple(
+        McpServer(name=name(server.name), status=server.status and name(server.status))
+        for server in servers[:MOST]
+    )
+
+
+@cache
+def _texts(kind: type[Event]) -> tuple[tuple[str, Callable[..., object]], ...]:
+    """Return the fields of an event that hold text from outside, and how each is made fit."""
+    fields: list[tuple[str, Callable[..., object]]] = []
+    for field in msgspec.structs.fields(kind):
+        kinds = str(field.type)
+        if field.name == "mcp_servers":
+            fields.append((field.name, _servers))
+        elif field.name == "tools":
+            fields.append((field.name, _names))
+        elif "str" in kinds:
+            fields.append((field.name, identity if field.name in _IDS else name))
+    return tuple(fields)
