@@ -34,16 +34,30 @@ def notice(message: str) -> None:
 
 
 def say(line: str) -> None:
-    """Write one line to stderr as it is; a stderr that is closed or stuck loses it."""
+    """Write one line to stderr; a stderr that is closed or stuck loses it."""
     if VOICE.muted:
         return
-    data = (" ".join(line.splitlines()) + "\n").encode(errors="backslashreplace")
+    data = (printable(" ".join(line.splitlines())) + "\n").encode(errors="backslashreplace")
     try:
         if _writable(VOICE.fd):
             os.write(VOICE.fd, b"\n" + data if VOICE.midline else data)
             VOICE.midline = False
     except OSError:
         pass
+
+
+def printable(text: str) -> str:
+    r"""Return text that steers no terminal, whoever wrote it: an agent, a server, a file.
+
+    Escape sequences, links, bidirectional overrides and their like need a character that is
+    not printable; each becomes U+FFFD.
+
+    >>> printable("done\x1b]8;;file:///etc/passwd\x07here")
+    'done�]8;;file:///etc/passwd�here'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def _writable(fd: int) -> bool:

@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_untether.config.settings import KEYS, Config, ConfigError, load
-from otel_untether.notice import notice
+from otel_untether.notice import notice, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,8 +72,8 @@ def _table(config: Config, *, explain: bool) -> Iterator[str]:
             yield f"{os.linesep if section else ''}[{key.section}]"
             section = key.section
         meaning = f" · {key.brief}" if explain else ""
-        text = _assignment(config, key.path)
-        yield f"{text:{width}}  # {config.source(key)}{meaning}"
+        text = printable(_assignment(config, key.path))
+        yield f"{text:{width}}  # {printable(config.source(key))}{meaning}"
 
 
 def _assignment(config: Config, path: str) -> str:

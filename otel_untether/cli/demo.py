@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_untether.cli import common
 from otel_untether.demo.freezes import FREEZES
+from otel_untether.notice import printable
 from otel_untether.store.runs import StoreError
 
 if TYPE_CHECKING:
@@ -128,5 +129,5 @@ def _folder_of(began: int) -> Path:
 
 
 def _complain(problem: str) -> int:
-    print(f"otel-untether demo: {problem}", file=sys.stderr)
+    print(printable(f"otel-untether demo: {problem}"), file=sys.stderr)
     return 2

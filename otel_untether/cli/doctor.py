@@ -8,6 +8,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
+from otel_untether.notice import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -68,6 +70,6 @@ def _lines(check: Check, *, colour: bool) -> Iterator[str]:
     mark = f"{_MARKS[check.status]:4}"
     if colour:
         mark = f"\x1b[{_COLOURS[check.status]}m{mark}\x1b[0m"
-    yield f"{mark}  {check.name:14} {check.text}"
+    yield f"{mark}  {check.name:14} {printable(check.text)}"
     if check.advice:
-        yield f"{'':6}{'':14} → {check.advice}"
+        yield f"{'':6}{'':14} → {printable(check.advice)}"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from otel_untether.cli.common import open_store, settings
+from otel_untether.notice import printable
 from otel_untether.sources.recordings import RecordingError, find, inspect
 from otel_untether.store.runs import StoreError
 
@@ -147,7 +148,7 @@ def _one(file: Path, args: argparse.Namespace, prefix: str = "") -> int:
     progress.clear()
     _print(done.problems)
     if not args.quiet:
-        print(f"{file}: {done.summary.text()}, run {done.run_id}")
+        print(printable(f"{file}: {done.summary.text()}, run {done.run_id}"))
     return 0
 
 
@@ -155,7 +156,7 @@ class _Progress:
     """A bar on standard error, where that is a terminal."""
 
     def __init__(self, name: str) -> None:
-        self._name = name
+        self._name = printable(name)
         self._drawn = sys.stderr.isatty()
         self.show(0.0)
 
@@ -178,4 +179,4 @@ def _print(problems: Iterable[str]) -> None:
 
 
 def _complain(problem: object) -> None:
-    print(f"otel-untether replay: {problem}", file=sys.stderr)
+    print(printable(f"otel-untether replay: {problem}"), file=sys.stderr)

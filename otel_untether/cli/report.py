@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from otel_untether.cli.common import open_store, read, show
+from otel_untether.notice import printable
 from otel_untether.report import json_document as machine
 from otel_untether.report.terminal import text as words
 from otel_untether.store.runs import StoreError
@@ -60,7 +61,7 @@ def main(args: argparse.Namespace) -> int:
             return _list(store)
         recorded = read(_chosen(store, args.run))
     except StoreError as error:
-        print(f"otel-untether report: {error}", file=sys.stderr)
+        print(printable(f"otel-untether report: {error}"), file=sys.stderr)
         return 2
     if args.json:
         print(json.dumps(machine.document(recorded), indent=2))
@@ -90,7 +91,7 @@ def _list(store: Store) -> int:
     if not listing.runs:
         print(f"{store.runs_dir}: {_NO_RUNS}", file=sys.stderr)
     for problem in listing.problems:
-        print(f"not read: {problem}", file=sys.stderr)
+        print(printable(f"not read: {problem}"), file=sys.stderr)
     return 0
 
 
