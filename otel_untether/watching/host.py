@@ -19,6 +19,7 @@ from otel_untether.export import providers as export
 from otel_untether.export import sdk
 from otel_untether.export.gauge_exporter import GaugeExporter
 from otel_untether.export.guest_gauges import GuestGauges
+from otel_untether.export.run_spans import keep_spans
 from otel_untether.export.session_gauges import SessionGauges
 from otel_untether.metrics import FleetMetrics, SessionPoints
 from otel_untether.notice import notice
@@ -212,6 +213,7 @@ class Host:
         )
         if decoder.engine is not None:
             state.traits = decoder.engine.traits
+        keeping = self._keep_spans(info.run_id, run)
         tracer = self._tracer(subject, state, decoder)
         shown = self._measures.show(state, subject)
 
@@ -232,7 +234,7 @@ class Host:
 
         session = WatchedSession(info, state, decoder, tracer, listeners, watch_process)
         if self._own is None:
-            self._attend(session, subject.clock, run)
+            self._attend(session, subject.clock, run, keeping)
         if info.pid is not None:
             session.spawned(info.pid)
         return session
@@ -309,12 +311,26 @@ class Host:
             listeners.append(_Flushing(self.flush))
         return listeners
 
-    def _attend(self, session: WatchedSession, clock: Clock, run: Run | None) -> None:
+    def _keep_spans(self, run_id: str, run: Run | None) -> Callable[[], None] | None:
+        """Have a guest's spans in the run's folder, too; those of our own providers are there."""
+        if run is None or self._own is not None:
+            return None
+        return keep_spans(self.telemetry.tracer_provider, run_id, run.path)
+
+    def _attend(
+        self,
+        session: WatchedSession,
+        clock: Clock,
+        run: Run | None,
+        stop_keeping: Callable[[], None] | None,
+    ) -> None:
         interval = min(_TICK, self.settings.watchdog.sample_interval)
         attendant().tick(session, interval, lambda: session.tick(clock.now()))
 
         def leave() -> None:
             attendant().release(session)
+            if stop_keeping is not None:
+                stop_keeping()
             if run is not None:
                 run.release()
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+import os
+import signal
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
@@ -12,16 +18,20 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from otel_untether import WatchdogConfig
+from otel_untether import ConfigError, WatchdogConfig
 from otel_untether.sources.subprocess import watch
+from tests.support.otlp_receiver import wait_until
 
 pytestmark = pytest.mark.anyio
 AGENT = [sys.executable, "-m", "otel_untether.demo", "--pace", "0.01"]
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
+@pytest.fixture(
+    params=[("asyncio", {}), ("asyncio", {"use_uvloop": True}), ("trio", {})],
+    ids=["asyncio", "uvloop", "trio"],
+)
+def anyio_backend(request: pytest.FixtureRequest) -> object:
+    return request.param
 
 
 @pytest.fixture
@@ -174,3 +184,139 @@ async def test_an_unknown_engine_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"unknown engine 'clod'.*claude"):
         async with watch(["x"], engine="clod"):
             pass
+
+
+HOLDING = ["sh", "-c", "sleep 60.5 & echo '{}'; exit 0"]
+FAMILY = "sleep 60.5 & sleep 60.5"
+
+
+@contextlib.contextmanager
+def nobody_is_left(mark: str = "sleep\x0060.5") -> Iterator[None]:
+    """Make sure that nobody of the agent's family outlives the block."""
+    before = set(running(mark))
+    yield
+    assert wait_until(lambda: not set(running(mark)) - before)
+
+
+def running(mark: str) -> Iterator[int]:
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark in (folder / "cmdline").read_text():
+                yield int(folder.name)
+
+
+async def test_leaving_does_not_wait_for_whoever_else_holds_the_output_open() -> None:
+    with anyio.fail_after(30):
+        async with watch(HOLDING) as agent:
+            lines = [line async for line in agent]
+    assert lines == [b"{}"]
+    assert agent.returncode == 0
+    for pid in running("sleep\x0060.5"):
+        os.kill(pid, signal.SIGKILL)
+
+
+async def test_cancellation_ends_the_whole_tree_and_comes_out_as_it_went_in() -> None:
+    with nobody_is_left():
+        with anyio.move_on_after(0.3) as scope:
+            async with watch(["sh", "-c", FAMILY]) as agent:
+                await agent.wait()
+        assert scope.cancelled_caught
+    assert agent.returncode == -signal.SIGTERM
+
+
+async def test_a_deaf_tree_is_killed_within_the_grace_and_two_seconds() -> None:
+    code = "trap '' TERM; echo ready; (trap '' TERM; sleep 60.5; sleep 60.5) & sleep 60.5; wait"
+    grace = 0.5
+    with nobody_is_left():
+        with anyio.CancelScope() as scope:
+            watchdog = WatchdogConfig(kill_grace=grace)
+            async with watch(["sh", "-c", code], watchdog=watchdog) as agent:
+                assert await agent.receive()
+                began = time.monotonic()
+                scope.cancel()
+                await agent.wait()
+        took = time.monotonic() - began
+    assert agent.returncode == -signal.SIGKILL
+    assert took >= grace
+    assert agent.summary is not None
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, ZeroDivisionError])
+def test_what_is_raised_inside_comes_out_as_it_is(kind: type[BaseException]) -> None:
+    """Not as a group, whatever runs the loop."""
+
+    async def raising() -> None:
+        async with watch(["sh", "-c", FAMILY]):
+            raise kind("mine")
+
+    for backend in ("asyncio", "trio"):
+        with nobody_is_left(), pytest.raises(kind, match="mine"):
+            anyio.run(raising, backend=backend)
+
+
+def test_asyncios_own_timeout_and_cancellation_end_the_tree() -> None:
+    async def timed_out() -> None:
+        async with asyncio.timeout(0.3), watch(["sh", "-c", FAMILY]) as agent:
+            await agent.wait()
+
+    async def waited_for() -> None:
+        async def block() -> None:
+            async with watch(["sh", "-c", FAMILY]) as agent:
+                await agent.wait()
+
+        await asyncio.wait_for(block(), 0.3)
+
+    async def cancelled() -> None:
+        began = asyncio.Event()
+
+        async def block() -> None:
+            async with watch(["sh", "-c", FAMILY]) as agent:
+                began.set()
+                await agent.wait()
+
+        task = asyncio.create_task(block())
+        await began.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        raise TimeoutError
+
+    for way in (timed_out, waited_for, cancelled):
+        with nobody_is_left(), pytest.raises(TimeoutError):
+            asyncio.run(way())
+
+
+def test_without_a_loop_it_is_the_same(provider: TracerProvider) -> None:
+    with watch(AGENT, engine="claude", tracer_provider=provider) as agent:
+        lines = [json.loads(line) for line in agent]
+    assert lines[0]["type"] == "system"
+    assert agent.summary is not None
+    assert agent.summary.outcome.word == "completed"
+
+
+def test_without_a_loop_an_exception_ends_the_tree() -> None:
+    def raising() -> None:
+        with watch(["sh", "-c", FAMILY]):
+            raise ZeroDivisionError
+
+    with nobody_is_left(), pytest.raises(ZeroDivisionError):
+        raising()
+
+
+async def test_a_foreign_tracestate_is_not_handed_on(provider: TracerProvider) -> None:
+    code = "import os; print(os.environ.get('TRACESTATE'))"
+    env = {**os.environ, "TRACESTATE": "vendor=1"}
+    async with watch(python(code), env=env, tracer_provider=provider) as agent:
+        assert [line async for line in agent] == [b"None"]
+
+
+def test_settings_come_from_a_file_too(tmp_path: Path) -> None:
+    settings = tmp_path / "otel-untether.toml"
+    settings.write_text("[watchdog]\nstall_timeout = -1\n")
+    with pytest.raises(ConfigError, match=r"stall_timeout.*otel-untether.toml|otel-untether.toml"):
+        watch(["true"], config=settings)
+
+
+def test_an_empty_command_is_refused() -> None:
+    with pytest.raises(ValueError, match="the command is empty"):
+        watch([])

@@ -23,6 +23,7 @@ from otel_untether import Recorder, RunInfo
 
 RECORDINGS = Path(__file__).parents[2] / "conformance" / "recordings" / "claude"
 RECORDING = RECORDINGS / "claude_ok.jsonl"
+RUN = ["run", "--engine", "claude", "--", "cat", str(RECORDING)]
 OTEL_UNTETHER = [sys.executable, "-m", "otel_untether"]
 # What differs between the ways: a process that is there or not, and whose run it is.
 OWN = {
@@ -158,7 +159,9 @@ async def watched(program: Program) -> None:
 def test_all_four_ways_make_the_same_spans(tmp_path: Path, program: Program) -> None:
     anyio.run(watched, program)
     ways = {
-        "run": commanded(tmp_path / "run", "run", "--engine", "claude", "--", "cat", str(RECORDING)),
+        "run": commanded(
+            tmp_path / "run", "run", "--engine", "claude", "--", "cat", str(RECORDING)
+        ),
         "replay": commanded(tmp_path / "replay", "replay", str(RECORDING)),
         "Recorder": recorded(Program()),
         "watch": program.spans,
@@ -170,7 +173,7 @@ def test_all_four_ways_make_the_same_spans(tmp_path: Path, program: Program) -> 
 
 
 def test_run_and_watch_make_the_same_metrics(tmp_path: Path, program: Program) -> None:
-    commanded(tmp_path, "run", "--engine", "claude", "--", "cat", str(RECORDING))
+    commanded(tmp_path, *RUN)
     (run,) = (tmp_path / "runs").iterdir()
     by_run = {
         metric["name"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -183,10 +184,18 @@ def test_many_agents_share_one_sampler_and_one_thread_that_looks_after_them() ->
     assert wait_until(lambda: "untether-sampler" not in ours())
 
 
-def test_a_run_is_kept_where_asked_for(tmp_path: Path) -> None:
+def test_a_run_is_kept_where_asked_for_with_its_own_spans_and_no_others(tmp_path: Path) -> None:
     tracers = TracerProvider(shutdown_on_exit=False)
+    tracer = tracers.get_tracer("program")
     config = Config(telemetry=TelemetryConfig(state_dir=str(tmp_path)))
-    with watch(["echo", "{}"], config=config, keep_run=True, tracer_provider=tracers) as agent:
+    with (
+        tracer.start_as_current_span("the program's"),
+        watch(["echo", "{}"], config=config, keep_run=True, tracer_provider=tracers) as agent,
+    ):
+        tracer.start_span("also the program's").end()
         agent.wait()
     (run,) = (tmp_path / "runs").iterdir()
     assert '"outcome":"completed"' in (run / "run.json").read_text()
+    names = re.findall(r'"name":"([^"]*)"', (run / "traces.jsonl").read_text())
+    spans = [name for name in names if not name.startswith(("otel_untether", "untether.session.s"))]
+    assert spans == ["invoke_agent unknown"]
