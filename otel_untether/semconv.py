@@ -296,6 +296,11 @@ KILL_SIGNALLED: Final = _attribute(
 KILL_SURVIVORS: Final = _attribute(
     "untether.kill.survivors", "string[]", "Who is still there, as pid and name."
 )
+LEFT_BEHIND: Final = _attribute(
+    "untether.session.left_behind",
+    "string[]",
+    "Processes that outlived the agent, as pid and name.",
+)
 KILL_DURATION: Final = _attribute(
     "untether.kill.duration_s", "double", "From the first signal until nobody was left, seconds."
 )

@@ -36,6 +36,8 @@ _LOOK: Final = 0.05
 # After SIGKILL only a process in an uninterruptible sleep stays for long, and it may for ever.
 _KILL_TIME: Final = 0.9
 _STOP_TIME: Final = 0.25
+# For evidence that an orphan we have just inherited is the tree's.
+_PATIENCE: Final = 0.1
 
 
 class Survivor(NamedTuple):
@@ -186,7 +188,7 @@ class Killer:
         return any(met)
 
     def _census(self) -> Iterator[ProcessDiag]:
-        yield from self.tree.walk(self.tree.backend.begin()).found.values()
+        yield from self.tree.walk(self.tree.backend.begin(), _PATIENCE).found.values()
         yield from strays(self._targets, self._older)
 
     def _admit(self, member: ProcessDiag, *, stop: bool) -> bool:

@@ -88,5 +88,8 @@ class Backend(Protocol):
     def look_deeper(self, members: Sequence[ProcessDiag], agent: Identity | None, /) -> DeepLooks:
         """Look at living members in every detail, at the agent's control group as well."""
 
+    def environ(self, pid: int) -> bytes | None:
+        """Return a process's environment, NUL-separated; may wait for a hung process for ever."""
+
     def own_children(self) -> Sequence[int]:
         """Return the pids of this process's children."""

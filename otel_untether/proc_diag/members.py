@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from otel_untether.proc_diag.adoption import Adoption
 from otel_untether.proc_diag.snapshot import Identity, ProcessDiag
 
 if TYPE_CHECKING:
@@ -15,10 +15,17 @@ if TYPE_CHECKING:
 class Members:
     """The processes of one tree, by pid, in the order they were met."""
 
-    def __init__(self, backend: Backend, leader: Identity | None, *, subreaper: bool) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        leader: Identity | None,
+        *,
+        subreaper: bool,
+        traceparent: str | None = None,
+    ) -> None:
         self._backend = backend
         self._handles: dict[int, Handle] = {}
-        self._strangers = _strangers(backend, leader) if subreaper else None
+        self._adoption = Adoption(backend, leader, traceparent) if subreaper else None
         self._shaken = False
         self._marked: dict[int, tuple[ProcessDiag, ProcessDiag]] = {}
         self._home: tuple[int | None, int | None] = (None, None)
@@ -31,22 +38,33 @@ class Members:
         """Everybody who was there at the last look."""
         return tuple(self._handles.values())
 
+    @property
+    def strangers(self) -> tuple[ProcessDiag, ...]:
+        """Children of this process that nothing connects with the tree."""
+        return self._adoption.strangers if self._adoption else ()
+
     def close(self) -> None:
         """Let go of what is kept open."""
         for handle in self._handles.values():
             handle.close()
 
-    def look(self, pass_: Pass) -> dict[int, ProcessDiag]:
-        """Look at every member and at whom they have started; by pid."""
+    def look(self, pass_: Pass, patience: float = 0.0) -> dict[int, ProcessDiag]:
+        """Look at every member and at whom they have started; by pid.
+
+        `patience` is how many seconds to wait for evidence about a process we have inherited.
+        """
         found: dict[int, ProcessDiag] = {}
         hidden: list[int] = []
-        queue = [*self._handles.values(), *self._inherited()]
+        adopted = self._adoption.claim(self._handles, patience) if self._adoption else []
+        claimed = {handle.identity for handle in adopted}
+        queue = [*self._handles.values(), *adopted]
         # When somebody has gone, his children may have become another's who was asleep.
         afresh, self._shaken = self._shaken, False
         for handle in queue:
             pid = handle.identity.pid
             diag = handle.look(afresh=afresh)
-            if diag is None or (pid not in self._handles and not self._descends(diag, found)):
+            known = pid in self._handles or handle.identity in claimed
+            if diag is None or not (known or _descends(diag, found)):
                 self._forget(handle)
                 continue
             self._handles[pid], found[pid] = handle, diag
@@ -58,19 +76,9 @@ class Members:
                 elif self._backend.presence(child) is None:  # may not even be identified
                     hidden.append(child)
         pass_.expect(self.handles)
+        if self._adoption:
+            self._adoption.learn(found.values())
         return self._mark_detached(found) | {pid: _unknown(pid) for pid in hidden}
-
-    def _inherited(self) -> list[Handle]:
-        if self._strangers is None:
-            return []
-        known = self._strangers | self._handles.keys()
-        news = (pid for pid in self._backend.own_children() if pid not in known)
-        return [handle for pid in news if (handle := self._backend.open(pid))]
-
-    def _descends(self, diag: ProcessDiag, found: dict[int, ProcessDiag]) -> bool:
-        """Whether it still is what the list of children said, and not a recycled pid."""
-        inherited = self._strangers is not None and diag.ppid == os.getpid()
-        return diag.ppid is None or diag.ppid in found or inherited
 
     def _forget(self, handle: Handle) -> None:
         handle.close()
@@ -100,17 +108,9 @@ class Members:
         return diag.ppid not in found or (diag.pgid != pgid and diag.sid != sid)
 
 
-def _strangers(backend: Backend, leader: Identity | None) -> frozenset[int]:
-    """Return the children of this process that are not the leader's offspring, now orphans.
-
-    One that has started since can only have been inherited: orphans are made before we look.
-    """
-    children = ((pid, backend.identify(pid)) for pid in backend.own_children())
-    return frozenset(pid for pid, child in children if not _younger(child, leader))
-
-
-def _younger(child: Identity | None, leader: Identity | None) -> bool:
-    return child is not None and leader is not None and child.start_time > leader.start_time
+def _descends(diag: ProcessDiag, found: dict[int, ProcessDiag]) -> bool:
+    """Whether it still is what the list of children said, and not a recycled pid."""
+    return diag.ppid is None or diag.ppid in found
 
 
 def _unknown(pid: int) -> ProcessDiag:

@@ -86,6 +86,14 @@ class PortableBackend:
         )
         return DeepLooks(tuple(looks), None, CgroupLook(), ("this system tells no details",))
 
+    def environ(self, pid: int) -> bytes | None:
+        """Return a process's environment, NUL-separated."""
+        try:
+            pairs = psutil.Process(pid).environ().items()
+        except (psutil.Error, OSError):
+            return None
+        return b"\0".join(os.fsencode(f"{name}={value}") for name, value in pairs)
+
     def own_children(self) -> Sequence[int]:
         """Return the pids of this process's children."""
         return PortablePass().children_of(os.getpid())

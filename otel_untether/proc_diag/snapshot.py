@@ -117,7 +117,8 @@ class ProcDiag:
     keeps what members used that have ended since. `sockets` is None when the tree's own sockets
     could not be told. `problems` says, in words, why something is unknown. `continuous` is False
     in the first sample after a gap, a beat of the sampler skipped or the machine suspended: what
-    was seen before says nothing about this one.
+    was seen before says nothing about this one. `strangers` are processes that became children
+    of this one without being the tree's; they count nowhere else.
     """
 
     at: float
@@ -139,6 +140,7 @@ class ProcDiag:
     cgroup: CgroupDiag = field(default_factory=CgroupDiag)
     problems: tuple[str, ...] = ()
     continuous: bool = True
+    strangers: tuple[ProcessDiag, ...] = ()
 
     @property
     def zombies(self) -> int:

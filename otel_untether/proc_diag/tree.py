@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from otel_untether.proc_diag.agent import Agent, Member, find_agent
 from otel_untether.proc_diag.members import Members
 from otel_untether.proc_diag.snapshot import CgroupDiag, HostDiag, Identity, ProcDiag, ProcessDiag
-from otel_untether.proc_diag.sums import ENDED, Adder
+from otel_untether.proc_diag.sums import ENDED, Adder, living
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,22 +58,29 @@ class Walk(NamedTuple):
     handles: tuple[Handle, ...]
     found: dict[int, ProcessDiag]
     agent: Agent | None = None
+    strangers: tuple[ProcessDiag, ...] = ()
 
 
 class Tree:
     """The process `target`, all that descends from it, and all that was ever seen to.
 
     A member is found by descent while its parent lives, and remembered by its identity when
-    the parent is gone. With `subreaper` (for a process that set PR_SET_CHILD_SUBREAPER and
-    watches one tree), children that this process has had since the target started are members
-    too: it inherited them.
+    the parent is gone. With `subreaper` (for a process that set PR_SET_CHILD_SUBREAPER, or is
+    PID 1), orphans that this process has inherited are members too if there is evidence for it
+    (see `adoption`): a session or process group of a member, or `traceparent`, the trace context
+    that the target was given in its environment. Others are `strangers`.
 
     A pid that nobody has, or that is only a thread's, gives a tree that is not alive; a process
     that takes the pid over later is not followed. Raises ValueError for what cannot be a pid.
     """
 
     def __init__(
-        self, target: int | Identity, *, subreaper: bool = False, backend: Backend | None = None
+        self,
+        target: int | Identity,
+        *,
+        subreaper: bool = False,
+        traceparent: str | None = None,
+        backend: Backend | None = None,
     ) -> None:
         pid = target.pid if isinstance(target, Identity) else target
         if not isinstance(pid, int) or isinstance(pid, bool) or pid <= 0:
@@ -82,10 +89,21 @@ class Tree:
         self.backend = backend or default_backend()
         self.identity = target if isinstance(target, Identity) else self.backend.identify(pid)
         self._hidden = self.identity is None and self.backend.presence(pid) is None
-        self._members = Members(self.backend, self.identity, subreaper=subreaper)
+        self._members = Members(
+            self.backend, self.identity, subreaper=subreaper, traceparent=traceparent
+        )
         self._adder = Adder()
         self._stdio: dict[Identity, Stdio] = {}
         self._lock = threading.RLock()
+
+    def left_behind(self, patience: float = 0.2) -> tuple[ProcessDiag, ...]:
+        """Return the living members other than the root: after its end, what it left behind.
+
+        `patience` is how many seconds to wait for evidence about each process that this one has
+        just inherited.
+        """
+        found = self.walk(self.backend.begin(), patience).found.values()
+        return tuple(one for one in living(found) if one.identity != self.identity)
 
     @property
     def remembered(self) -> tuple[Identity, ...]:
@@ -98,13 +116,18 @@ class Tree:
         with self._lock:
             self._members.close()
 
-    def walk(self, pass_: Pass) -> Walk:
-        """Look at every member, and at whom they have started."""
+    def walk(self, pass_: Pass, patience: float = 0.0) -> Walk:
+        """Look at every member, and at whom they have started.
+
+        `patience` is how many seconds to wait for evidence about a process we have inherited,
+        which may not be there at the first look.
+        """
         with self._lock:
             at = time.monotonic()
-            found = self._members.look(pass_)
+            found = self._members.look(pass_, patience)
             handles = self._members.handles
-            return Walk(at, handles, found, self._find_agent(handles, found))
+            agent = self._find_agent(handles, found)
+            return Walk(at, handles, found, agent, self._members.strangers)
 
     def _find_agent(
         self, handles: Sequence[Handle], found: Mapping[int, ProcessDiag]
@@ -148,6 +171,7 @@ class Tree:
             host=host,
             cgroup=self._cgroup(walk, pass_),
             problems=tuple(problems),
+            strangers=walk.strangers,
         )
 
     def _cgroup(self, walk: Walk, pass_: Pass) -> CgroupDiag:

@@ -70,7 +70,7 @@ class CommandObserver(Observer):
         store = store_at(config.telemetry.state_dir, environ)
         run = _begun_run(begun, identity, child)
         self._host = Host.own(config, identity, store=store, run=run, root=root, environ=environ)
-        self.session = self._host.open(_subject(info, child), run)
+        self.session = self._host.open(_subject(info, child, root), run)
         self.session.spawned(child.pid)
         for problem in self._host.telemetry.problems:
             notice(problem)
@@ -109,7 +109,7 @@ class CommandObserver(Observer):
         return summary.text()
 
 
-def _subject(info: RunInfo, child: Child) -> Subject:
+def _subject(info: RunInfo, child: Child, root: RootContext) -> Subject:
     return Subject(
         info,
         child.clock,
@@ -117,6 +117,7 @@ def _subject(info: RunInfo, child: Child) -> Subject:
         heard="stdout" in child.relayed,
         blocked_since=child.blocked_since,
         subreaper=True,
+        traceparent=root.traceparent,
     )
 
 

@@ -49,7 +49,7 @@ class SilenceWatch:
         listeners: Sequence[Listener],
         flush: Callable[[], object],
     ) -> None:
-        self.tree = Tree(pid, subreaper=subject.subreaper)
+        self.tree = Tree(pid, subreaper=subject.subreaper, traceparent=subject.traceparent)
         self.window = sampler.add(state.run_id, self.tree)
         self._subject = subject
         self._state = state

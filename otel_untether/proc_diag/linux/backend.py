@@ -9,8 +9,9 @@ Two things make it so. Sockets are asked for once per pass and network namespace
 none of whose threads has run since the last look, by the kernel's own count of their time
 slices, can have changed nothing but its memory: its other facts are not read again.
 
-No read may wait for a sick process, so nothing here opens `cmdline`, `environ`, `maps` or
-`smaps`: they take the target's mmap lock, which a hung mount may hold for ever.
+No look may wait for a sick process, so none opens `cmdline`, `environ`, `maps` or `smaps`: they
+take the target's mmap lock, which a hung mount may hold for ever. (`environ` is read all the
+same, once, of a process that we are said to have inherited: on a thread of its own.)
 """
 
 from __future__ import annotations
@@ -69,6 +70,10 @@ class LinuxBackend:
     def look_deeper(self, members: Sequence[ProcessDiag], agent: Identity | None) -> DeepLooks:
         """Look at living members in every detail, at the agent's control group as well."""
         return deep.look(self.root, members, agent)
+
+    def environ(self, pid: int) -> bytes | None:
+        """Return a process's environment, NUL-separated; may wait for a hung process for ever."""
+        return files.read(f"{self.root}/{pid}/environ")
 
     def own_children(self) -> Sequence[int]:
         """Return the pids of this process's children."""

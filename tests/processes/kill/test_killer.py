@@ -43,13 +43,18 @@ class Grove:
 
     def __init__(self) -> None:
         self.mark = f"MARK={uuid.uuid4()}"
+        self.traceparent = f"00-{uuid.uuid4().hex}-{os.urandom(8).hex()}-01"
         self.leaders: list[subprocess.Popen[bytes]] = []
 
     def plant(self, script: str, *, own_session: bool = True) -> subprocess.Popen[bytes]:
         return self.start(["/bin/sh", "-c", script], own_session=own_session)
 
     def start(self, argv: list[str], *, own_session: bool = True) -> subprocess.Popen[bytes]:
-        env = {"MARK": self.mark.removeprefix("MARK="), "PATH": os.environ["PATH"]}
+        env = {
+            "MARK": self.mark.removeprefix("MARK="),
+            "PATH": os.environ["PATH"],
+            "TRACEPARENT": self.traceparent,
+        }
         leader = subprocess.Popen(
             argv, env=env, stdin=subprocess.DEVNULL, start_new_session=own_session
         )
@@ -173,9 +178,8 @@ def subreaper() -> Iterator[None]:
 def test_a_double_fork_into_a_session_of_its_own_comes_back_to_the_subreaper(
     grove: Grove,
 ) -> None:
-    tree = Tree(
-        grove.plant(DEAF + "sleep 0.2; ( (setsid sleep 1000 &) & ); sleep 1000").pid, subreaper=True
-    )
+    leader = grove.plant(DEAF + "sleep 0.2; ( (setsid sleep 1000 &) & ); sleep 1000")
+    tree = Tree(leader.pid, subreaper=True, traceparent=grove.traceparent)
     time.sleep(0.3)
     grove.grown(3)
     time.sleep(0.1)
@@ -188,7 +192,7 @@ def test_a_double_fork_into_a_session_of_its_own_comes_back_to_the_subreaper(
 def test_a_process_that_hops_from_pid_to_pid_is_caught(grove: Grove) -> None:
     """Each life lasts a tenth of a second and leaves one child behind."""
     leader = grove.start([sys.executable, "-S", "-c", HOPPER])
-    tree = Tree(leader.pid, subreaper=True)
+    tree = Tree(leader.pid, subreaper=True, traceparent=grove.traceparent)
     leader.wait(10)
     deadline = time.monotonic() + 10
     while _zombies() < 3:  # each life leaves one to the subreaper
@@ -379,3 +383,66 @@ def test_a_thousand_kills_leave_no_trace_and_hit_no_bystander(grove: Grove) -> N
         assert _zombies() == 0
     finally:
         sentinels.clear()
+
+
+# A service that leaves one job after the other to whoever reaps: argv holds the file in which
+# each notes its beginning and its end, and the signals it can hear of.
+SERVICE = """
+import os, signal, sys, time
+notes = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND)
+def hit(number, _):
+    os.write(notes, b"h")
+while True:
+    if os.fork() == 0:
+        if os.fork():
+            os._exit(0)
+        for number in (signal.SIGTERM, signal.SIGCONT, signal.SIGHUP, signal.SIGINT):
+            signal.signal(number, hit)
+        os.write(notes, b"b")
+        until = time.monotonic() + 0.3
+        while time.monotonic() < until:
+            time.sleep(0.05)
+        os.write(notes, b"e")
+        os._exit(0)
+    os.wait()
+    time.sleep(0.02)
+"""
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.usefixtures("subreaper")
+def test_a_thousand_kills_hit_no_stranger_that_is_adopted_meanwhile(
+    grove: Grove, tmp_path: Path
+) -> None:
+    """Where we are a subreaper, or PID 1, everybody's orphans come to us in mid-kill."""
+    notes = tmp_path / "notes"
+    notes.touch()
+    service = subprocess.Popen([sys.executable, "-S", "-c", SERVICE, str(notes)])
+    orphan = "(setsid sleep 1000 &); "
+    adopted: set[Identity] = set()
+    try:
+        for _ in range(1000):
+            leader = grove.plant(orphan + "sleep 1000 & exec sleep 1000", own_session=False)
+            tree = Tree(leader.pid, subreaper=True, traceparent=grove.traceparent)
+            report = Killer(tree, grace=5, record=nothing, reap=True).kill({})
+            assert report.survivors == ()
+            assert leader.wait(5) == -signal.SIGTERM
+            strangers = {one.identity for one in tree.walk(tree.backend.begin()).strangers}
+            tree.close()
+            adopted |= strangers
+            for stranger in strangers:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(stranger.pid, os.WNOHANG)
+        assert grove.living() == []
+    finally:
+        service.kill()
+        service.wait()
+    deadline = time.monotonic() + 10
+    while (said := notes.read_bytes()).count(b"e") < said.count(b"b"):
+        assert time.monotonic() < deadline, "a stranger did not live to its end"
+        time.sleep(0.01)
+    assert b"h" not in said
+    assert len(adopted) > 100
+    for stranger in adopted:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(stranger.pid, 0)

@@ -102,22 +102,23 @@ def test_backends_agree_on_the_dead(backend: LinuxBackend | PortableBackend) -> 
 def test_inherited_children_belong_to_a_subreaper_s_tree() -> None:
     """Even those that were born and orphaned between two looks."""
     source = """
-        import ctypes, subprocess, sys
+        import ctypes, os, subprocess, sys
         from otel_untether import proc_diag
         assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0  # PR_SET_CHILD_SUBREAPER
+        run = "00-" + 32 * "a" + "-" + 16 * "b" + "-01"
         bystander = subprocess.Popen(["sleep", "60"])
         agent = subprocess.Popen(
             ["sh", "-c", "read x; (setsid sleep 60 >/dev/null & ); echo done; read x"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "TRACEPARENT": run},
         )
-        tree = proc_diag.Tree(agent.pid, subreaper=True)
+        tree = proc_diag.Tree(agent.pid, subreaper=True, traceparent=run)
         (before,) = proc_diag.sample([tree])
         agent.stdin.write(b"\\n"); agent.stdin.flush()
         agent.stdout.readline()
+        tree.walk(tree.backend.begin(), patience=5)
         (after,) = proc_diag.sample([tree])
         orphans = [member for member in after.children if member.detached]
         print(len(before.children), len(after.children), len(orphans))
-        import os
         for pid in (bystander.pid, *[orphan.identity.pid for orphan in orphans]):
             os.kill(pid, 9)
         agent.kill()
@@ -133,14 +134,17 @@ def test_an_orphan_inherited_before_the_first_look_belongs_too() -> None:
         import ctypes, os, subprocess, time
         from otel_untether import proc_diag
         assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0  # PR_SET_CHILD_SUBREAPER
+        run = "00-" + 32 * "a" + "-" + 16 * "b" + "-01"
         bystander = subprocess.Popen(["sleep", "60"])
         time.sleep(0.1)
         agent = subprocess.Popen(
             ["sh", "-c", "sleep 0.1; (setsid sleep 60 >/dev/null & ); echo done; read x"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "TRACEPARENT": run},
         )
         agent.stdout.readline()
-        (diag,) = proc_diag.sample([proc_diag.Tree(agent.pid, subreaper=True)])
+        tree = proc_diag.Tree(agent.pid, subreaper=True, traceparent=run)
+        tree.walk(tree.backend.begin(), patience=5)
+        (diag,) = proc_diag.sample([tree])
         orphans = [child.identity.pid for child in diag.children]
         print(len(orphans), bystander.pid in orphans)
         for pid in {bystander.pid, *orphans}:

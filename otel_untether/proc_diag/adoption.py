@@ -1,0 +1,106 @@
+"""Processes that this process was given as children: members of the tree, or strangers.
+
+A subreaper (and PID 1 of a container) becomes the parent of every orphan below it, the agent's
+and anybody else's alike, so that being our child says nothing. Only evidence makes one a member:
+it was seen below a member while that lived (which `members` remembers), it is in a session or
+process group of a member, or it carries this run's TRACEPARENT.
+
+    bash -c './daemon.sh & exec otel-untether run -- claude …'     (we have bash's pid)
+
+    daemon.sh     our child since before the agent was started: a stranger at once
+    a job of it   daemon.sh forked it and ended: ours now, no evidence, a stranger
+    a dev server  claude's Bash forked it and ended; never seen, but in the session
+                  of that Bash, or with our TRACEPARENT in its environment: a member
+
+A stranger is named, never counted and never signalled.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from otel_untether.proc_diag.birthmarks import Birthmarks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from otel_untether.proc_diag.backend import Backend, Handle
+    from otel_untether.proc_diag.snapshot import Identity, ProcessDiag
+
+
+class Adoption:
+    """Tells whom of this process's children the tree of `root` gave it."""
+
+    def __init__(self, backend: Backend, root: Identity | None, traceparent: str | None) -> None:
+        self._backend = backend
+        self._root = root
+        self._marks = Birthmarks(traceparent, backend.environ, backend.identify)
+        self._strangers: dict[int, ProcessDiag] = {}
+        self._undecided: dict[int, Handle] = {}
+        self._groups: frozenset[int] = frozenset()
+
+    @property
+    def strangers(self) -> tuple[ProcessDiag, ...]:
+        """Children of this process that nothing connects with the tree, as they were met."""
+        return tuple(self._strangers.values())
+
+    def claim(self, members: Iterable[int], patience: float) -> list[Handle]:
+        """Return the children not among `members` that evidence makes members as well.
+
+        An answer about a TRACEPARENT that is not there yet is waited for at most `patience`
+        seconds; without it that child is asked about again at the next look.
+        """
+        children = frozenset(self._backend.own_children())
+        self._forget_all_but(children)
+        for pid in children.difference(members, self._strangers, self._undecided):
+            if handle := self._backend.open(pid):
+                self._undecided[pid] = handle
+        claimed = [h for h in tuple(self._undecided.values()) if self._decide(h, patience)]
+        for handle in claimed:
+            del self._undecided[handle.identity.pid]
+        return claimed
+
+    def learn(self, found: Iterable[ProcessDiag]) -> None:
+        """Learn which sessions and process groups belong to the tree now.
+
+        A number stays taken as long as anybody is in its group, so that one of a member at the
+        last look cannot be another's by now. The group and session that the members share with
+        this process say nothing. 0 is one outside of this pid namespace.
+        """
+        groups = {
+            number for one in found for number in (one.identity.pid, one.pgid, one.sid) if number
+        }
+        self._groups = frozenset(groups - _own_groups())
+
+    def _decide(self, handle: Handle, patience: float) -> bool:
+        """Whether a child is a member; one that is certainly not becomes a stranger."""
+        diag = handle.look()
+        if diag is None or diag.ppid != os.getpid():  # has ended, or its pid is another's
+            return self._dismiss(handle, None)
+        root = self._root
+        if root is None or diag.identity.start_time < root.start_time:
+            return self._dismiss(handle, diag)
+        if not self._groups.isdisjoint((diag.pgid, diag.sid)):
+            return True
+        carries = self._marks.carried_by(diag.identity, patience)
+        if carries is False:
+            return self._dismiss(handle, diag)
+        return bool(carries)
+
+    def _dismiss(self, handle: Handle, diag: ProcessDiag | None) -> bool:
+        handle.close()
+        self._undecided.pop(handle.identity.pid, None)
+        if diag is not None:
+            self._strangers[handle.identity.pid] = diag
+        return False
+
+    def _forget_all_but(self, children: frozenset[int]) -> None:
+        for pid in self._strangers.keys() - children:
+            self._marks.forget(self._strangers.pop(pid).identity)
+        for pid in self._undecided.keys() - children:
+            self._dismiss(self._undecided[pid], None)
+
+
+def _own_groups() -> set[int]:
+    return {os.getpgid(0), os.getsid(0)} if hasattr(os, "getsid") else set()
