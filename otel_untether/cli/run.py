@@ -182,6 +182,7 @@ class _Run:
             notice(line)
         if self._exit_timeout is None:
             self._options.exit_timeout = self._config.telemetry.exit_timeout
+        self._options.finish_timeout = self._config.telemetry.finish_timeout
 
     def leave(self) -> NoReturn:
         """Run the agent and end as it did."""

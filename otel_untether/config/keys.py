@@ -156,6 +156,7 @@ KEYS: Final = (
     Key("watchdog", "sample_interval", "seconds", "between samples of the process tree"),
     Key("watchdog", "cpu_idle_bound", "cores", "CPU below which the tree counts as idle"),
     Key("telemetry", "exit_timeout", "seconds", "exporting may delay the exit by this much"),
+    Key("telemetry", "finish_timeout", "seconds", "exporting may go on this long after the exit"),
     Key("telemetry", "chat_spans", "flag", "a span for each turn of the model"),
     Key("telemetry", "state_dir", "path", "where runs are kept"),
     Key("telemetry", "keep_days", "number", "days a finished run is kept"),

@@ -87,6 +87,7 @@ class TelemetryConfig(NamedTuple):
     """``[telemetry]``: what is kept on this machine, and how long exporting may hold us up."""
 
     exit_timeout: float = 2.0
+    finish_timeout: float = 60.0
     chat_spans: bool = True
     state_dir: str | None = None
     keep_days: float = 14.0

@@ -72,6 +72,7 @@ class Telemetry:
     finished: bool = False
     owned: bool = False
     _stopped: bool | None = None
+    _left: list[threading.Thread] = field(default_factory=list)
 
     def shutdown(self, deadline: float) -> bool:
         """Flush and stop within `deadline` seconds; return whether all of it was handed over.
@@ -85,16 +86,27 @@ class Telemetry:
             self._stopped = not self.owned or self._shutdown(time.monotonic() + deadline)
         return self._stopped
 
+    def linger(self, seconds: float) -> bool:
+        """After `shutdown`, wait for exporters that it left behind; return as it does."""
+        if self._stopped is False:
+            self.finished = _join(self._left, time.monotonic() + seconds)
+            self._stopped = self._all_taken()
+        return bool(self._stopped)
+
     def _shutdown(self, until: float) -> bool:
         threads = [_stop_in_background(it) for it in (self.tracer_provider, self.logger_provider)]
         _join(threads, time.monotonic() + _SHARE * (until - time.monotonic()))
         # Before the last collection of metrics, which has the count of what is lost.
         self.ledger.settle()
         threads.append(_stop_in_background(self.meter_provider))
+        self._left = threads
         self.finished = _join(threads, until)
         if self.delivery is not None:
             self.delivery.keep_in_flight()
         self.problems += self.ledger.report(hanging=not self.finished)
+        return self._all_taken()
+
+    def _all_taken(self) -> bool:
         if not (self.finished and self.ledger.complete):
             return False
         if self.delivery is not None:

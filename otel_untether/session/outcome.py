@@ -19,6 +19,9 @@ _ENDING: Final = frozenset(
 )
 
 
+WATCHER_LOST: Final = "watcher_lost"
+
+
 class Outcome(NamedTuple):
     """`error` is None when the session went well, else a low-cardinality reason."""
 
@@ -49,6 +52,11 @@ def judge(
     if error is not None:
         return Outcome("failed", error)
     return _without_error(state, exited=exit_code is not None)
+
+
+def without_relay(outcome: Outcome) -> Outcome:
+    """Say how a session ended whose relay was killed: what it said before that still counts."""
+    return outcome if outcome.word != "unknown" else Outcome("orphaned", WATCHER_LOST)
 
 
 def _without_error(state: SessionState, *, exited: bool) -> Outcome:

@@ -63,6 +63,7 @@ class CommandObserver(Observer):
     ) -> None:
         self._config = config
         self._clock = child.clock
+        self._unheard = False
         self.tick_interval = int(min(1.0, config.watchdog.sample_interval) * 1e9)
         run_id = begun.run_id if begun is not None else new_run_id()
         info = RunInfo.of_command(run_id, child.started, child.argv, engine=engine)
@@ -100,13 +101,22 @@ class CommandObserver(Observer):
         self.overtime = self.session.overtime
 
     def finish(self, exit_code: int | None, signal: int | None, at: int) -> str | None:
-        """End the trace, hand it over within the deadline, and sum up."""
-        summary = self.session.finish(End(exit_code, signal, at))
+        """End the trace, hand over what can be within the exit timeout, and sum up."""
+        summary = self.session.finish(End(exit_code, signal, at, unheard=self._unheard))
         late = (self._clock.now() - at) / 1e9
         allowed = max(0.1, _SHARE * self._config.telemetry.exit_timeout - late)
         for problem in self._host.close(allowed):
             notice(problem)
         return summary.text()
+
+    def relay_lost(self, at: int) -> None:
+        """Note that nothing will be heard any more."""
+        del at
+        self._unheard = True
+
+    def deliver(self, seconds: float) -> None:
+        """Let exporters go on that were not done within the exit timeout."""
+        self._host.linger(seconds)
 
 
 def _subject(info: RunInfo, child: Child, root: RootContext) -> Subject:

@@ -15,7 +15,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple, ParamSpec, TypeVar
 
-from otel_untether.notice import notice, say
+from otel_untether.notice import VOICE, notice, say
 from otel_untether.supervisor import copies
 from otel_untether.supervisor.copies import CopyReader
 from otel_untether.supervisor.observer import Child
@@ -99,7 +99,6 @@ class Observation:
             return
         ended = Session(observer, child, agent, self._link, inbox, self._guard).observe()
         self._finish(observer, ended)
-        self._link.numbers[FINISHED] = 1
 
     def _await_child(self, inbox: Inbox) -> Child | None:
         """Wait for the agent's spawn; None where it came to nothing, or the relay was killed."""
@@ -141,6 +140,10 @@ class Observation:
         summary = self._guard(observer.finish, *ended)
         if self._options.summary and summary is not None:
             say(summary)
+        # The relay need not wait for more than that.
+        self._link.numbers[FINISHED] = 1
+        VOICE.muted = True
+        os.close(self._link.voice)
         _end_by_request()
         self._guard(observer.deliver, self._options.finish_timeout)
 

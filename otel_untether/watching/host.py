@@ -268,6 +268,11 @@ class Host:
             self._own.run.release()
         return self.telemetry.problems[known:]
 
+    def linger(self, seconds: float) -> None:
+        """After `close`, let exporters go on for so long that could not finish within its time."""
+        if self.telemetry.linger(seconds) and self._own and self._own.run:
+            self._own.run.release()
+
     def _tracer(self, subject: Subject, state: SessionState, decoder: LineDecoder) -> SessionTracer:
         return SessionTracer(
             state,

@@ -11,7 +11,7 @@ from otel_untether.engines import UNKNOWN
 from otel_untether.engines.lines import LineSplitter
 from otel_untether.session.activity import close
 from otel_untether.session.fold.apply import apply, finish
-from otel_untether.session.outcome import judge
+from otel_untether.session.outcome import judge, without_relay
 from otel_untether.session.summary import Summary, summarise
 from otel_untether.watching.listener import hooks
 
@@ -175,6 +175,8 @@ class WatchedSession:
         at = max(end.at or state.last_sign, state.last_sign)
         self._take_rest(at)
         outcome = judge(state, end.exit_code, end.signal, killed_for)
+        if end.unheard:
+            outcome = without_relay(outcome)
         self._close_activities(outcome, end.exit_code, at)
         at = state.root.end or at
         summary = summarise(

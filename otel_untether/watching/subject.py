@@ -82,11 +82,15 @@ class Subject:
 
 
 class End(NamedTuple):
-    """How a process ended, at `at` (ns); one of code and signal is None, both where unknown."""
+    """How a process ended, at `at` (ns); one of code and signal is None, both where unknown.
+
+    `unheard` says that whoever heard it was killed before it ended.
+    """
 
     exit_code: int | None = None
     signal: int | None = None
     at: int | None = None
+    unheard: bool = False
 
     @classmethod
     def of_status(cls, status: int | None, at: int | None) -> End:

@@ -9,7 +9,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from otel_untether.store.run_lock import is_held
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 OTEL_UNTETHER = [sys.executable, "-m", "otel_untether"]
 RECORDINGS = Path(__file__).parents[2] / "conformance" / "recordings" / "claude"
@@ -34,9 +39,7 @@ def test_a_killed_watchers_open_spans_are_ended_by_the_next_run(tmp_path: Path) 
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 20
-    while '"execute_tool Bash"' not in journals(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_until(lambda: '"execute_tool Bash"' in journals(tmp_path))
     (run,) = tmp_path.glob("runs/*")
     record = json.loads((run / "run.json").read_text())
     os.kill(record["watcher"]["pid"], signal.SIGKILL)
@@ -52,6 +55,38 @@ def test_a_killed_watchers_open_spans_are_ended_by_the_next_run(tmp_path: Path) 
         assert ended[name]["status"]["code"] == 2
         attributes = {item["key"]: item["value"] for item in ended[name]["attributes"]}
         assert attributes["error.type"] == {"stringValue": "orphaned"}
+
+
+def test_a_killed_relay_is_survived_by_its_observer(tmp_path: Path) -> None:
+    """It says so, keeps what was heard, and ends the session when the agent ends."""
+    environment = {"PATH": os.environ["PATH"], "OTEL_UNTETHER_STATE_DIR": str(tmp_path)}
+    opened = f"head -5 {RECORDINGS / 'claude_ok.jsonl'}; exec sleep 30"
+    relay = subprocess.Popen(
+        [*OTEL_UNTETHER, "run", "--engine", "claude", "--", "sh", "-c", opened],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_until(lambda: '"execute_tool Bash"' in journals(tmp_path))
+    (run,) = tmp_path.glob("runs/*")
+    relay.kill()
+    relay.wait()
+    agent = json.loads((run / "run.json").read_text())["process"]["pid"]
+    assert is_held(run)
+    os.kill(agent, signal.SIGKILL)
+    wait_until(lambda: not is_held(run))
+    ended = spans(run)
+    attributes = {item["key"]: item["value"] for item in ended["invoke_agent claude"]["attributes"]}
+    assert attributes["error.type"] == {"stringValue": "watcher_lost"}
+    assert json.loads((run / "run.json").read_text())["outcome"] == "orphaned"
+    assert "execute_tool Bash" in ended
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def journals(state: Path) -> str:

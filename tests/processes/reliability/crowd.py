@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -33,7 +34,7 @@ class Crowd(NamedTuple):
     status_right: int
     complete: int
     waited: float
-    spans: tuple[int, ...]
+    odd: tuple[dict[str, int], ...]
 
 
 def carry_out(runs: int, at_once: int) -> Crowd:
@@ -49,19 +50,16 @@ def carry_out(runs: int, at_once: int) -> Crowd:
         settle(state)
         waited = time.monotonic() - began
         kept = [trace for trace in accounts.traces(state).values() if trace.folder != alone.folder]
-    expected = sorted(span["name"] for span in alone.spans)
-    complete = [
-        sorted(span["name"] for span in trace.spans) == expected
-        and not any("orphaned" in str(span) for span in trace.spans)
-        for trace in kept
-    ]
+    expected = Counter(span["name"] for span in alone.spans)
+    found = [Counter(span["name"] for span in trace.spans) for trace in kept]
+    odd = [(names - expected) + (expected - names) for names in found if names != expected]
     return Crowd(
         runs,
         sum(output == RECORDING.read_bytes() for output, _, _ in ended),
         sum(status == number % 256 for _, status, number in ended),
-        sum(complete),
+        len(kept) - len(odd),
         waited,
-        tuple(sorted({len(trace.spans) for trace in kept})),
+        tuple(dict(names) for names in odd),
     )
 
 
@@ -95,7 +93,8 @@ def table(crowd: Crowd) -> str:
     """Return the accounting as text."""
     return (
         f"{crowd.runs} runs: bytes right {crowd.bytes_right}, status right {crowd.status_right}, "
-        f"complete traces {crowd.complete} (spans in a trace: {crowd.spans}); "
+        f"complete traces {crowd.complete} (what the others have "
+        f"more or less: {crowd.odd}); "
         f"the last observer ended {crowd.waited:.1f} s after the last run"
     )
 

@@ -23,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from otel_untether.store.journal import recover
+from otel_untether.store.recovery import recover
 from tests.processes.reliability import accounts
 
 ROOT = Path(__file__).parents[3]
@@ -90,7 +90,7 @@ def carry_out(trials: int, seed: int, *, pause: float = 0.03) -> tuple[list[Tria
     ]
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(_AT_ONCE) as pool:
         state = Path(folder)
-        done = list(pool.map(lambda one: trial(state, *one, pause), plan))
+        done = list(pool.map(lambda it: trial(state, it[0], it[1], it[2], pause), plan))
         for run in (state / "runs").iterdir():
             recover(run)
         before = accounts.traces(state)

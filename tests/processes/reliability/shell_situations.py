@@ -37,33 +37,10 @@ SENT = (
     "until [ -e ready ]; do sleep 0.02; done; sleep 0.05; kill -{} $p; wait $p; echo $?"
 )
 SIGNALS = [
-    "HUP",
-    "INT",
-    "QUIT",
-    "ILL",
-    "TRAP",
-    "ABRT",
-    "BUS",
-    "FPE",
-    "KILL",
-    "USR1",
-    "SEGV",
-    "USR2",
-    "PIPE",
-    "ALRM",
-    "TERM",
-    "STKFLT",
-    "XCPU",
-    "XFSZ",
-    "VTALRM",
-    "PROF",
-    "IO",
-    "PWR",
-    "SYS",
-    "RTMIN",
-    "RTMIN+3",
-    "RTMAX",
-]
+    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",
+    "PIPE", "ALRM", "TERM", "STKFLT", "XCPU", "XFSZ", "VTALRM", "PROF", "IO", "PWR", "SYS",
+    "RTMIN", "RTMIN+3", "RTMAX",
+]  # fmt: skip
 # A shell ignores these for what it starts in the background.
 IGNORED_IN_BACKGROUND = {"INT", "QUIT"}
 
@@ -197,7 +174,9 @@ SIMPLE = {
     "xargs fails": "seq 3 | xargs -n1 $X false; echo $?",
     "xargs signalled": "seq 3 | xargs -n1 $X sh -c 'echo $0; kill -TERM $$' 2>/dev/null; echo $?",
     "find -exec": "touch a; find . -name a -exec $X echo {} \\;",
-    "make": "printf 'all:\\n\\t@$X sh -c \"echo made; exit 2\"\\n' > M; make -f M 2>/dev/null; echo $?",
+    "make": (
+        "printf 'all:\\n\\t@$X sh -c \"echo made; exit 2\"\\n' > M; make -f M 2>/dev/null; echo $?"
+    ),
     "env command": "env A=1 $X sh -c 'echo $A'",
     "a loop and an interrupt": (
         "bash -c 'for i in 1 2 3; do $X sh -c \"echo $i; kill -INT \\$\\$\"; done' ; echo $?"
@@ -212,10 +191,12 @@ SIMPLE = {
     "ignored USR1": "(trap '' USR1; $X sh -c 'kill -USR1 $$; echo alive')",
     "ignored CHLD": "(trap '' CHLD; $X sh -c 'exit 5'; echo $?)",
     "ignored PIPE": "(trap '' PIPE; $X sh -c 'yes | head -1; kill -PIPE $$; echo alive')",
-    "file size limit": "(ulimit -f 10; $X sh -c 'trap \"\" XFSZ; head -c 99999 /dev/zero > f'; echo)",
+    "file size limit": (
+        "(ulimit -f 10; $X sh -c 'trap \"\" XFSZ; head -c 99999 /dev/zero > f'; echo)"
+    ),
     "handled TERM": (
-        "$X sh -c 'trap \"echo handled; exit 3\" TERM; echo > ready; while :; do sleep 0.05; done' &"
-        " p=$!; until [ -e ready ]; do sleep 0.02; done; kill $p; wait $p; echo $?"
+        '$X sh -c \'trap "echo handled; exit 3" TERM; echo > ready; while :; do sleep 0.05;'
+        " done' & p=$!; until [ -e ready ]; do sleep 0.02; done; kill $p; wait $p; echo $?"
     ),
     "handled twice": (
         '$X sh -c \'n=0; trap "n=\\$((n+1))" USR1; echo > ready; while [ $n -lt 2 ]; do sleep 0.05;'
@@ -268,7 +249,7 @@ def happen(script: str, wrapper: str) -> Outcome:
         return Outcome(ended.stdout, _ours_out(ended.stderr), ended.returncode)
 
 
-def compared(name: str, script: str, wrapper: str) -> str | None:
+def compared(name: str, script: str, wrapper: str = COUNTING) -> str | None:
     """Return what differs in a situation, None where nothing does."""
     bare, wrapped = happen(script, ""), happen(script, wrapper)
     if bare == wrapped:
@@ -293,7 +274,7 @@ def main() -> int:
     wrapper = CLI if "--cli" in sys.argv else COUNTING
     chosen = [(name, script) for name, script in situations() if not names or name in names]
     with ThreadPoolExecutor(4) as pool:
-        results = list(pool.map(lambda one: compared(*one, wrapper), chosen))
+        results = list(pool.map(lambda one: compared(one[0], one[1], wrapper), chosen))
     differing = {name: text for (name, _), text in zip(chosen, results, strict=True) if text}
     for name, text in differing.items():
         print(f"  ({DIFFERENT[name]}) {name}" if name in DIFFERENT else f"  {text}")

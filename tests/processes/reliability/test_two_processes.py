@@ -34,9 +34,7 @@ def test_two_hundred_short_runs_at_once_leave_two_hundred_whole_traces(
 def test_in_a_shell_it_is_as_if_we_were_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     chosen = list(shell_situations.situations())
     with ThreadPoolExecutor(4) as pool:
-        results = list(
-            pool.map(lambda one: shell_situations.compared(*one, shell_situations.COUNTING), chosen)
-        )
+        results = list(pool.map(lambda one: shell_situations.compared(one[0], one[1]), chosen))
     differing = {name: text for (name, _), text in zip(chosen, results, strict=True) if text}
     with capsys.disabled():
         print(f"\n{len(chosen)} situations, {len(differing)} differ: {', '.join(differing)}")
