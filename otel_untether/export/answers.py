@@ -34,11 +34,6 @@ if TYPE_CHECKING:
 # OTLP, not now, nobody there at all.
 Fault: TypeAlias = Literal["data", "denied", "foreign", "busy", "unreachable"]
 
-ITEMS: Final[Mapping[Signal, str]] = {
-    "traces": "spans",
-    "logs": "log records",
-    "metrics": "data points",
-}
 # What is read of an answer; an Export…Response is some bytes.
 MOST_READ: Final = 1 << 16
 
@@ -84,7 +79,7 @@ def http_answer(
     signal: Signal, place: str, status: int, headers: Mapping[str, str], body: bytes
 ) -> Answer:
     """Judge an HTTP response to an export; `place` is host and port, for the reason."""
-    said = f"{place} answered {status} to {signal}"
+    said = f"{place} answered {status}"
     if 200 <= status < 300:
         kind = _content_type(headers)
         try:
@@ -104,12 +99,12 @@ def grpc_answer(signal: Signal, place: str, response: Any) -> Answer:
     """Judge a gRPC call that came back with a response."""
     if isinstance(response, RESPONSES[signal]):
         return _accepted(signal, place, response)
-    return Answer("foreign", reason=f"{place} answered {signal} with no OTLP response")
+    return Answer("foreign", reason=f"{place} answered with no OTLP response")
 
 
-def grpc_failure(signal: Signal, place: str, code: str, details: str | None) -> Answer:
+def grpc_failure(place: str, code: str, details: str | None) -> Answer:
     """Judge a gRPC call that failed with a status code, given by name."""
-    reason = f"{place} answered {code} to {signal}"
+    reason = f"{place} answered {code}"
     if details:
         reason += f": {plain(details)}"
     if code in _DATA_GRPC or (code == "RESOURCE_EXHAUSTED" and "larger than max" in reason):
@@ -154,7 +149,5 @@ def _decode(signal: Signal, kind: str, body: bytes) -> Any:
 def _accepted(signal: Signal, place: str, response: Any) -> Answer:
     partial = response.partial_success
     rejected = max(0, getattr(partial, _REJECTED[signal]))
-    said = f": {plain(partial.error_message)}" if partial.error_message else ""
-    if rejected:
-        return Answer(None, rejected, f"{place} refused {rejected} {ITEMS[signal]}{said}")
-    return Answer(None, 0, f"{place} warns{said}" if said else "")
+    said = f"{place} said: {plain(partial.error_message)}" if partial.error_message else ""
+    return Answer(None, rejected, said)

@@ -100,12 +100,12 @@ class Delivery:
         def watched(batch: Any, *args: Any, **kwargs: Any) -> Any:
             ticket = self._take_off(signal, batch)
             self._heard().clear()
-            result, answer = None, Answer("unreachable", reason=f"no answer to {signal}")
+            result, answer = None, Answer("unreachable", reason="no answer")
             try:
                 result = export(batch, *args, **kwargs)
-                answer = _verdict(signal, result, self._heard(), heard=heard)
+                answer = _verdict(result, self._heard(), heard=heard)
             except Exception as error:
-                answer = _verdict(signal, error, self._heard(), heard=heard)
+                answer = _verdict(error, self._heard(), heard=heard)
                 raise
             finally:
                 self._land(ticket, signal, batch, answer)
@@ -149,7 +149,7 @@ class Delivery:
             self._in_flight.clear()
         for batch in batches:
             with contextlib.suppress(Exception):
-                self._keep(batch, "no answer to metrics yet")
+                self._keep(batch, "no answer yet")
 
     def _keep(self, metrics: Any, reason: str) -> None:
         line = encode("metrics", metrics)
@@ -163,7 +163,7 @@ class Delivery:
         self._ledger.not_kept("metrics", count_points(metrics), reason)
 
 
-def _verdict(signal: Signal, result: Any, answers: list[Answer], *, heard: bool) -> Answer:
+def _verdict(result: Any, answers: list[Answer], *, heard: bool) -> Answer:
     """Say what became of an export: what the SDK made of it, and what was really answered.
 
     The SDK takes any status below 400 for success, and reads no content.
@@ -175,7 +175,7 @@ def _verdict(signal: Signal, result: Any, answers: list[Answer], *, heard: bool)
         if failed is not None:
             return failed
         why = sdk.describe(result) if isinstance(result, Exception) else "not sent"
-        return Answer("unreachable", reason=f"{signal}: {why}")
+        return Answer("unreachable", reason=why)
     if not heard:
         return Answer()
     taken = [answer for answer in answers if answer.taken]

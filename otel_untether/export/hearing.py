@@ -105,9 +105,7 @@ class _Hearing:
             except Exception as error:
                 code, details = getattr(error, "code", None), getattr(error, "details", None)
                 name = code().name if code else type(error).__name__
-                self._told(
-                    grpc_failure(self._signal, self._place, name, details() if details else "")
-                )
+                self._told(grpc_failure(self._place, name, details() if details else ""))
                 raise
             self._told(grpc_answer(self._signal, self._place, response))
             return response
@@ -124,7 +122,7 @@ class _Hearing:
 
     def _judge(self, status: int, headers: Mapping[str, str], body: bytes | None) -> None:
         if body is None:
-            said = f"{self._place} answered {status} to {self._signal}, and did not finish"
+            said = f"{self._place} answered {status}, and did not finish"
             self._told(Answer("foreign" if status < 400 else "busy", reason=said))
         else:
             self._told(http_answer(self._signal, self._place, status, headers, body))

@@ -17,7 +17,8 @@ import threading
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_untether.export.answers import ITEMS, plain
+from otel_untether.export.answers import plain
+from otel_untether.export.environment import SIGNALS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -89,7 +90,7 @@ class Ledger:
         with self._lock:
             self._taken[signal] += len(keys)
             self._rejected[signal] += rejected
-            if rejected:
+            if rejected and reason:
                 self._reasons[signal] = reason
             if rejected < len(keys):
                 self._just_taken.extend(keys)
@@ -120,7 +121,7 @@ class Ledger:
 
     def settle(self) -> None:
         """Count as lost what is nowhere by now: nobody will take it any more."""
-        for signal in ITEMS:
+        for signal in SIGNALS:
             with self._lock:
                 homeless = len(self._homeless.pop(signal, ()))
                 left = self._left(signal) - self._failed[signal] if signal in self._meant else 0
@@ -165,7 +166,7 @@ class Ledger:
     def _undelivered(self) -> dict[Signal, int]:
         """Return what of each signal is meant for a collector and not with one."""
         counts: dict[Signal, int] = {}
-        for signal in ITEMS:
+        for signal in SIGNALS:
             if signal in self._meant:
                 left = self._failed[signal] if signal == "metrics" else self._left(signal)
                 counts[signal] = max(0, left)

@@ -266,7 +266,7 @@ def _send_grpc(
                 compression=grpc.Compression.Gzip if compressed else None,
             )
         except grpc.RpcError as error:
-            return grpc_failure(signal, place, error.code().name, error.details())
+            return grpc_failure(place, error.code().name, error.details())
         return grpc_answer(signal, place, response)
 
 

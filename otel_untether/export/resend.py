@@ -152,7 +152,10 @@ class _Sending:
         self._outcome.sent += len(batch.keys) - answer.rejected
         self._outcome.refused += answer.rejected
         if answer.reason:
-            self._outcome.problems.append(answer.reason)
+            did = f"refused {answer.rejected}" if answer.rejected else "took all"
+            self._outcome.problems.append(
+                f"the collector {did} of {len(batch.keys)}: {answer.reason}"
+            )
 
     def _failed(self, batch: Batch, reason: str, *, refused: bool) -> None:
         if not refused:

@@ -83,6 +83,22 @@ class Receiver:
         ]
 
 
+def read_request(handler: BaseHTTPRequestHandler) -> tuple[str, Any]:
+    """Read an export request; return its signal, and the request, None where it is none."""
+    body = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
+    if handler.headers.get("Content-Encoding") == "gzip":
+        body = gzip.decompress(body)
+    signal = handler.path.rpartition("/")[2]
+    if signal not in REQUESTS:
+        return signal, None
+    request = REQUESTS[signal]()
+    if handler.headers["Content-Type"] == "application/json":
+        json_format.Parse(body, request)
+    else:
+        request.ParseFromString(body)
+    return signal, request
+
+
 @contextlib.contextmanager
 def http_receiver(status: int = 200, delay: float = 0.0) -> Iterator[Receiver]:
     """Serve OTLP over HTTP, protobuf and JSON."""
@@ -90,20 +106,15 @@ def http_receiver(status: int = 200, delay: float = 0.0) -> Iterator[Receiver]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            if self.headers.get("Content-Encoding") == "gzip":
-                body = gzip.decompress(body)
-            signal = self.path.rpartition("/")[2]
-            request = REQUESTS[signal]()
-            if self.headers["Content-Type"] == "application/json":
-                json_format.Parse(body, request)
-            else:
-                request.ParseFromString(body)
+            signal, request = read_request(self)
             receiver.take(signal, request, dict(self.headers))
             with contextlib.suppress(OSError):
                 self.send_response(receiver.status)
-                self.send_header("Content-Length", "0")
+                self.send_header("Content-Type", self.headers["Content-Type"])
+                body = b"{}" if self.headers["Content-Type"] == "application/json" else b""
+                self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
+                self.wfile.write(body)
 
         def log_message(self, *args: Any) -> None:
             """Print nothing."""
