@@ -37,6 +37,7 @@ class JournalProcessor(SpanProcessor):
         self._journal = journal
         self._lock = threading.Lock()
         self._roots: dict[int, _Root] = {}
+        journal.catch_up = self.update
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
         """Journal the start."""

@@ -9,7 +9,8 @@ has taken survives our SIGKILL. `recovery.recover` later ends what was left open
     {"at": 3, "kind": "update", "span": {"spanId": …, …}}      what a root has learned since
     {"at": 4, "kind": "end", "span": {"spanId": …, …}}         it is in traces.jsonl
     {"at": 5, "kind": "span", "request": {"resourceSpans": …}} a whole one, which is not
-    {"at": 6, "kind": "untether.kill.decided", …}              decisions, before they are acted on
+    {"at": 6, "kind": "progress", "attributes": […]}           what the session has used by now
+    {"at": 7, "kind": "untether.kill.decided", …}              decisions, before they are acted on
 
 `at` is ns since the epoch, on a clock that never steps. Nothing here imports OpenTelemetry.
 """
@@ -44,13 +45,21 @@ class Journal:
         """
         self._file = LineFile(run_dir / JOURNAL)
         self._now = now or Clock().now
+        # Told by whoever knows open spans: journals what they have learned.
+        self.catch_up: Callable[[], object] = lambda: None
 
     def record(self, kind: str, **facts: Any) -> bool:
         """Write what was decided, and have the disk confirm, before it is acted on.
 
         Return whether it is on disk.
         """
+        self.catch_up()
         return self._write(kind, facts, sync=True)
+
+    def progress(self, facts: Mapping[str, Any]) -> None:
+        """Note what would be attributes of the session's root if it ended now."""
+        self.catch_up()
+        self._write("progress", {"attributes": attributes(facts.items())})
 
     def resource(self, resource: Resource) -> None:
         """Note whose spans these are."""

@@ -14,31 +14,36 @@ with. All of it is appended to traces.jsonl; nothing that is there is touched.
 from __future__ import annotations
 
 import contextlib
-import mmap
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
-
-import msgspec
 
 from otel_untether import semconv
 from otel_untether.store import run_folder, run_lock
-from otel_untether.store.files import LineFile, lines, open_regular
+from otel_untether.store.files import LineFile
 from otel_untether.store.journal import ENCODER, attributes
 from otel_untether.store.record import Run, RunRecord, StoreError, load_run
+from otel_untether.store.remains import (
+    ORPHANED,
+    Journaled,
+    OnDisk,
+    end_of,
+    entries,
+    is_ended,
+    is_in_order,
+    is_orphan,
+    is_root,
+    spans_of,
+    text_of,
+)
 from otel_untether.store.sessions import SessionOutcome, Sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     Span = dict[str, Any]
 
-ORPHANED: Final = "orphaned"
 _ERROR: Final = 2  # STATUS_CODE_ERROR of opentelemetry/proto/trace/v1/trace.proto
-_REMOTE: Final = 0x200  # SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK of the same
 # A decision is journaled before it becomes an event of the root.
 _SAME_EVENT: Final = 2_000_000_000  # ns
-_MOST_READ: Final = 8 << 30
 
 
 def recover(run_dir: Path) -> int:
@@ -49,7 +54,7 @@ def recover(run_dir: Path) -> int:
     recovers is left alone, and recovering twice adds nothing. Raises StoreError where the run
     cannot be read, OSError where it cannot be written.
     """
-    if not _needs_it(run_dir):
+    if is_in_order(run_dir):
         return 0
     lock = run_lock.acquire(run_dir)
     if lock is None:
@@ -58,116 +63,22 @@ def recover(run_dir: Path) -> int:
         return _Recovery(run_dir).run()
 
 
-def _needs_it(run_dir: Path) -> bool:
-    try:
-        run = load_run(run_dir)
-    except StoreError:
-        # Torn, or of a run of ours that never got one.
-        if (run_dir / run_folder.JOURNAL).exists() or (run_dir / run_folder.TRACES).exists():
-            return True
-        raise
-    return run.record.ended is None or _is_short(run_dir)
-
-
-def _is_short(run_dir: Path) -> bool:
-    """Whether fewer spans are in traces.jsonl than the journal says: it was torn."""
-    return _ended_in(run_dir / run_folder.JOURNAL) > _ended_in(run_dir / run_folder.TRACES)
-
-
-def _ended_in(path: Path) -> int:
-    """Count ended spans in a file, without reading its lines: a long session's are many."""
-    text = b'"endTimeUnixNano"'
-    try:
-        with (
-            open_regular(path) as file,
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
-        ):
-            count = at = 0
-            while (at := data.find(text, at)) >= 0:
-                count, at = count + 1, at + len(text)
-            return count
-    except (OSError, ValueError):  # ValueError: an empty file
-        return 0
-
-
-@dataclass(slots=True)
-class _Left:
-    """What a journal says: each span that began, and what is known of its end."""
-
-    last: int = 0
-    resource: dict[str, Any] = field(default_factory=dict)
-    scopes: dict[str, dict[str, Any]] = field(default_factory=dict)
-    spans: dict[str, Span] = field(default_factory=dict)
-    whole: list[dict[str, Any]] = field(default_factory=list)
-    decisions: list[dict[str, Any]] = field(default_factory=list)
-
-    def read(self, entry: dict[str, Any]) -> None:
-        """Take in an entry; raises KeyError, TypeError, … for one that is none."""
-        at, kind = int(entry["at"]), entry["kind"]
-        match kind:
-            case "resource":
-                self.resource = {"attributes": list(entry["resource"]["attributes"])}
-            case "start":
-                span = entry["span"]
-                int(span["startTimeUnixNano"])
-                self.scopes[span["spanId"]] = dict(entry["scope"])
-                _merge(self.spans.setdefault(span["spanId"], {}), span)
-            case "update" | "end":
-                _merge(self.spans[entry["span"]["spanId"]], entry["span"])
-            case "span":
-                self.whole.append(entry["request"])
-            case str() if kind.startswith("untether."):
-                self.decisions.append(entry)
-        self.last = max(self.last, at)
-
-
-def _merge(span: Span, news: Span) -> None:
-    """Put what is new of a span over what is known: attributes by key, events one by one."""
-    known = {item["key"]: item for item in span.get("attributes", ())}
-    known |= {item["key"]: item for item in news.get("attributes", ())}
-    events = [*span.get("events", ()), *news.get("events", ())]
-    span |= news
-    span["attributes"] = list(known.values())
-    if events:
-        span["events"] = events
-
-
-@dataclass(slots=True)
-class _OnDisk:
-    """What is in traces.jsonl: the ids of all spans, and what matters of some."""
-
-    ids: set[str] = field(default_factory=set)
-    root: Span | None = None
-    marker: Span | None = None
-    last: int = 0
-
-    def read(self, request: Any) -> None:
-        """Take in a line, or what is to be one."""
-        for span in _spans(request):
-            self.ids.add(span["spanId"])
-            self.last = max(self.last, _end(span))
-            if self.root is None and _is_root(span):
-                self.root = span
-            if span.get("name") == semconv.SPAN_STARTED:
-                self.marker = span
-
-
 class _Recovery:
     """The recovery of one folder, whose lock is held."""
 
     def __init__(self, run_dir: Path) -> None:
         self._run_dir = run_dir
-        self._left = _Left()
-        self._on_disk = _OnDisk()
+        self._left = Journaled()
+        self._on_disk = OnDisk()
 
     def run(self) -> int:
         """Do it; return how many spans are there that were not."""
         left, on_disk = self._left, self._on_disk
-        for entry in _entries(self._run_dir / run_folder.JOURNAL):
+        for entry in entries(self._run_dir / run_folder.JOURNAL):
             # A torn or foreign line says nothing.
             with contextlib.suppress(KeyError, TypeError, AttributeError, ValueError):
                 left.read(entry)
-        for request in _entries(self._run_dir / run_folder.TRACES):
+        for request in entries(self._run_dir / run_folder.TRACES):
             on_disk.read(request)
         run = self._run()
         left.last = max(left.last, run.record.started, on_disk.last)
@@ -201,7 +112,7 @@ class _Recovery:
         return len(requests)
 
     def _has(self, request: dict[str, Any]) -> bool:
-        return all(span["spanId"] in self._on_disk.ids for span in _spans(request))
+        return all(span["spanId"] in self._on_disk.ids for span in spans_of(request))
 
     def _find_root(self, run: Run) -> None:
         """Make a root of what run.json knows, where the journal has lost its start.
@@ -211,7 +122,7 @@ class _Recovery:
         marker = self._on_disk.marker
         if marker is None or not marker.get("parentSpanId"):
             return
-        if self._on_disk.root is None and not any(map(_is_root, self._left.spans.values())):
+        if self._on_disk.root is None and not any(map(is_root, self._left.spans.values())):
             self._left.spans[marker["parentSpanId"]] = {
                 "traceId": marker["traceId"],
                 "spanId": marker["parentSpanId"],
@@ -224,9 +135,9 @@ class _Recovery:
 
     def _ended(self, span: Span, run: Run) -> Span:
         """Return a span as it ended, or as its watcher's end ended it."""
-        if _is_root(span):
+        if is_root(span):
             span = self._told(span, run)
-        if "endTimeUnixNano" in span:
+        if is_ended(span):
             return span
         known = {item["key"]: item for item in span.get("attributes", ())}
         known |= {item["key"]: item for item in attributes([(semconv.ERROR_TYPE, ORPHANED)])}
@@ -238,7 +149,9 @@ class _Recovery:
 
     def _told(self, root: Span, run: Run) -> Span:
         """Return a root with what else is known of its run: its record, what was decided."""
-        known = {item["key"] for item in root["attributes"]}
+        known = {item["key"]: item for item in root["attributes"]}
+        if not is_ended(root):
+            known |= self._left.progress
         record = run.record
         facts = {
             semconv.OPERATION_NAME: semconv.SPAN_INVOKE_AGENT,
@@ -252,8 +165,8 @@ class _Recovery:
             semconv.OUTCOME: record.outcome or ORPHANED,
         }
         more = [(key, fact) for key, fact in facts.items() if fact is not None and key not in known]
-        told = root | {"attributes": [*root["attributes"], *attributes(more)]}
-        engine = _text(told, semconv.ENGINE) or record.engine
+        told = root | {"attributes": [*known.values(), *attributes(more)]}
+        engine = text_of(told, semconv.ENGINE) or record.engine
         if not told["name"] or told["name"] == f"{semconv.SPAN_INVOKE_AGENT} unknown":
             told["name"] = f"{semconv.SPAN_INVOKE_AGENT} {engine}"
         told["events"] = self._events(root.get("events", []))
@@ -298,12 +211,12 @@ class _Recovery:
         root = self._on_disk.root or {}
         changes = {
             "trace_id": run.record.trace_id or root.get("traceId"),
-            "session_id": run.record.session_id or _text(root, semconv.CONVERSATION_ID),
-            "model": run.record.model or _text(root, semconv.REQUEST_MODEL),
-            "ended": self._left.last if not root or _is_orphan(root) else _end(root),
-            "outcome": _text(root, semconv.OUTCOME) or ORPHANED,
+            "session_id": run.record.session_id or text_of(root, semconv.CONVERSATION_ID),
+            "model": run.record.model or text_of(root, semconv.REQUEST_MODEL),
+            "ended": self._left.last if not root or is_orphan(root) else end_of(root),
+            "outcome": text_of(root, semconv.OUTCOME) or ORPHANED,
         }
-        if engine := _text(root, semconv.ENGINE):
+        if engine := text_of(root, semconv.ENGINE):
             changes["engine"] = engine
         run.update(**changes)
         _remember(run, root)
@@ -339,42 +252,3 @@ def _write(path: Path, requests: list[dict[str, Any]]) -> None:
         traces.sync()
     finally:
         traces.close()
-
-
-def _is_root(span: Span) -> bool:
-    return not span.get("parentSpanId") or bool(int(span.get("flags", 0)) & _REMOTE)
-
-
-def _is_orphan(span: Span) -> bool:
-    return _text(span, semconv.ERROR_TYPE) == ORPHANED
-
-
-def _end(span: Span) -> int:
-    with contextlib.suppress(ValueError, TypeError):
-        return int(span.get("endTimeUnixNano", 0))
-    return 0
-
-
-def _text(span: Span, key: str) -> str | None:
-    """Return the text of an attribute."""
-    for item in span.get("attributes", ()):
-        if item.get("key") == key:
-            text: str | None = item.get("value", {}).get("stringValue")
-            return text
-    return None
-
-
-def _entries(path: Path) -> Iterator[dict[str, Any]]:
-    with contextlib.suppress(OSError):
-        for line in lines(path, most=_MOST_READ):
-            with contextlib.suppress(msgspec.MsgspecError, UnicodeError, RecursionError):
-                yield msgspec.json.decode(line.strip(b"\0"))
-
-
-def _spans(request: Any) -> Iterator[Span]:
-    with contextlib.suppress(KeyError, TypeError, AttributeError):
-        for resource_spans in request["resourceSpans"]:
-            for scope_spans in resource_spans["scopeSpans"]:
-                for span in scope_spans["spans"]:
-                    if isinstance(span["spanId"], str):
-                        yield span

@@ -264,7 +264,8 @@ class Host:
         if self._own is not None:
             self._own.exporter.shutdown(deadline / 2)
         # While exporters are still at it, nobody else may send the same: the lock stays ours.
-        if self.telemetry.shutdown(deadline / 2) and self._own and self._own.run:
+        self.telemetry.shutdown(deadline / 2)
+        if self.telemetry.finished and self._own and self._own.run:
             self._own.run.release()
         return self.telemetry.problems[known:]
 

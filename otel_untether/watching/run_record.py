@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from otel_untether import semconv
+from otel_untether.session.summary import usage_attributes
 from otel_untether.spans import EVENTS_OF_FINDINGS, finding_attributes
 from otel_untether.store import run_folder
 from otel_untether.watching.listener import Listener
 from otel_untether.watching.stall_dump import stall_dump
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from otel_untether.proc_diag import ProcDiag, Tree
-    from otel_untether.session.activity import AttributeValue
+    from otel_untether.session.activity import AttributeValue, Change
     from otel_untether.session.outcome import Outcome
     from otel_untether.session.state import SessionState
     from otel_untether.session.summary import Summary
@@ -50,11 +51,23 @@ class RunRecord(Listener):
         self._state = state
         self._tree = tree
         self._samples = _open(run.path / run_folder.SAMPLES)
+        self._known: tuple[object, ...] = (None, None, state.tokens, None)
+
+    def changed(self, changes: Iterable[Change]) -> None:
+        """Journal what the session has used by now: a crash must not take it."""
+        del changes
+        self._progress()
+
+    def ticked(self, now: int) -> None:
+        """Journal what is new."""
+        del now
+        self._progress()
 
     def identified(self, session_id: str) -> None:
         """Note the engine's own id of the session."""
         state = self._state
         self._run.update(session_id=session_id, engine=state.engine, model=state.model)
+        self._progress()
 
     def sampled(self, diag: ProcDiag, now: int) -> None:
         """Append one line to the run's samples, which `report` draws."""
@@ -102,6 +115,19 @@ class RunRecord(Listener):
         if self._samples is not None:
             os.close(self._samples)
             self._samples = None
+
+    def _progress(self) -> None:
+        state = self._state
+        known = (state.session_id, state.model, state.tokens, state.cost)
+        if self._journal is not None and known != self._known:
+            self._known = known
+            facts = {
+                semconv.CONVERSATION_ID: state.session_id,
+                semconv.REQUEST_MODEL: state.model,
+                semconv.COST_USD: state.cost,
+                **usage_attributes(state.tokens),
+            }
+            self._journal.progress({name: it for name, it in facts.items() if it is not None})
 
     def _write(self, event: str, facts: Mapping[str, AttributeValue]) -> None:
         if self._journal is not None and not self._journal.record(event, **facts):

@@ -1,0 +1,213 @@
+"""What is left of a run on disk: its journal and its spans, read as far as they can be."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from otel_untether import semconv
+from otel_untether.store import run_folder
+from otel_untether.store.files import lines, open_regular
+from otel_untether.store.record import StoreError, load_run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    Span = dict[str, Any]
+
+ORPHANED: Final = "orphaned"
+_REMOTE: Final = 0x200  # SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK of trace.proto
+_MOST_READ: Final = 8 << 30
+
+
+@dataclass(slots=True)
+class Journaled:
+    """What a journal says: each span that began, and what is known of its end."""
+
+    last: int = 0
+    resource: dict[str, Any] = field(default_factory=dict)
+    scopes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    spans: dict[str, Span] = field(default_factory=dict)
+    whole: list[dict[str, Any]] = field(default_factory=list)
+    progress: dict[str, Any] = field(default_factory=dict)
+    decisions: list[dict[str, Any]] = field(default_factory=list)
+
+    def read(self, entry: dict[str, Any]) -> None:
+        """Take in an entry; raises KeyError, TypeError, … for one that is none."""
+        at, kind = int(entry["at"]), entry["kind"]
+        match kind:
+            case "resource":
+                self.resource = {"attributes": list(entry["resource"]["attributes"])}
+            case "start":
+                span = entry["span"]
+                int(span["startTimeUnixNano"])
+                self.scopes[span["spanId"]] = dict(entry["scope"])
+                merge(self.spans.setdefault(span["spanId"], {}), span)
+            case "update" | "end":
+                merge(self.spans[entry["span"]["spanId"]], entry["span"])
+            case "span":
+                self.whole.append(entry["request"])
+            case "progress":
+                self.progress |= {item["key"]: item for item in entry["attributes"]}
+            case str() if kind.startswith("untether."):
+                self.decisions.append(entry)
+        self.last = max(self.last, at)
+
+
+def merge(span: Span, news: Span) -> None:
+    """Put what is new of a span over what is known: attributes by key, events one by one."""
+    known = {item["key"]: item for item in span.get("attributes", ())}
+    known |= {item["key"]: item for item in news.get("attributes", ())}
+    events = [*span.get("events", ()), *news.get("events", ())]
+    span |= news
+    span["attributes"] = list(known.values())
+    if events:
+        span["events"] = events
+
+
+@dataclass(slots=True)
+class OnDisk:
+    """What is in traces.jsonl: the ids of all spans, and what matters of some."""
+
+    ids: set[str] = field(default_factory=set)
+    root: Span | None = None
+    marker: Span | None = None
+    last: int = 0
+
+    def read(self, request: Any) -> None:
+        """Take in a line, or what is to be one."""
+        for span in spans_of(request):
+            self.ids.add(span["spanId"])
+            self.last = max(self.last, end_of(span))
+            if self.root is None and is_root(span):
+                self.root = span
+            if span.get("name") == semconv.SPAN_STARTED:
+                self.marker = span
+
+
+def is_in_order(run_dir: Path) -> bool:
+    """Whether a run is over and nothing is missing in its folder that can be told from the rest.
+
+    Raises StoreError where it has no readable record, and nothing else either.
+    """
+    try:
+        run = load_run(run_dir)
+    except StoreError:
+        # Torn, or of a run of ours that never got one.
+        if (run_dir / run_folder.JOURNAL).exists() or (run_dir / run_folder.TRACES).exists():
+            return False
+        raise
+    return run.record.ended is not None and not (_is_short(run_dir) or _has_open_root(run_dir))
+
+
+def _has_open_root(run_dir: Path) -> bool:
+    """Whether the first span of the journal has no end: its watcher died at the very last."""
+    span_id = _first_span_id(run_dir / run_folder.JOURNAL)
+    if span_id is None:
+        return False
+    ended, kept = f'"end","span":{{"spanId":"{span_id}"', f'"spanId":"{span_id}"'
+    return not (
+        _holds(run_dir / run_folder.JOURNAL, ended) or _holds(run_dir / run_folder.TRACES, kept)
+    )
+
+
+def _is_short(run_dir: Path) -> bool:
+    """Whether traces.jsonl was torn: its last line is not whole, or it is too short."""
+    traces = run_dir / run_folder.TRACES
+    return _is_torn(traces) or _ended_in(run_dir / run_folder.JOURNAL) > _ended_in(traces)
+
+
+def _is_torn(path: Path) -> bool:
+    try:
+        with open_regular(path) as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - 1))
+            return size > 0 and file.read(1) != b"\n"
+    except OSError:
+        return False
+
+
+def _ended_in(path: Path) -> int:
+    return sum(1 for _ in _places(path, '"endTimeUnixNano"'))
+
+
+def _holds(path: Path, text: str) -> bool:
+    return next(_places(path, text), None) is not None
+
+
+def _places(path: Path, text: str) -> Iterator[int]:
+    """Yield where a text is in a file, without reading its lines: a long session's are many."""
+    wanted = text.encode()
+    try:
+        with open_regular(path) as file:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError):  # ValueError: an empty file
+        return
+    with data:
+        at = data.find(wanted)
+        while at >= 0:
+            yield at
+            at = data.find(wanted, at + len(wanted))
+
+
+def is_root(span: Span) -> bool:
+    """Whether a span has no parent of its run: none at all, or one in another process."""
+    return not span.get("parentSpanId") or bool(int(span.get("flags", 0)) & _REMOTE)
+
+
+def is_ended(span: Span) -> bool:
+    """Whether a span's end is known."""
+    return "endTimeUnixNano" in span
+
+
+def is_orphan(span: Span) -> bool:
+    """Whether a span was ended by a recovery."""
+    return text_of(span, semconv.ERROR_TYPE) == ORPHANED
+
+
+def end_of(span: Span) -> int:
+    """Return when a span ended, in ns since the epoch, 0 where that is not known."""
+    with contextlib.suppress(ValueError, TypeError):
+        return int(span.get("endTimeUnixNano", 0))
+    return 0
+
+
+def text_of(span: Span, key: str) -> str | None:
+    """Return the text of an attribute."""
+    for item in span.get("attributes", ()):
+        if item.get("key") == key:
+            text: str | None = item.get("value", {}).get("stringValue")
+            return text
+    return None
+
+
+def _first_span_id(journal: Path) -> str | None:
+    """Return the id of the span that a journal begins with: the run's root."""
+    for entry in entries(journal):
+        with contextlib.suppress(KeyError, TypeError):
+            if entry["kind"] == "start":
+                return str(entry["span"]["spanId"])
+    return None
+
+
+def entries(path: Path) -> Iterator[Any]:
+    """Yield what is JSON in a file of lines; a torn line says nothing."""
+    with contextlib.suppress(OSError):
+        for line in lines(path, most=_MOST_READ):
+            with contextlib.suppress(msgspec.MsgspecError, UnicodeError, RecursionError):
+                yield msgspec.json.decode(line.strip(b"\0"))
+
+
+def spans_of(request: Any) -> Iterator[Span]:
+    """Yield the spans of an export request as OTLP JSON, as far as it is one."""
+    with contextlib.suppress(KeyError, TypeError, AttributeError):
+        for resource_spans in request["resourceSpans"]:
+            for scope_spans in resource_spans["scopeSpans"]:
+                for span in scope_spans["spans"]:
+                    if isinstance(span["spanId"], str):
+                        yield span
