@@ -8,6 +8,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
+import psutil
+
 from otel_untether.demo import script
 from otel_untether.demo.freezes import FREEZES
 from otel_untether.demo.voice import Session, Voice
@@ -29,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         script.finish(voice, interrupted=True)
     finally:
-        _end_children(session)
+        _end_children()
     return 0
 
 
@@ -72,9 +74,13 @@ def _terminate(*_: object) -> NoReturn:
     raise SystemExit(_TERMINATED)
 
 
-def _end_children(session: Session) -> None:
-    for child in list(session.children):
-        with contextlib.suppress(OSError):
+def _end_children() -> None:
+    """Kill the commands at work, one that is only just being started too.
+
+    A list of our own would miss that one: a signal may come between its fork and its entry.
+    """
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
             child.kill()
 
 

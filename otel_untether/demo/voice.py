@@ -19,13 +19,12 @@ Block = dict[str, Any]
 
 
 class Session:
-    """One run: its identity, its output, its children, and how many answers were given."""
+    """One run: its identity, its output, and how many answers were given."""
 
     def __init__(self, pace: float) -> None:
         self.id = str(uuid.uuid4())
         self.pace = pace
         self.answers = 0
-        self.children: set[subprocess.Popen[str]] = set()
         self._started = time.monotonic()
         self._lock = threading.Lock()
 
@@ -52,18 +51,14 @@ class Session:
 
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
         """Run a shell command in a session of its own, as the CLIs do."""
-        child = subprocess.Popen(  # noqa: S603  the script's own few commands
+        return subprocess.run(  # noqa: S603  the script's own few commands
             ["/bin/sh", "-c", command],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             text=True,
+            check=False,
             start_new_session=True,
         )
-        self.children.add(child)
-        out, err = child.communicate()
-        self.children.discard(child)
-        return subprocess.CompletedProcess(command, child.returncode, out, err)
 
     def milliseconds(self) -> int:
         """Time since the start."""
