@@ -2,10 +2,10 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/pip install --quiet --disable-pip-version-check
+QUIET  := --quiet --disable-pip-version-check
 
 .PHONY: demo test lint unit conformance processes trust reliability oldest e2e stack \
-	fuzz soak bench docs clean
+	fuzz soak package bench docs dist sbom constraints clean
 
 # The main job, with nothing but the package and its dependencies: a scripted agent works, and
 # the report says where the time went; another freezes, is found out and, being asked for, ended.
@@ -16,7 +16,7 @@ demo: $(VENV)/.runtime
 # Everything, whatever fails; at the end it says how each part went, and how long it took. Parts
 # joined by + run side by side: they mostly wait. In CI a missing tool is a failure; elsewhere it
 # is said loudly.
-PARTS ?= lint unit conformance processes trust reliability oldest+e2e stack
+PARTS ?= lint unit conformance package processes trust reliability oldest+e2e stack
 
 test: $(VENV)/.dev
 	@MAKE="$(MAKE)" $(BIN)/python -m scripts.test_parts $(PARTS)
@@ -47,6 +47,10 @@ reliability: $(VENV)/.dev
 conformance: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/conformance
 
+# What is given away: the same bytes each time, complete, and able to test itself.
+package: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/package
+
 # The same suite on the oldest OpenTelemetry that we support.
 oldest: .venv-oldest/.dev
 	.venv-oldest/bin/python -m pytest tests/unit tests/conformance tests/processes
@@ -72,23 +76,60 @@ bench: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m scripts.semconv_docs > docs/telemetry.md
+	$(BIN)/pdoc --output-directory build/api otel_untether '!otel_untether.demo.__main__'
+
+# Sdist and wheel, the same bytes whoever builds them, and what the wheel pulls in (CycloneDX).
+dist: $(VENV)/.dev
+	rm -rf dist
+	$(BIN)/python -m hatchling build
+
+sbom: dist .venv-release/.installed
+	rm -rf build/sbom && $(PYTHON) -m venv --without-pip build/sbom
+	.venv-release/bin/pip --python build/sbom/bin/python install $(QUIET) \
+		--require-hashes --requirement constraints/runtime.txt
+	.venv-release/bin/pip --python build/sbom/bin/python install $(QUIET) --no-deps dist/*.whl
+	.venv-release/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type library \
+		--output-reproducible --output-file build/sbom.cdx.json build/sbom/bin/python
+
+# Exact versions and hashes of all that is installed here; those pinned already stay unless
+# their file is removed first.
+LOCK := .venv-release/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-annotate --no-header --no-emit-index-url
+
+constraints: .venv-release/.installed
+	$(LOCK) pyproject.toml --all-extras --group dev --output-file constraints/dev.txt
+	$(LOCK) pyproject.toml --constraint constraints/dev.txt \
+		--output-file constraints/runtime.txt
+	$(LOCK) --group build --constraint constraints/dev.txt --output-file constraints/build.txt
+	$(LOCK) --group release --output-file constraints/release.txt
+	$(LOCK) pyproject.toml --group test --constraint constraints/oldest.in \
+		--output-file constraints/oldest.txt
 
 clean:
-	rm -rf $(VENV) .venv-oldest .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-oldest .venv-release .import_linter_cache .mypy_cache .pytest_cache \
+		.ruff_cache build dist
 
-$(VENV)/.runtime: pyproject.toml constraints/latest.txt
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) --upgrade 'pip>=25.1'
-	$(PIP) --constraint constraints/latest.txt --editable .
+# An environment with exactly what a file of constraints/ lists, and this project on top.
+define install
+	$(PYTHON) -m venv $(1)
+	$(1)/bin/pip install $(QUIET) --require-hashes --requirement constraints/build.txt
+	$(1)/bin/pip install $(QUIET) --require-hashes --requirement $(2)
+	$(1)/bin/pip install $(QUIET) --no-build-isolation --no-deps --editable .
+endef
+
+$(VENV)/.runtime: pyproject.toml constraints/build.txt constraints/runtime.txt
+	$(call install,$(VENV),constraints/runtime.txt)
 	touch $@
 
-$(VENV)/.dev: $(VENV)/.runtime
-	$(PIP) --constraint constraints/latest.txt --group dev
+$(VENV)/.dev: $(VENV)/.runtime constraints/dev.txt
+	$(BIN)/pip install $(QUIET) --require-hashes --requirement constraints/dev.txt
 	touch $@
 
-.venv-oldest/.dev: pyproject.toml constraints/latest.txt constraints/oldest.txt
-	$(PYTHON) -m venv .venv-oldest
-	.venv-oldest/bin/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	.venv-oldest/bin/pip install --quiet --disable-pip-version-check \
-		--constraint constraints/oldest.txt --editable . --group test
+.venv-oldest/.dev: pyproject.toml constraints/build.txt constraints/oldest.txt
+	$(call install,.venv-oldest,constraints/oldest.txt)
+	touch $@
+
+.venv-release/.installed: constraints/build.txt constraints/release.txt
+	$(PYTHON) -m venv .venv-release
+	.venv-release/bin/pip install $(QUIET) --require-hashes --requirement constraints/release.txt
 	touch $@

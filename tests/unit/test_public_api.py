@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,12 @@ import otel_untether
 @pytest.mark.parametrize("name", otel_untether.__all__)
 def test_every_public_name_is_there(name: str) -> None:
     assert getattr(otel_untether, name)
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    pyproject = Path(__file__).parents[2] / "pyproject.toml"
+    declared = tomllib.loads(pyproject.read_text())["project"]["version"]
+    assert otel_untether.__version__ == declared
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
