@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from otel_untether.session.state import SessionState
     from otel_untether.session.summary import Summary
     from otel_untether.sources.recorder import Recorder
-    from otel_untether.sources.subprocess import Watch, watch
+    from otel_untether.sources.subprocess import watch
     from otel_untether.sources.watched_process import BlockingWatchedProcess, WatchedProcess
     from otel_untether.spans import SessionTracer
     from otel_untether.watching.subject import RunInfo
@@ -36,7 +36,6 @@ __all__ = [
     "SessionState",
     "SessionTracer",
     "Summary",
-    "Watch",
     "WatchdogConfig",
     "WatchedProcess",
     "__version__",
@@ -56,7 +55,6 @@ _HOMES = {
     "SessionState": "session.state",
     "SessionTracer": "spans",
     "Summary": "session.summary",
-    "Watch": "sources.subprocess",
     "WatchdogConfig": "config.settings",
     "WatchedProcess": "sources.watched_process",
     "__version__": "semconv:SCOPE_VERSION",

@@ -15,7 +15,8 @@ from otel_untether.store.housekeeping import tidy
 from otel_untether.store.process_identity import identify
 from otel_untether.store.runs import RunIdentity, StoreError, load_run, new_run_id, store_at
 from otel_untether.supervisor.observer import Observer
-from otel_untether.watching.host import Host, in_background
+from otel_untether.watching.flushing import in_background
+from otel_untether.watching.host import Host
 from otel_untether.watching.subject import End, RunInfo, Subject
 
 if TYPE_CHECKING:

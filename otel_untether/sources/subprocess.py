@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import anyio
@@ -44,24 +45,72 @@ _AFTER_KILL: Final = 2.0
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126  # as a shell has it
 
 
-class Watch:
-    """An agent to be run and watched; enter it with ``async with`` or with ``with``."""
+class watch:  # noqa: N801  used as a function is, like `contextlib.suppress`
+    """Run an agent and watch it: a trace of its session, its gauges, its silence explained.
 
-    def __init__(
+    Enter it: ``async with`` under asyncio or trio, ``with`` where there is no
+    event loop. Leaving the block waits for the agent. Where an exception or a cancellation leads
+    out of it, the whole process tree is ended first (SIGTERM, `kill_grace`, SIGKILL), which
+    takes the grace and two seconds at most, and the exception goes on as it came.
+
+    The agent gets a ``TRACEPARENT`` of its session's span, which lies under the current one, if
+    there is any. Findings are warnings of the logger ``otel_untether``, too.
+
+    :param command: the agent and its arguments; looked up in ``PATH``, run without a shell.
+    :param engine: which CLI's output it prints (``otel-untether run --help`` lists them); by
+        default the command tells, or the first lines.
+    :param cwd: its working directory, by default this process's.
+    :param env: its whole environment, by default this process's.
+    :param stdin: its standard input, as in `subprocess.Popen`: nothing (the default),
+        ``subprocess.PIPE`` for `WatchedProcess.stdin`, a descriptor, a file.
+    :param config: settings, or the path of an ``otel-untether.toml``; by default what
+        `load_config` finds (the environment, the user's file).
+    :param watchdog: when silence is a stall and what may be done about it, in place of the
+        ``[watchdog]`` of `config`. Nothing is killed unless ``stall_auto_kill`` says so.
+    :param capture: whether content is captured, in place of the ``[capture]`` of `config` and of
+        ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT``.
+    :param keep_run: keep a folder of the run, with its samples and the dumps of stalls, where
+        `config` has its ``state_dir``; ``otel-untether report`` reads it.
+    :param tracer_provider: where spans go; the program's global provider by default, as for
+    :param meter_provider: metrics (real observable gauges, so your Views and readers apply), and
+    :param logger_provider: log records.
+    :raises ConfigError: for a setting that cannot be, before anything is started.
+    :raises ValueError: for an unknown engine, or a command without words.
+    :raises OSError: on entering, where the command cannot be started.
+    """
+
+    def __init__(  # noqa: PLR0913  keywords, each of a use of its own
         self,
         command: Sequence[str],
-        host: Host,
-        info: RunInfo,
-        clock: Clock,
-        run: Run | None,
-        spawning: dict[str, Any],
+        *,
+        engine: str | None = None,
+        cwd: StrPath | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: int | IO[Any] = subprocess.DEVNULL,
+        config: Config | StrPath | None = None,
+        watchdog: WatchdogConfig | None = None,
+        capture: Capture | None = None,
+        keep_run: bool = False,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+        logger_provider: LoggerProvider | None = None,
     ) -> None:
+        if not command:
+            raise ValueError("watch: the command is empty; expected a program and its arguments")
+        settings = _settings(config, watchdog)
+        self._store = store_at(settings.telemetry.state_dir, os.environ) if keep_run else None
+        self._host = Host.guest(
+            settings,
+            tracer_provider=tracer_provider,
+            meter_provider=meter_provider,
+            logger_provider=logger_provider,
+            capture=capture,
+            store=self._store,
+        )
         self._command = list(command)
-        self._host = host
-        self._info = info
-        self._clock = clock
-        self._run = run
-        self._spawning = spawning
+        self._clock = Clock()
+        self._info = RunInfo.of_command(new_run_id(), self._clock.now(), command, engine=engine)
+        self._spawning: dict[str, Any] = {"cwd": cwd, "env": env, "stdin": stdin}
         self._agent: SpawnedAgent
         self._watched: WatchedProcess | BlockingWatchedProcess
 
@@ -120,16 +169,18 @@ class Watch:
     def _open(self) -> tuple[SpawnedAgent, dict[str, Any]]:
         """Open the session; return the agent to be, and how to spawn it."""
         agent = self._agent = SpawnedAgent(self._clock, self._host.settings.watchdog.kill_grace)
+        info = replace(self._info, started=self._clock.now())
         subject = Subject(
-            self._info,
+            info,
             self._clock,
             sampled=True,
             heard=True,
             blocked_since=lambda: agent.unread_since,
         )
-        agent.session = self._host.open(subject, self._run)
+        run = _run(self._store, info) if self._store is not None else None
+        agent.session = self._host.open(subject, run)
         context = agent.session.tracer.root.get_span_context()
-        env = self._spawning["env"]
+        env: Any = self._spawning["env"]
         options = {
             **self._spawning,
             "stdout": agent.stdout.sink,
@@ -150,71 +201,6 @@ class Watch:
         self._agent.end_tree()
         with contextlib.suppress(subprocess.TimeoutExpired):
             watched.exited(_AFTER_KILL)
-
-
-def watch(  # noqa: PLR0913  keywords, each of a use of its own
-    command: Sequence[str],
-    *,
-    engine: str | None = None,
-    cwd: StrPath | None = None,
-    env: Mapping[str, str] | None = None,
-    stdin: int | IO[Any] = subprocess.DEVNULL,
-    config: Config | StrPath | None = None,
-    watchdog: WatchdogConfig | None = None,
-    capture: Capture | None = None,
-    keep_run: bool = False,
-    tracer_provider: TracerProvider | None = None,
-    meter_provider: MeterProvider | None = None,
-    logger_provider: LoggerProvider | None = None,
-) -> Watch:
-    """Run an agent and watch it: a trace of its session, its gauges, its silence explained.
-
-    Enter what is returned: ``async with`` under asyncio or trio, ``with`` where there is no
-    event loop. Leaving the block waits for the agent. Where an exception or a cancellation leads
-    out of it, the whole process tree is ended first (SIGTERM, `kill_grace`, SIGKILL), which
-    takes the grace and two seconds at most, and the exception goes on as it came.
-
-    The agent gets a ``TRACEPARENT`` of its session's span, which lies under the current one, if
-    there is any. Findings are warnings of the logger ``otel_untether``, too.
-
-    :param command: the agent and its arguments; looked up in ``PATH``, run without a shell.
-    :param engine: which CLI's output it prints (``otel-untether run --help`` lists them); by
-        default the command tells, or the first lines.
-    :param cwd: its working directory, by default this process's.
-    :param env: its whole environment, by default this process's.
-    :param stdin: its standard input, as in `subprocess.Popen`: nothing (the default),
-        ``subprocess.PIPE`` for `WatchedProcess.stdin`, a descriptor, a file.
-    :param config: settings, or the path of an ``otel-untether.toml``; by default what
-        `load_config` finds (the environment, the user's file).
-    :param watchdog: when silence is a stall and what may be done about it, in place of the
-        ``[watchdog]`` of `config`. Nothing is killed unless ``stall_auto_kill`` says so.
-    :param capture: whether content is captured, in place of the ``[capture]`` of `config` and of
-        ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT``.
-    :param keep_run: keep a folder of the run, with its samples and the dumps of stalls, where
-        `config` has its ``state_dir``; ``otel-untether report`` reads it.
-    :param tracer_provider: where spans go; the program's global provider by default, as for
-    :param meter_provider: metrics (real observable gauges, so your Views and readers apply), and
-    :param logger_provider: log records.
-    :raises ConfigError: for a setting that cannot be, before anything is started.
-    :raises ValueError: for an unknown engine, or a command without words.
-    :raises OSError: on entering, where the command cannot be started.
-    """
-    if not command:
-        raise ValueError("watch: the command is empty; expected a program and its arguments")
-    settings = _settings(config, watchdog)
-    store = store_at(settings.telemetry.state_dir, os.environ) if keep_run else None
-    host = Host.guest(
-        settings,
-        tracer_provider=tracer_provider,
-        meter_provider=meter_provider,
-        logger_provider=logger_provider,
-        capture=capture,
-        store=store,
-    )
-    clock = Clock()
-    info = RunInfo.of_command(new_run_id(), clock.now(), command, engine=engine)
-    run = _run(store, info) if store is not None else None
-    return Watch(command, host, info, clock, run, {"cwd": cwd, "env": env, "stdin": stdin})
 
 
 def _settings(config: Config | StrPath | None, watchdog: WatchdogConfig | None) -> Config:

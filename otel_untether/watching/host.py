@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import threading
-import weakref
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from opentelemetry import _logs, metrics, trace
 from opentelemetry.context import get_value
-from opentelemetry.sdk.resources import Resource
 
 from otel_untether.config.settings import Config
 from otel_untether.engines import UNKNOWN, registry
@@ -18,17 +14,15 @@ from otel_untether.engines.decoding import LineDecoder
 from otel_untether.export import providers as export
 from otel_untether.export import sdk
 from otel_untether.export.gauge_exporter import GaugeExporter
-from otel_untether.export.guest_gauges import GuestGauges
 from otel_untether.export.run_spans import keep_spans
-from otel_untether.export.session_gauges import SessionGauges
-from otel_untether.metrics import FleetMetrics, SessionPoints
 from otel_untether.notice import notice
 from otel_untether.proc_diag.sampler import Sampler
 from otel_untether.session.content import Capture, from_environ
 from otel_untether.session.state import SessionState
 from otel_untether.spans import SessionTracer
 from otel_untether.watching.attendant import attendant
-from otel_untether.watching.listener import Listener
+from otel_untether.watching.flushing import Flushing, flush
+from otel_untether.watching.measures import guest_measures, own_measures, shared_sampler
 from otel_untether.watching.operator import Operator, warn
 from otel_untether.watching.resumption import Resumption
 from otel_untether.watching.run_record import RunRecord
@@ -47,11 +41,11 @@ if TYPE_CHECKING:
     from otel_untether.clock import Clock
     from otel_untether.export.propagation import RootContext
     from otel_untether.proc_diag import Tree
-    from otel_untether.stall import Finding
     from otel_untether.store.runs import Run, RunIdentity, Store
-    from otel_untether.watching.subject import Subject
+    from otel_untether.watching.listener import Listener
+    from otel_untether.watching.measures import Measures, Shown
+    from otel_untether.watching.subject import RunInfo, Subject
 
-_FLUSH_S: Final = 1.0
 _SUPPRESSED: Final = ("suppress_instrumentation", "suppress_language_model_instrumentation")
 # How often a session is looked at, in seconds, at most.
 _TICK: Final = 1.0
@@ -62,20 +56,6 @@ class _Own(NamedTuple):
 
     exporter: GaugeExporter
     run: Run | None
-
-
-class _Measures(NamedTuple):
-    """What sessions are measured by: the shared instruments, and how to show one's gauges."""
-
-    fleet: FleetMetrics
-    show: Callable[[SessionState, Subject], _Shown]
-
-
-class _Shown(NamedTuple):
-    """A session's gauges: its points, and how to end them."""
-
-    points: SessionPoints
-    end: Callable[[], object]
 
 
 class Host:
@@ -92,7 +72,7 @@ class Host:
         *,
         store: Store | None,
         capture: Capture,
-        measures: _Measures,
+        measures: Measures,
         say: Callable[[str], object],
         sampler: Sampler,
         own: _Own | None = None,
@@ -131,23 +111,19 @@ class Host:
         if ids is not None:
             sdk.set_id_generator(telemetry.tracer_provider, ids)
         live = ids is None
-        meters = telemetry.meter_provider if live else metrics.NoOpMeterProvider()
         exporter = GaugeExporter(telemetry.metric_exporters if live else (), environ=environ)
-        base = getattr(telemetry.tracer_provider, "resource", None) or Resource.get_empty()
-
-        def gauges(state: SessionState, subject: Subject) -> _Shown:
-            shown = SessionGauges(state, base, None, subject.clock)
-            exporter.add(shown)
-            return _Shown(shown.points, lambda: None)  # ended by `close`, with a last export
-
-        fleet = FleetMetrics(meters)
-        telemetry.ledger.listen(fleet.lost)
+        measures = own_measures(
+            telemetry.meter_provider if live else metrics.NoOpMeterProvider(),
+            exporter,
+            getattr(telemetry.tracer_provider, "resource", None),
+        )
+        telemetry.ledger.listen(measures.fleet.lost)
         return cls(
             settings,
             telemetry,
             store=store,
             capture=_capture(settings, environ),
-            measures=_Measures(fleet, gauges),
+            measures=measures,
             say=notice,
             sampler=Sampler(settings.watchdog.sample_interval),
             own=_Own(exporter, run),
@@ -170,32 +146,23 @@ class Host:
         reported at all.
         """
         settings = settings or Config()
-        silent = is_suppressed()
-        telemetry = export.Telemetry(
-            trace.NoOpTracerProvider()
-            if silent
-            else tracer_provider or trace.get_tracer_provider(),
-            metrics.NoOpMeterProvider()
-            if silent
-            else meter_provider or metrics.get_meter_provider(),
-            _logs.NoOpLoggerProvider()
-            if silent
-            else logger_provider or _logs.get_logger_provider(),
+        telemetry = (
+            export.silent()
+            if is_suppressed()
+            else export.Telemetry(
+                tracer_provider or trace.get_tracer_provider(),
+                meter_provider or metrics.get_meter_provider(),
+                logger_provider or _logs.get_logger_provider(),
+            )
         )
-        fleet, shared = _fleet_of(telemetry.meter_provider)
-
-        def gauges(state: SessionState, subject: Subject) -> _Shown:
-            points = SessionPoints(state, subject.clock)
-            return _Shown(points, shared.add(points))
-
         return cls(
             settings,
             telemetry,
             store=store,
             capture=capture or _capture(settings, os.environ),
-            measures=_Measures(fleet, gauges),
+            measures=guest_measures(telemetry.meter_provider),
             say=warn,
-            sampler=_sampler_of(settings.watchdog.sample_interval),
+            sampler=shared_sampler(settings.watchdog.sample_interval),
         )
 
     def open(self, subject: Subject, run: Run | None = None) -> WatchedSession:
@@ -205,49 +172,40 @@ class Host:
         """
         info = subject.run
         decoder = LineDecoder(registry.get(info.engine) if info.engine else None)
-        state = SessionState(
-            info.run_id,
-            info.started,
-            engine=decoder.engine.name if decoder.engine else UNKNOWN,
-            multi_prompt=info.multi_prompt,
-        )
-        if decoder.engine is not None:
-            state.traits = decoder.engine.traits
-        keeping = self._keep_spans(info.run_id, run)
+        state = _state(info, decoder)
+        stop_keeping = self._keep_spans(info.run_id, run)
         tracer = self._tracer(subject, state, decoder)
-        shown = self._measures.show(state, subject)
+        shown = self._measures.show(state, subject.clock)
 
         def silence() -> SilenceWatch | None:
             return session.silence
 
-        listeners = self._listeners(subject, state, tracer, shown, run, silence)
-
         def watch_process(pid: int) -> SilenceWatch | None:
-            if not subject.sampled:
-                return None
-            watchdog = self.settings.watchdog
-            watch = SilenceWatch(
-                subject, pid, state, watchdog, self._sampler, listeners, self.flush
-            )
-            shown.points.window = watch.window
+            watch = self._watch_process(subject, pid, state, listeners)
+            if watch is not None:
+                shown.points.window = watch.window
             return watch
 
+        listeners = self._listeners(subject, state, tracer, shown, run, silence)
         session = WatchedSession(info, state, decoder, tracer, listeners, watch_process)
         if self._own is None:
-            self._attend(session, subject.clock, run, keeping)
+            self._attend(session, subject.clock, run, stop_keeping)
         if info.pid is not None:
             session.spawned(info.pid)
         return session
 
     def flush(self) -> None:
-        """Have spans, log records and metrics leave now, as far as a collector takes them.
-
-        The SDK's flush may outlast its own timeout many times over against a dead collector,
-        and a kill waits for this: it is left behind when its time is up.
-        """
-        thread = threading.Thread(target=self._flush, name="otel-untether-flush", daemon=True)
-        thread.start()
-        thread.join(_FLUSH_S)
+        """Have spans, log records and metrics leave now; takes a second at most."""
+        telemetry = self.telemetry
+        providers = (
+            telemetry.tracer_provider,
+            telemetry.logger_provider,
+            telemetry.meter_provider,
+        )
+        if self._own is None:
+            flush(providers)
+        else:
+            flush(providers, self._own.exporter.flush)
 
     def drain(self, seconds: float = 5.0) -> None:
         """Have finished spans leave before more come than a queue holds; waits for that."""
@@ -285,12 +243,21 @@ class Host:
             chats=self.settings.telemetry.chat_spans,
         )
 
+    def _watch_process(
+        self, subject: Subject, pid: int, state: SessionState, listeners: list[Listener]
+    ) -> SilenceWatch | None:
+        if not subject.sampled:
+            return None
+        return SilenceWatch(
+            subject, pid, state, self.settings.watchdog, self._sampler, listeners, self.flush
+        )
+
     def _listeners(
         self,
         subject: Subject,
         state: SessionState,
         tracer: SessionTracer,
-        shown: _Shown,
+        shown: Shown,
         run: Run | None,
         silence: Callable[[], SilenceWatch | None],
     ) -> list[Listener]:
@@ -314,7 +281,7 @@ class Host:
         listeners.append(Measured(measured, shown.points.found, shown.end))
         listeners.append(Operator(self._say))
         if self._own is not None:
-            listeners.append(_Flushing(self.flush))
+            listeners.append(Flushing(self.flush))
         return listeners
 
     def _keep_spans(self, run_id: str, run: Run | None) -> Callable[[], None] | None:
@@ -342,74 +309,25 @@ class Host:
 
         session.on_end = leave
 
-    def _flush(self) -> None:
-        telemetry = self.telemetry
-        for provider in (
-            telemetry.tracer_provider,
-            telemetry.logger_provider,
-            telemetry.meter_provider,
-        ):
-            flush: Any = getattr(provider, "force_flush", None)
-            if flush is not None:
-                with contextlib.suppress(Exception):
-                    flush(_FLUSH_S * 1000)
-        if self._own is not None:
-            with contextlib.suppress(Exception):
-                self._own.exporter.flush(_FLUSH_S)
-
-
-class _Flushing(Listener):
-    """Has what was found leave at once: a frozen session must be seen while it is frozen."""
-
-    def __init__(self, flush: Callable[[], object]) -> None:
-        self._flush = flush
-
-    def found(self, finding: Finding) -> None:
-        """Flush, without waiting for it; before a kill somebody does wait."""
-        if not finding.carried_out:
-            in_background(self._flush)
-
-
-def in_background(work: Callable[[], object]) -> None:
-    """Do what nobody waits for, and whose failure is nobody's concern."""
-
-    def quietly() -> None:
-        with contextlib.suppress(Exception):
-            work()
-
-    threading.Thread(target=quietly, name="otel-untether-aside", daemon=True).start()
-
 
 def is_suppressed() -> bool:
     """Tell whether the current context asks instrumentations to keep quiet."""
     return any(get_value(key) for key in _SUPPRESSED)
 
 
+def _state(info: RunInfo, decoder: LineDecoder) -> SessionState:
+    engine = decoder.engine
+    state = SessionState(
+        info.run_id,
+        info.started,
+        engine=engine.name if engine else UNKNOWN,
+        multi_prompt=info.multi_prompt,
+    )
+    if engine is not None:
+        state.traits = engine.traits
+    return state
+
+
 def _capture(settings: Config, environ: Mapping[str, str]) -> Capture:
     asked = settings.capture.content or from_environ(environ).enabled
     return Capture(enabled=asked, limit=settings.capture.max_length)
-
-
-# Instruments of one provider are made once, a sampler of one interval is shared by all.
-_shared: Final = threading.Lock()
-_fleets: Final[weakref.WeakKeyDictionary[MeterProvider, _Fleet]] = weakref.WeakKeyDictionary()
-_samplers: Final[dict[float, Sampler]] = {}
-
-
-class _Fleet(NamedTuple):
-    """The instruments that all sessions of one MeterProvider share."""
-
-    metrics: FleetMetrics
-    gauges: GuestGauges
-
-
-def _fleet_of(provider: MeterProvider) -> _Fleet:
-    with _shared:
-        if provider not in _fleets:
-            _fleets[provider] = _Fleet(FleetMetrics(provider), GuestGauges(weakref.proxy(provider)))
-        return _fleets[provider]
-
-
-def _sampler_of(interval: float) -> Sampler:
-    with _shared:
-        return _samplers.setdefault(interval, Sampler(interval))
