@@ -13,7 +13,7 @@ from .traces import RECORDINGS, Trace, attribute, play, recordings
 
 ALL = [
     path
-    for engine in ("claude", "codex", "opencode", "gemini", "pi", "qwen")
+    for engine in ("claude", "codex", "opencode", "gemini", "pi", "qwen", "copilot")
     for path in recordings(engine)
 ]
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from otel_untether.engines import argv
-from otel_untether.engines.engine import Engine
+from otel_untether.engines.engine import Engine, Traits
 
 if TYPE_CHECKING:
-    from otel_untether.engines.engine import Arguments
+    from otel_untether.engines.engine import Arguments, FirstLine
 
+_KINDS: Final = ("session.", "user.", "assistant.", "tool.", "model.", "subagent.")
 _MANAGES: Final = ("completion", "help", "init", "login", "mcp", "plugin", "update", "version")
 
 
@@ -29,8 +30,16 @@ def _manages(args: Arguments) -> bool:
     return argv.asks_about(args) or argv.command(args, *_MANAGES) is not None
 
 
+def _wrote(line: FirstLine) -> bool:
+    """Tell its envelope: a dotted type, data, a time, an id and that of the line before."""
+    texts = (line.get(key) for key in ("type", "id", "timestamp"))
+    envelope = all(isinstance(text, str) and text for text in texts) and "parentId" in line
+    return envelope and str(line["type"]).startswith(_KINDS) and isinstance(line.get("data"), dict)
+
+
 ENGINE: Final = Engine(
     "copilot",
+    decoder="otel_untether.engines.copilot.stream:decode",
     commands=frozenset({"copilot"}),
     packages=frozenset({"@github/copilot"}),
     headless_arguments=_headless,
@@ -38,4 +47,6 @@ ENGINE: Final = Engine(
     resume_arguments=_resumes,
     server_arguments=_serves,
     manage_arguments=_manages,
+    first_line=_wrote,
+    traits=Traits(names_tools_late=False, hides_subagents=False),
 )

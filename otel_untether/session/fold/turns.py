@@ -48,9 +48,11 @@ def turn_finished(state: SessionState, event: ev.TurnFinished, at: int) -> list[
     state.main.asked_at = None
     state.turns += 1 if event.turns is None else event.turns
     _account(state, event)
+    if state.turn_open or event.error is None or state.last_error is None:
+        state.last_error = event.error  # else it was said before, and better
     state.turn_open, state.last_result_at = False, at
     state.last_tool_result_at = None
-    state.last_error, state.interrupted = event.error, event.interrupted
+    state.interrupted = event.interrupted
     over(state, ("retry", "rate_limit", "compaction"))
     changes += superseded(state, state.main, at)
     return changes + _close_turn(state, event, at)

@@ -484,3 +484,11 @@ def test_nothing_is_owed_by_a_model_that_nobody_was_seen_to_ask() -> None:
     changes = finish(story.state, 9, "killed", clean=False)
     opened = [change.activity for change in changes if isinstance(change, Opened)]
     assert [activity for activity in opened if activity.kind == "chat"] == []
+
+
+def test_a_reason_that_was_given_is_not_replaced_by_a_status() -> None:
+    why, status = ev.TurnFinished(at=3, error="rate_limit"), ev.TurnFinished(at=4, error="1")
+    assert Story().tell(why, status).state.last_error == "rate_limit"
+    again = Story().tell(why, ev.TurnStarted(at=4), ev.TurnFinished(at=5, error="timeout"))
+    assert again.state.last_error == "timeout"
+    assert Story().tell(why, ev.TurnFinished(at=4)).state.last_error is None
