@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from otel_untether.session.redaction import redact
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -23,11 +25,11 @@ def option_names(argv: Sequence[str]) -> tuple[str, ...]:
     if not argv:
         return ()
     # A process may write a whole sentence over its own argv[0].
-    program = (argv[0].split() or [HIDDEN])[0].rpartition("/")[2]
+    program = redact((argv[0].split() or [HIDDEN])[0].rpartition("/")[2])
     return (program, *map(_hide, argv[1:]))
 
 
 def _hide(word: str) -> str:
     if option := _LONG_OPTION.match(word):
-        return option[0] + ("=" + HIDDEN if len(word) > option.end() else "")
+        return redact(option[0]) + ("=" + HIDDEN if len(word) > option.end() else "")
     return word if _SHORT_OPTION.match(word) else HIDDEN

@@ -35,7 +35,7 @@ _STRONG: Final = re.compile(
       |master|app|license|session)[_. -]?key(?![a-rt-z])
   | key[_-]?data | access[_-]?signature | masterauth | requirepass
   | conn(?:ection)?[_-]?str(?:ing)? | x-amz-signature
-  | (?:\A|[^a-z])(?:pwd|pass|psk|dsn|creds?|cookies?)(?![a-z]) | [a-z]pwd\Z
+  | (?:\A|[^a-z])(?:pwd|pass|psk|dsn|creds?|cookies?)(?![a-z_.-]) | [a-z]pwd\Z
     """
 )
 _WEAK: Final = re.compile(
@@ -57,7 +57,13 @@ _ABOUT: Final = re.compile(
     r"|expir\w*|ttl|len(?:gth)?|sizes?|usage|budget|used|polic(?:y|ies)|hint|prompt|fields?|labels?"
     r"|regex|pattern|rotation|min|max|lifetime|formats?|version|kind|scopes?|issuer|audience"
     r"|algorithm|provider|class|store|manager|i[sz]\w*|required|enabled|status|per[_-]\w+|details?"
+    r"|[\w.-]*\.(?:py|js|jsx|ts|tsx|go|rs|rb|java|kt|md|txt|json|ya?ml|toml|sh|cc?|cpp|h|html|css)"
     r"|arn|refs?|less|stdin|env|param\w*|source|at|in|jar|accepted|input|box|strength)\Z"
+)
+_ID: Final = re.compile(r"id(?:entifier)?s?\Z")
+_COUNTED: Final = re.compile(r"(?:\A|[a-z_. -])tokens(?:_(?:before|after|in|out|left))?\Z")
+_COMMON: Final = frozenset(
+    {"pass", "secret", "secrets", "token", "credential", "credentials", "auth"}
 )
 _FRAGMENTS: Final = frozenset({"key", "keys", "code", "phrase", "string", "signature", "header"})
 
@@ -104,8 +110,10 @@ def names_secret(name: str) -> bool:
 def _says(name: str) -> Says:
     low = name.lower()
     strong = _STRONG.search(low)
-    if strong is not None and not _ABOUT.match(low, strong.end()):
+    if strong is not None and not _ABOUT.match(low, strong.end()) and not _COUNTED.search(low):
         return "secret"
+    if strong is None and _ID.search(low):
+        return "nothing"
     return "perhaps" if strong is not None or _WEAK.search(low) else "nothing"
 
 
@@ -119,7 +127,7 @@ def hide_named(text: str, *, command: bool = False) -> str:
     parts: list[str] = []
     done = at = asked = 0
     while (pair := _PAIR.search(text, at)) is not None:
-        at = pair.end()
+        at = pair.end("name")
         if (says := _says(_whole_name(text, pair))) == "nothing":
             continue
         if (asked := asked + 1) > _MOST:
@@ -228,10 +236,28 @@ def _begins_line(text: str, start: int) -> bool:
 def _is_secret(text: str, pair: re.Match[str], start: int, end: int, says: Says) -> bool:
     if says == "perhaps":
         return is_random(text[start : min(end, start + 600)])
-    name = pair["name"][-_NAME_TAIL:]
-    low = name.lower()
-    shouted = any(map(low.__contains__, _HEADERS)) or (
-        name.isupper() and text[start - 1 : start] not in ('"', "'", "`")
+    low = pair["name"][-_NAME_TAIL:].lower()
+    if _is_aside(text, pair, low, text[start:end]):
+        return False
+    between = text[pair.end("name") : start]
+    header = any(header in low for header in _HEADERS)
+    shouted = pair["name"].isupper() and between == "="
+    return not says_nothing(text[start:end], counted="token" in low, environment=header or shouted)
+
+
+def _is_aside(text: str, pair: re.Match[str], low: str, value: str) -> bool:
+    """Tell whether a name is a common word here, as in "PASS: test_one" or "One pass: …"."""
+    if low in ("pwd", "oldpwd"):
+        return value.startswith(("/", "~"))
+    if low == "pass" and (
+        pair["name"].isupper() or value.split(maxsplit=1)[0].rstrip(",;").isdigit()
+    ):
+        return True
+    between = text[pair.end("name") : pair.end()]
+    return (
+        low in _COMMON
+        and between == ": "
+        and value.islower()
+        and value.isalpha()
+        and not _begins_line(text, pair.start("name"))
     )
-    counted = "token" in low
-    return not says_nothing(text[start:end], counted=counted, environment=shouted)

@@ -25,7 +25,7 @@ _PUTTY: Final = re.compile(
 
 
 def hide_private_keys(text: str) -> str:
-    """Replace the body of every private key in `text`."""
+    """Replace every private key in `text`."""
     if "PRIVATE KEY" in text:
         text = _hide_pem(text)
     if "Private-" in text:
@@ -43,7 +43,7 @@ def _hide_pem(text: str) -> str:
             parts.append(begin[0])
             at = begin.end()
         else:
-            parts += (begin[0], _REDACTED)
+            parts.append(_REDACTED)
             end = _END.search(text, body.end(), begin.end() + _LONGEST)
             at = end.end() if end is not None else body.end()
     parts.append(_headless(text[at:]))

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import bisect
 import functools
+import itertools
 import json
 import re
 from typing import TYPE_CHECKING, Any, Final
@@ -27,10 +28,11 @@ from otel_untether.session.secret_values import says_nothing
 from otel_untether.session.url_secrets import hide_url_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 _DEEPEST: Final = 100
 _NEAR: Final = 400
+_MOST: Final = 100
 _COMMANDS: Final = frozenset({"command", "cmd", "script", "bash_command", "shell"})
 # Colours stand in the middle of what `grep` has found, and hide where a word begins.
 _COLOUR: Final = re.compile(
@@ -39,6 +41,11 @@ _COLOUR: Final = re.compile(
 _ESCAPED: Final = re.compile(
     r"(?:\\[abefnrtv]|\\x[0-9a-f]{2}|\\u[0-9a-f]{4}|%[0-9a-f]{2})\Z", re.IGNORECASE
 )
+_SECRET_MANIFEST: Final = re.compile(r"(?m)^[ \t-]{0,12}kind:[ ]{1,4}Secret\b")
+_MANIFEST_DATA: Final = re.compile(
+    r"(?m)(^[ ]{0,12}(?:data|stringData):[ ]*\n)((?:[ ]{1,16}[\w.-]{1,256}:[^\n]*+\n?)+)"
+)
+_DATA_LINE: Final = re.compile(r"(?m)(^[ ]{1,16}[\w.-]{1,256}:[ ]{0,4})\S[^\n]*")
 # Always a match, so that a run of one alphabet is read once; a token only with its second part.
 _WEB_TOKEN: Final = re.compile(r"eyJ[A-Za-z0-9_-]*+((?:\.[A-Za-z0-9_-]{8,}+){1,4})?")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/]{64}")
@@ -52,6 +59,8 @@ def redact(text: str, *, command: bool = False) -> str:
     if "[" in text:
         text = _COLOUR.sub("", text)
     text = hide_private_keys(text)
+    if text[:1] in ("{", "[") or "Secret" in text:
+        text = hide_by_structure(text)
     text = _hide_shapes(text)
     text = _hide_formats(text)
     if "://" in text:
@@ -60,6 +69,11 @@ def redact(text: str, *, command: bool = False) -> str:
     if " -" in text:
         text = _hide_options(text)
     return hide_named(text, command=command)
+
+
+def redact_lines(lines: Iterable[str]) -> list[str]:
+    """Return lines that belong together without their secrets, a key of several lines included."""
+    return redact("\n".join(lines)).split("\n")
 
 
 def redact_json(raw: bytes, limit: int | None = None) -> str:
@@ -78,6 +92,54 @@ def redact_json(raw: bytes, limit: int | None = None) -> str:
         return bytes(raw).decode("utf-8", "replace")
     text = json.dumps(clean, ensure_ascii=False, separators=(",", ":"))
     return text.encode("utf-8", "replace").decode()
+
+
+def hide_by_structure(text: str) -> str:
+    """Replace what is secret by where it stands in a document that `text` shows.
+
+    JSON in a string keeps the form somebody gave it: its secrets are looked up in the decoded
+    document and replaced where they are written.
+    """
+    if text[:1] in ("{", "["):
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            return text
+        for secret in itertools.islice(_structural(value, 0), _MOST):
+            text = text.replace(json.dumps(secret, ensure_ascii=False), f'"{REDACTED}"')
+            text = text.replace(json.dumps(secret), f'"{REDACTED}"')
+        return text
+    if _SECRET_MANIFEST.search(text):
+        text = _MANIFEST_DATA.sub(_hide_data, text)
+    return text
+
+
+def _hide_data(block: re.Match[str]) -> str:
+    return block[1] + _DATA_LINE.sub(rf"\1{REDACTED}", block[2])
+
+
+def _structural(value: Any, depth: int) -> Iterator[str]:
+    """Yield the strings of a document that are secret by what the object around them is."""
+    if depth > _DEEPEST:
+        return
+    if isinstance(value, list):
+        for item in value:
+            yield from _structural(item, depth + 1)
+    elif isinstance(value, dict):
+        hidden = _secret_members(value)
+        for name, member in value.items():
+            if name in hidden or (isinstance(member, list) and names_secret(name)):
+                yield from _strings(member, depth + 1)
+            else:
+                yield from _structural(member, depth + 1)
+
+
+def _strings(value: Any, depth: int) -> Iterator[str]:
+    if isinstance(value, str):
+        yield from (value,) if value else ()
+    elif depth <= _DEEPEST and isinstance(value, list | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _strings(item, depth + 1)
 
 
 def redact_value(value: Any, limit: int | None = None) -> Any:
@@ -108,7 +170,7 @@ class _Walk:
             self.left -= len(text)
         if names_secret(name) and not says_nothing(text, counted="token" in name.lower()):
             return REDACTED
-        return redact(text, command=name.lower() in _COMMANDS)
+        return redact(text, command=name.lower() in _COMMANDS and "\n" not in text)
 
     def object(self, members: dict[str, Any], depth: int) -> dict[str, Any]:
         hidden = _secret_members(members)
@@ -226,7 +288,10 @@ def _hide_options(text: str) -> str:
 
 def _hide_option(ends: list[int], found: re.Match[str]) -> str:
     nearest = bisect.bisect_right(ends, found.start())
-    near = nearest > 0 and found.start() - ends[nearest - 1] < _NEAR
+    if not nearest or found.start() - ends[nearest - 1] > _NEAR:
+        return found[0]
+    between = found.string[ends[nearest - 1] : found.start()].replace("\\\n", "")
+    near = not any(end in between for end in ("\n", "|", ";"))
     return found[1] + REDACTED if near else found[0]
 
 

@@ -386,7 +386,7 @@ COMMANDS: Final = (
     Shape(
         "netrc",
         "password",
-        r"(?i)(\b(?:login|user|username|account)[ \t\n]{1,4}\S{1,100}\s{1,8}password[ \t]{1,4})"
+        r"(?i)(\b(?:login|account)[ \t\n]{1,4}\S{1,100}\s{1,8}password[ \t]{1,4})"
         r"\S{1,256}",
         "machine x login bob password {12}",
         "login with your password",
@@ -459,9 +459,9 @@ COMMANDS: Final = (
     Shape(
         "session cookie",
         "=",
-        r"(?i)(\b(?:JSESSIONID|PHPSESSID|connect\.sid|sessionid|session_id|csrftoken|laravel_session"
+        r"(?i)(\b(?:JSESSIONID|PHPSESSID|connect\.sid|sessionid|csrftoken|laravel_session"
         r"|__Secure-[\w.-]{1,40}|__Host-[\w.-]{1,40}|_gitlab_session|user_session|remember_token)="
-        r"[\"']?)[^\s\"';,]{8,}",
+        r"[\"']?)[A-Za-z0-9%_+/=:.-]{16,}",
         "sessionid={32}",
         "sessionid=None",
     ),

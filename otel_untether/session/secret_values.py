@@ -25,14 +25,14 @@ _NOTHING: Final = re.compile(
     r"(?:none|null|nil|undefined|true|false|yes|no|on|off|n/?a|empty|missing|unset|required"
     r"|optional|invalid|expired|not set|str|string|text|bytes|bytearray|int|integer|number|float"
     r"|boolean|bool|object|any|void|never|dict|list|char|varchar|secretstr|basic|bearer|oauth2?"
-    r"|disabled|enabled)"
-    r"(?:\s*[|,;)}\]>?!=&\[(].{0,64})?",
+    r"|disabled|enabled|include|omit|same-origin)"
+    r"\.?(?:\s*[|,;)}\]>?!=&\[(].{0,64})?",
     re.IGNORECASE | re.DOTALL,
 )
 _CODE: Final = re.compile(
     r"(?:await|new|yield|return|typeof|not|lambda|async|function|class|def|import|from|if)\b"
     r"[^\n]{0,100}[(.;].{0,100}"
-    r"|[A-Za-z_$][A-Za-z_.$!?]{0,64}\s?[(\[].*[)\]}({,;:\"'\w].{0,8}"
+    r"|[A-Za-z_$][\w.$]{0,64}[\[(]|[A-Za-z_$][A-Za-z_.$!?]{0,64}\s?[(\[].*[)\]}({,;:\"'\w].{0,8}"
     r"|(?:self|this|cls|os|process|config|settings|args|options|props|ctx|req|request|env|data"
     r"|params|response|state|secrets|github|vars|var|local|module|each)[.?!]"
     r"[\w.\[\]()?!]{1,64}.{0,2}|\([^)]*\)\W*|\[.*|[{&|@].{0,2}",
@@ -40,10 +40,13 @@ _CODE: Final = re.compile(
 )
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_$][A-Za-z_.$ -]{0,63}[\s,;:)}\]'\"]{0,4}")
 _ABOUT_SECRETS: Final = re.compile(
-    r"pass|pwd|secret|token|key|credential|auth|cookie", re.IGNORECASE
+    r"(?:\A|[^A-Za-z]|(?<=[a-z])(?=[A-Z]))"
+    r"(?:[Pp]ass(?:[Ww]ord|wd|phrase)?|PASS(?:WORD|WD)?|[Pp]wd|PWD|[Ss]ecret|SECRET|[Tt]oken|TOKEN"
+    r"|[Kk]ey|KEY|[Cc]redential|CREDENTIAL|[Aa]uth(?:orization)?|AUTH|[Cc]ookie|COOKIE)[sS]?"
+    r"(?:\Z|[^A-Za-z]|(?=[A-Z][a-z]))"
 )
 _NUMBER: Final = re.compile(
-    r"[~≈<>]?[0-9][0-9_,.]{0,11}\s?(?:[kKmM%/].{0,32})?[\s,;)}\]]*(?:tokens?.{0,32})?"
+    r"[~≈<>]?[0-9][0-9_,.]{0,11}\s?[kKmM%]?(?:\s?/.{0,20})?[\s,;)}\]]*(?:tokens?\b.{0,32})?"
 )
 _SENTENCE: Final = re.compile(
     r"\b(?:the|a|an|is|are|be|must|of|for|and|never|with|in|your|you|this|that|to|it|not|or)\b"
@@ -66,15 +69,15 @@ def says_nothing(value: str, *, counted: bool = False, environment: bool = False
     `environment` that it is written as variables are, where nobody writes code.
     """
     head = value.strip()[:_LOOKED_AT]
-    if (
-        not head
-        or _REFERENCE.fullmatch(head.split(None, 1)[0].rstrip(",;"))
-        or _NOTHING.fullmatch(head)
-    ):
+    if not head or _REFERENCE.fullmatch(head) or _NOTHING.fullmatch(head):
         return True
-    if counted and _NUMBER.fullmatch(head):
+    first = head.split(None, 1)[0]
+    if _REFERENCE.fullmatch(first.rstrip(",;")) or (counted and _NUMBER.fullmatch(head)):
         return True
-    return not environment and (_is_code(head) or _is_sentence(head) or is_path(head))
+    if environment:
+        return False
+    one_of_several = first[-1] in ",)" and _is_code(first[:-1])
+    return one_of_several or _is_code(head) or _is_sentence(head) or is_path(head)
 
 
 def _is_code(head: str) -> bool:

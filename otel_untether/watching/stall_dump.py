@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from otel_untether import proc_diag
-from otel_untether.session.redaction import redact
+from otel_untether.session.redaction import redact_lines
 from otel_untether.stall import describe
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def stall_dump(finding: Finding, tree: Tree | None, state: SessionState) -> byte
         "subagents": [agent.name for agent in state.subagents],
         "waits": [wait.kind for wait in state.waits.values()],
         "last_events": list(state.recent),
-        "stderr_tail": [redact(line) for line in state.stderr_tail],
+        "stderr_tail": redact_lines(state.stderr_tail),
         "tree": None if tree is None else proc_diag.dump(tree),
     }
     return msgspec.json.format(msgspec.json.encode(document))
