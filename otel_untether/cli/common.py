@@ -46,7 +46,7 @@ def read(path: Path) -> Recorded:
 
     Raises StoreError for a folder that cannot be read or is no run's.
     """
-    with contextlib.suppress(StoreError, OSError):
+    with contextlib.suppress(Exception):  # what is there can be read, whatever is wrong with it
         recovery.recover(path)
     try:
         recorded = recorded_run.read(path, time.time_ns())

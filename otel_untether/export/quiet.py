@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
+from otel_untether.store.files import open_log
 from otel_untether.store.run_folder import OTEL_LOG
 
 if TYPE_CHECKING:
+    from io import TextIOWrapper
     from pathlib import Path
 
 # The SDK, and what its exporters stand on; both complain about a dead collector.
@@ -16,6 +18,10 @@ _LOGGERS: Final = ("opentelemetry", "urllib3", "requests", "grpc")
 
 class _Quiet(logging.FileHandler):
     """A log file whose own errors, such as a full disk, are not printed either."""
+
+    def _open(self) -> TextIOWrapper:
+        """Open it for its user only, which `open` leaves to the umask, and through no link."""
+        return open_log(self.baseFilename)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """Do nothing, where `logging` prints a traceback to stderr."""

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from otel_untether.report import span_tree as model
+from otel_untether.store import files, run_folder
 from otel_untether.store import record as store
-from otel_untether.store import run_folder
+from otel_untether.store.otlp_values import moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
 _Read = TypeVar("_Read")
+
+_MOST: Final = 200_000
+_LARGEST: Final = 2.0**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +93,21 @@ def _until(run: store.Run | None, root: model.SpanNode | None) -> int:
 def _lines(
     path: Path, read_line: Callable[[Any], Iterator[_Read]], problems: list[str]
 ) -> list[_Read]:
-    """Read a file of JSON lines; a torn line costs itself and is counted."""
+    """Read a file of JSON lines; a torn line costs itself and is counted.
+
+    What cannot be read, or is more than any run has, is a line in `problems`.
+    """
     found: list[_Read] = []
     torn = 0
     try:
-        with path.open("rb") as file:
-            for line in file:
-                try:
-                    found.extend(read_line(json.loads(line)))
-                except (ValueError, RecursionError):
-                    torn += bool(line.strip())
+        for line in files.lines(path):
+            try:
+                found.extend(read_line(json.loads(line)))
+            except (ValueError, RecursionError):
+                torn += bool(line.strip())
+            if len(found) > _MOST:
+                problems.append(f"{path.name}: only its first {_MOST:,} entries were read")
+                break
     except FileNotFoundError:
         return found
     except OSError as error:
@@ -116,10 +125,13 @@ def _journalled(entry: Any) -> Iterator[model.SpanNode]:
 
 
 def _samples(entry: Any) -> Iterator[Sample]:
-    if isinstance(entry, dict) and isinstance(entry.get("t"), int):
+    at = moment(entry.get("t")) if isinstance(entry, dict) else None
+    if at is not None:
         series = {key: _number(entry.get(key)) for key in ("cpu", "rss", "tcp", "output")}
-        yield Sample(entry["t"], **series)
+        yield Sample(at, **series)
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+    """Return what may be drawn: a number of a size that something real may have."""
+    known = isinstance(value, int | float) and 0 <= value < _LARGEST
+    return float(value) if known else None

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from otel_untether.report.run import Recorded
-    from otel_untether.report.span_tree import Attributes, SpanNode
+    from otel_untether.report.span_tree import SpanNode
+    from otel_untether.store.otlp_values import Attributes
     from otel_untether.store.runs import RunRecord
 
 _TOKENS: Final = {

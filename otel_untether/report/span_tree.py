@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from otel_untether import semconv
+from otel_untether.store.otlp_values import decode_attributes, integer, items, moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-Value: TypeAlias = str | bool | int | float | tuple[Any, ...] | None
-Attributes: TypeAlias = dict[str, Value]
+    from otel_untether.store.otlp_values import Attributes
+
 Kind: TypeAlias = Literal[
     "session", "turn", "agent", "chat", "tool", "wait", "stall", "marker", "other"
 ]
@@ -84,9 +85,9 @@ class SpanNode:
 
 def spans(export: Any) -> Iterator[SpanNode]:
     """Yield the spans of one line of OTLP-JSON, those that can be told from noise."""
-    for resource in _items(export, "resourceSpans"):
-        for scope in _items(resource, "scopeSpans"):
-            for span in _items(scope, "spans"):
+    for resource in items(export, "resourceSpans"):
+        for scope in items(resource, "scopeSpans"):
+            for span in items(scope, "spans"):
                 node = span_node(span)
                 if node is not None:
                     yield node
@@ -96,48 +97,25 @@ def span_node(span: Any) -> SpanNode | None:
     """Read one OTLP-JSON span; None where its identity or its start is missing."""
     if not isinstance(span, dict):
         return None
-    start, span_id = _integer(span.get("startTimeUnixNano")), span.get("spanId")
+    start, span_id = moment(span.get("startTimeUnixNano")), span.get("spanId")
     if not start or not isinstance(span_id, str) or not span_id:
         return None
     status = span.get("status")
     status = status if isinstance(status, dict) else {}
-    name, found = str(span.get("name") or ""), attributes(span.get("attributes"))
+    name, found = str(span.get("name") or ""), decode_attributes(span.get("attributes"))
     return SpanNode(
         trace_id=str(span.get("traceId") or ""),
         span_id=span_id,
         parent_id=str(span.get("parentSpanId") or "") or None,
         name=name,
         start=start,
-        end=_integer(span.get("endTimeUnixNano")) or None,
+        end=moment(span.get("endTimeUnixNano")),
         attributes=found,
         events=tuple(_events(span)),
-        failed=_integer(status.get("code")) == STATUS_ERROR,
+        failed=integer(status.get("code")) == STATUS_ERROR,
         message=str(status.get("message") or ""),
         kind=_kind(name, found),
     )
-
-
-def attributes(pairs: Any) -> Attributes:
-    """Read OTLP-JSON's list of key and value."""
-    if not isinstance(pairs, list):
-        return {}
-    return {
-        str(pair["key"]): value(pair.get("value"))
-        for pair in pairs
-        if isinstance(pair, dict) and "key" in pair
-    }
-
-
-def value(any_value: Any) -> Value:
-    """Read an OTLP-JSON AnyValue; None for what it does not say."""
-    if not isinstance(any_value, dict) or not any_value:
-        return None
-    kind, content = next(iter(any_value.items()))
-    if kind == "intValue":
-        return _integer(content)
-    if kind == "arrayValue":
-        return tuple(value(item) for item in _items(content, "values"))
-    return content if isinstance(content, str | bool | int | float) else None
 
 
 def tree(found: Iterable[SpanNode]) -> SpanNode | None:
@@ -151,30 +129,47 @@ def tree(found: Iterable[SpanNode]) -> SpanNode | None:
         return None
     root = _root(nodes)
     root.kind = "session"
+    circling = _circling(nodes)
     for node in nodes.values():
         if node is not root:
-            _attach(node, nodes, root)
-    for node in nodes.values():
-        node.children.sort(key=lambda child: (child.start, child.end or child.last()))
+            _attach(node, nodes, circling, root)
+    _sort(root)
     return root
 
 
-def _attach(node: SpanNode, nodes: Mapping[str, SpanNode], root: SpanNode) -> None:
+def _attach(
+    node: SpanNode, nodes: Mapping[str, SpanNode], circling: set[str], root: SpanNode
+) -> None:
     parent = nodes.get(node.parent_id or "")
-    if parent is None or _is_below(parent, node, nodes):
+    if parent is None or node.span_id in circling:
         node.adrift = node.parent_id is not None
         parent = root
     parent.children.append(node)
 
 
-def _is_below(node: SpanNode, ancestor: SpanNode, nodes: Mapping[str, SpanNode]) -> bool:
-    """Say whether `node` hangs from `ancestor`, or from a circle: ids may be nonsense."""
-    seen: set[str] = set()
-    current: SpanNode | None = node
-    while current is not None and current is not ancestor and current.span_id not in seen:
-        seen.add(current.span_id)
-        current = nodes.get(current.parent_id or "")
-    return current is not None
+def _circling(nodes: Mapping[str, SpanNode]) -> set[str]:
+    """Return the spans whose parents' parents lead in a circle: ids may be nonsense.
+
+    Each span is looked at once, however long the chains that it is in.
+    """
+    verdicts: dict[str, bool] = {}
+    for span_id in nodes:
+        path: dict[str, None] = {}
+        current = span_id
+        while current in nodes and current not in path and current not in verdicts:
+            path[current] = None
+            current = nodes[current].parent_id or ""
+        verdicts |= dict.fromkeys(path, current in path or verdicts.get(current, False))
+    return {span_id for span_id, circles in verdicts.items() if circles}
+
+
+def _sort(root: SpanNode) -> None:
+    """Put the children of each span in order of their start, then of their end."""
+    latest: dict[str, int] = {}
+    for node in reversed(list(root.walk())):
+        node.children.sort(key=lambda child: (child.start, child.end or latest[child.span_id]))
+        known = (latest[child.span_id] for child in node.children)
+        latest[node.span_id] = max(node.end or node.start, *known, 0)
 
 
 def _unique(found: Iterable[SpanNode]) -> dict[str, SpanNode]:
@@ -205,19 +200,9 @@ def _kind(name: str, found: Attributes) -> Kind:
 
 
 def _events(span: dict[str, Any]) -> Iterator[SpanEvent]:
-    for event in _items(span, "events"):
+    for event in items(span, "events"):
         if isinstance(event, dict):
-            at = _integer(event.get("timeUnixNano")) or 0
-            yield SpanEvent(str(event.get("name") or ""), at, attributes(event.get("attributes")))
-
-
-def _items(holder: Any, key: str) -> list[Any]:
-    items = holder.get(key) if isinstance(holder, dict) else None
-    return items if isinstance(items, list) else []
-
-
-def _integer(number: Any) -> int | None:
-    try:
-        return int(number)
-    except (TypeError, ValueError, OverflowError):
-        return None
+            at = moment(event.get("timeUnixNano")) or 0
+            yield SpanEvent(
+                str(event.get("name") or ""), at, decode_attributes(event.get("attributes"))
+            )

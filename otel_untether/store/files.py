@@ -16,6 +16,7 @@ import stat
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import TextIOWrapper
     from typing import BinaryIO, Final, TypeAlias
 
     AnyPath: TypeAlias = str | os.PathLike[str]
@@ -114,6 +115,12 @@ def lines(path: AnyPath, *, longest: int = LONGEST_LINE, most: int = MOST_READ) 
                 left -= len(line)
                 if not line:
                     return
+
+
+def open_log(path: AnyPath) -> TextIOWrapper:
+    """Open a file of text for appending, made with mode 0600 where there is none."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _FLAGS | _NO_WAITING
+    return os.fdopen(os.open(path, flags, 0o600), "a", encoding="utf-8")
 
 
 def open_lock(path: AnyPath) -> int:

@@ -143,3 +143,41 @@ def test_every_span_is_in_the_tree_exactly_once(links: list[tuple[str, str]]) ->
     root = model.tree(nodes)
     found = [node.span_id for node in root.walk() if node.span_id] if root else []
     assert sorted(found) == sorted({span_id for span_id, _ in links})
+
+
+def chain(length: int, **changes: Any) -> list[dict[str, Any]]:
+    """Return spans of which each is the parent of the next."""
+    return [
+        {
+            "spanId": f"{number:016x}",
+            "parentSpanId": f"{number - 1:016x}",
+            "startTimeUnixNano": str(10**18 + number),
+        }
+        | changes
+        for number in range(1, length + 1)
+    ]
+
+
+def nodes(spans: list[dict[str, Any]]) -> list[model.SpanNode]:
+    return [node for span in spans if (node := model.span_node(span)) is not None]
+
+
+def test_a_chain_however_long_is_put_together_at_once() -> None:
+    """Neither recursion nor a look at all parents for each span: 50,000 took minutes."""
+    root = model.tree(nodes(chain(50_000)))
+    assert root is not None
+    assert sum(1 for _ in root.walk()) == 50_001
+
+
+def test_a_circle_and_what_hangs_from_it_goes_below_the_session() -> None:
+    spans = chain(5)
+    spans[0]["parentSpanId"] = spans[2]["spanId"]
+    root = model.tree(nodes(spans))
+    assert root is not None
+    assert sorted(node.span_id[-1] for node in root.walk() if node.adrift) == list("12345")
+
+
+def test_a_span_that_began_at_no_time_is_no_span() -> None:
+    starts: list[Any] = ["-5", "0", str(2**70), "9" * 5000, None, []]
+    for start in starts:
+        assert model.span_node({"spanId": "a", "startTimeUnixNano": start}) is None
