@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from otel_untether.cli.common import open_store
-from otel_untether.report.terminal.text import safe
+from otel_untether.report.terminal.text import clip, safe
 from otel_untether.store.runs import Run, Store, StoreError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ Exit status: 0 nothing is left, 1 something is or may be, 2 wrong usage.
 """
 # In seconds: of the whole command, and what argparse may take for a number of them.
 _TIMEOUT: Final = 300.0
+_LONGEST: Final = 500  # of what is said about one problem
 _FOR_EVER: Final = 1e9
 
 
@@ -78,7 +79,7 @@ def main(args: argparse.Namespace) -> int:
         return 2
     problems += [text for outcome in outcomes for text in outcome.problems]
     for problem in dict.fromkeys(problems):
-        print(f"otel-untether resend: {safe(problem)}", file=sys.stderr)
+        print(f"otel-untether resend: {clip(safe(problem), _LONGEST, '…')}", file=sys.stderr)
     print(_summary(outcomes))
     unknown = bool(problems) and not all(outcome.looked_at for outcome in outcomes)
     return 1 if unknown or any(outcome.left for outcome in outcomes) else 0

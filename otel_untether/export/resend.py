@@ -39,7 +39,7 @@ _BATCH: Final = 512
 _BATCH_BYTES: Final = 1 << 20
 # Requests refused one after the other before it is not the data: a bad one among 512 takes ten.
 _MOST_REFUSALS: Final = 16
-_MOST_READ: Final = 8 << 30
+_MOST_READ: Final = 1 << 30
 _LISTS: Final = {
     "traces": ("resourceSpans", "scopeSpans", "spans"),
     "logs": ("resourceLogs", "scopeLogs", "logRecords"),
@@ -242,7 +242,7 @@ def _left(path: Path, signal: Signal, delivered: set[str]) -> Iterator[Batch]:
     for line in _lines_of(path):
         # A torn line says nothing, and there is nothing to send of it.
         with contextlib.suppress(
-            msgspec.MsgspecError, UnicodeError, KeyError, TypeError, AttributeError
+            msgspec.MsgspecError, ValueError, LookupError, TypeError, AttributeError, RecursionError
         ):
             message = msgspec.json.decode(line)
             keys = _filter(message, signal, line, delivered)

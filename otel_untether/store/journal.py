@@ -23,6 +23,7 @@ import msgspec
 
 from otel_untether.clock import Clock
 from otel_untether.store.files import LineFile
+from otel_untether.store.otlp_values import encode_attributes
 from otel_untether.store.run_folder import JOURNAL
 
 if TYPE_CHECKING:
@@ -59,11 +60,11 @@ class Journal:
     def progress(self, facts: Mapping[str, Any]) -> None:
         """Note what would be attributes of the session's root if it ended now."""
         self.catch_up()
-        self._write("progress", {"attributes": attributes(facts.items())})
+        self._write("progress", {"attributes": encode_attributes(facts.items())})
 
     def resource(self, resource: Resource) -> None:
         """Note whose spans these are."""
-        encoded = {"attributes": attributes(resource.attributes.items())}
+        encoded = {"attributes": encode_attributes(resource.attributes.items())}
         self._write("resource", {"resource": encoded})
 
     def span_started(self, span: ReadableSpan) -> None:
@@ -80,7 +81,7 @@ class Journal:
         events: Iterable[Event],
     ) -> None:
         """Note what an open span has learned: a new name, attributes, events."""
-        update = {"spanId": _span_id(span), "attributes": attributes(news.items())}
+        update = {"spanId": _span_id(span), "attributes": encode_attributes(news.items())}
         if name is not None:
             update["name"] = name
         if encoded := [_event(event) for event in events]:
@@ -129,7 +130,7 @@ def _span(span: ReadableSpan) -> dict[str, Any]:
         "name": span.name,
         "kind": span.kind.value + 1,
         "startTimeUnixNano": str(span.start_time or 0),
-        "attributes": attributes((span.attributes or {}).items()),
+        "attributes": encode_attributes((span.attributes or {}).items()),
         "flags": 0x100 | (0x200 if parent and parent.is_remote else 0),
     }
     if parent:
@@ -147,25 +148,5 @@ def _event(event: Event) -> dict[str, Any]:
     return {
         "timeUnixNano": str(event.timestamp),
         "name": event.name,
-        "attributes": attributes((event.attributes or {}).items()),
+        "attributes": encode_attributes((event.attributes or {}).items()),
     }
-
-
-def attributes(items: Iterable[tuple[str, Any]]) -> list[dict[str, Any]]:
-    """Encode attributes as OTLP JSON."""
-    return [{"key": key, "value": _value(value)} for key, value in items]
-
-
-def _value(value: Any) -> dict[str, Any]:
-    """Encode an attribute value as an OTLP JSON AnyValue; 64-bit integers are strings."""
-    match value:
-        case bool():
-            return {"boolValue": value}
-        case int():
-            return {"intValue": str(value)}
-        case float():
-            return {"doubleValue": value}
-        case list() | tuple():
-            return {"arrayValue": {"values": [_value(item) for item in value]}}
-        case _:
-            return {"stringValue": str(value)}

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 from otel_untether import semconv
 from otel_untether.store import run_folder, run_lock
 from otel_untether.store.files import LineFile
-from otel_untether.store.journal import ENCODER, attributes
+from otel_untether.store.journal import ENCODER
+from otel_untether.store.otlp_values import encode_attributes
 from otel_untether.store.record import Run, RunRecord, StoreError, load_run
 from otel_untether.store.remains import (
     ORPHANED,
@@ -59,8 +60,12 @@ def recover(run_dir: Path) -> int:
     lock = run_lock.acquire(run_dir)
     if lock is None:
         return 0
-    with lock:
-        return _Recovery(run_dir).run()
+    try:
+        with lock:
+            return _Recovery(run_dir).run()
+    except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        # Files that nobody of us wrote: they must not hurt who looks after the others.
+        raise StoreError(f"{run_dir}: cannot be put in order: {error!r}") from error
 
 
 class _Recovery:
@@ -140,7 +145,7 @@ class _Recovery:
         if is_ended(span):
             return span
         known = {item["key"]: item for item in span.get("attributes", ())}
-        known |= {item["key"]: item for item in attributes([(semconv.ERROR_TYPE, ORPHANED)])}
+        known |= {item["key"]: item for item in encode_attributes([(semconv.ERROR_TYPE, ORPHANED)])}
         return span | {
             "endTimeUnixNano": str(max(self._left.last, int(span["startTimeUnixNano"])) + 1),
             "status": {"code": _ERROR, "message": "the watcher died before this span ended"},
@@ -165,7 +170,7 @@ class _Recovery:
             semconv.OUTCOME: record.outcome or ORPHANED,
         }
         more = [(key, fact) for key, fact in facts.items() if fact is not None and key not in known]
-        told = root | {"attributes": [*known.values(), *attributes(more)]}
+        told = root | {"attributes": [*known.values(), *encode_attributes(more)]}
         engine = text_of(told, semconv.ENGINE) or record.engine
         if not told["name"] or told["name"] == f"{semconv.SPAN_INVOKE_AGENT} unknown":
             told["name"] = f"{semconv.SPAN_INVOKE_AGENT} {engine}"
@@ -183,13 +188,13 @@ class _Recovery:
             ):
                 continue
             facts = [(key, value) for key, value in entry.items() if key not in ("at", "kind")]
-            told = {"timeUnixNano": str(at), "name": name, "attributes": attributes(facts)}
+            told = {"timeUnixNano": str(at), "name": name, "attributes": encode_attributes(facts)}
             events.append(told)
         return sorted(events, key=lambda event: int(event["timeUnixNano"]))
 
     def _request(self, span: Span, run: Run) -> dict[str, Any]:
         resource = self._left.resource or {
-            "attributes": attributes(
+            "attributes": encode_attributes(
                 {
                     "service.name": "otel-untether",
                     "service.instance.id": run.record.run_id,

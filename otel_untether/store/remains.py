@@ -12,6 +12,7 @@ import msgspec
 from otel_untether import semconv
 from otel_untether.store import run_folder
 from otel_untether.store.files import lines, open_regular
+from otel_untether.store.otlp_values import integer, moment
 from otel_untether.store.record import StoreError, load_run
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 ORPHANED: Final = "orphaned"
 _REMOTE: Final = 0x200  # SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK of trace.proto
-_MOST_READ: Final = 8 << 30
+_MOST_READ: Final = 1 << 30
 
 
 @dataclass(slots=True)
@@ -39,13 +40,14 @@ class Journaled:
 
     def read(self, entry: dict[str, Any]) -> None:
         """Take in an entry; raises KeyError, TypeError, … for one that is none."""
-        at, kind = int(entry["at"]), entry["kind"]
+        at, kind = moment(entry["at"]) or 0, entry["kind"]
         match kind:
             case "resource":
                 self.resource = {"attributes": list(entry["resource"]["attributes"])}
             case "start":
                 span = entry["span"]
-                int(span["startTimeUnixNano"])
+                if moment(span["startTimeUnixNano"]) is None:
+                    return
                 self.scopes[span["spanId"]] = dict(entry["scope"])
                 merge(self.spans.setdefault(span["spanId"], {}), span)
             case "update" | "end":
@@ -157,7 +159,7 @@ def _places(path: Path, text: str) -> Iterator[int]:
 
 def is_root(span: Span) -> bool:
     """Whether a span has no parent of its run: none at all, or one in another process."""
-    return not span.get("parentSpanId") or bool(int(span.get("flags", 0)) & _REMOTE)
+    return not span.get("parentSpanId") or bool((integer(span.get("flags")) or 0) & _REMOTE)
 
 
 def is_ended(span: Span) -> bool:
@@ -172,9 +174,7 @@ def is_orphan(span: Span) -> bool:
 
 def end_of(span: Span) -> int:
     """Return when a span ended, in ns since the epoch, 0 where that is not known."""
-    with contextlib.suppress(ValueError, TypeError):
-        return int(span.get("endTimeUnixNano", 0))
-    return 0
+    return moment(span.get("endTimeUnixNano")) or 0
 
 
 def text_of(span: Span, key: str) -> str | None:
