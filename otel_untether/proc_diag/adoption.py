@@ -1,4 +1,4 @@
-"""Processes that this process was given as children: members of the tree, or strangers.
+"""Processes that a subreaper was given as children: members of the tree, or strangers.
 
 A subreaper (and PID 1 of a container) becomes the parent of every orphan below it, the agent's
 and anybody else's alike, so that being our child says nothing. Only evidence makes one a member:
@@ -30,11 +30,15 @@ if TYPE_CHECKING:
 
 
 class Adoption:
-    """Tells whom of this process's children the tree of `root` gave it."""
+    """Tells whom of the children of `reaper`, a pid, the tree of `root` gave it."""
 
-    def __init__(self, backend: Backend, root: Identity | None, traceparent: str | None) -> None:
+    def __init__(
+        self, backend: Backend, root: Identity | None, traceparent: str | None, reaper: int
+    ) -> None:
         self._backend = backend
         self._root = root
+        self._reaper = reaper
+        self._shared = _groups_of(reaper)
         self._marks = Birthmarks(traceparent, backend.environ, backend.identify)
         self._strangers: dict[int, ProcessDiag] = {}
         self._undecided: dict[int, Handle] = {}
@@ -42,7 +46,7 @@ class Adoption:
 
     @property
     def strangers(self) -> tuple[ProcessDiag, ...]:
-        """Children of this process that nothing connects with the tree, as they were met."""
+        """Children of the subreaper that nothing connects with the tree, as they were met."""
         return tuple(self._strangers.values())
 
     def claim(self, members: Iterable[int], patience: float) -> list[Handle]:
@@ -51,7 +55,8 @@ class Adoption:
         An answer about a TRACEPARENT that is not there yet is waited for at most `patience`
         seconds; without it that child is asked about again at the next look.
         """
-        children = frozenset(self._backend.own_children())
+        # Who watches in its stead is its child as well.
+        children = frozenset(self._backend.children_of(self._reaper)) - {os.getpid()}
         self._forget_all_but(children)
         for pid in children.difference(members, self._strangers, self._undecided):
             if handle := self._backend.open(pid):
@@ -66,17 +71,17 @@ class Adoption:
 
         A number stays taken as long as anybody is in its group, so that one of a member at the
         last look cannot be another's by now. The group and session that the members share with
-        this process say nothing. 0 is one outside of this pid namespace.
+        the subreaper say nothing. 0 is one outside of this pid namespace.
         """
         groups = {
             number for one in found for number in (one.identity.pid, one.pgid, one.sid) if number
         }
-        self._groups = frozenset(groups - _own_groups())
+        self._groups = frozenset(groups - self._shared)
 
     def _decide(self, handle: Handle, patience: float) -> bool:
         """Whether a child is a member; one that is certainly not becomes a stranger."""
         diag = handle.look()
-        if diag is None or diag.ppid != os.getpid():  # has ended, or its pid is another's
+        if diag is None or diag.ppid != self._reaper:  # has ended, or its pid is another's
             return self._dismiss(handle, None)
         root = self._root
         if root is None or diag.identity.start_time < root.start_time:
@@ -102,5 +107,9 @@ class Adoption:
             self._dismiss(self._undecided[pid], None)
 
 
-def _own_groups() -> set[int]:
-    return {os.getpgid(0), os.getsid(0)} if hasattr(os, "getsid") else set()
+def _groups_of(pid: int) -> set[int]:
+    """Return the process group and session of whoever started the agent, and so the agent's."""
+    try:
+        return {os.getpgid(pid), os.getsid(pid)}
+    except (OSError, AttributeError):  # it has ended, and will inherit nobody
+        return set()

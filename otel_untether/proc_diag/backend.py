@@ -91,5 +91,5 @@ class Backend(Protocol):
     def environ(self, pid: int) -> bytes | None:
         """Return a process's environment, NUL-separated; may wait for a hung process for ever."""
 
-    def own_children(self) -> Sequence[int]:
-        """Return the pids of this process's children."""
+    def children_of(self, pid: int) -> Sequence[int]:
+        """Return the pids of a process's children."""

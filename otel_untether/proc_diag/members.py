@@ -20,12 +20,12 @@ class Members:
         backend: Backend,
         leader: Identity | None,
         *,
-        subreaper: bool,
+        reaper: int | None,
         traceparent: str | None = None,
     ) -> None:
         self._backend = backend
         self._handles: dict[int, Handle] = {}
-        self._adoption = Adoption(backend, leader, traceparent) if subreaper else None
+        self._adoption = None if reaper is None else Adoption(backend, leader, traceparent, reaper)
         self._shaken = False
         self._marked: dict[int, tuple[ProcessDiag, ProcessDiag]] = {}
         self._home: tuple[int | None, int | None] = (None, None)

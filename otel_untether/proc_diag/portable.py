@@ -94,9 +94,9 @@ class PortableBackend:
             return None
         return b"\0".join(os.fsencode(f"{name}={value}") for name, value in pairs)
 
-    def own_children(self) -> Sequence[int]:
-        """Return the pids of this process's children."""
-        return PortablePass().children_of(os.getpid())
+    def children_of(self, pid: int) -> Sequence[int]:
+        """Return the pids of a process's children."""
+        return PortablePass().children_of(pid)
 
 
 class PortablePass:

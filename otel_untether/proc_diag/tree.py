@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -66,7 +67,8 @@ class Tree:
 
     A member is found by descent while its parent lives, and remembered by its identity when
     the parent is gone. With `subreaper` (for a process that set PR_SET_CHILD_SUBREAPER, or is
-    PID 1), orphans that this process has inherited are members too if there is evidence for it
+    PID 1), orphans that this process has inherited are members too if there is evidence for it;
+    with `reaper`, the pid of another such process, those that it has
     (see `adoption`): a session or process group of a member, or `traceparent`, the trace context
     that the target was given in its environment. Others are `strangers`.
 
@@ -79,6 +81,7 @@ class Tree:
         target: int | Identity,
         *,
         subreaper: bool = False,
+        reaper: int | None = None,
         traceparent: str | None = None,
         backend: Backend | None = None,
     ) -> None:
@@ -90,7 +93,10 @@ class Tree:
         self.identity = target if isinstance(target, Identity) else self.backend.identify(pid)
         self._hidden = self.identity is None and self.backend.presence(pid) is None
         self._members = Members(
-            self.backend, self.identity, subreaper=subreaper, traceparent=traceparent
+            self.backend,
+            self.identity,
+            reaper=os.getpid() if subreaper else reaper,
+            traceparent=traceparent,
         )
         self._adder = Adder()
         self._stdio: dict[Identity, Stdio] = {}

@@ -127,7 +127,7 @@ def _subject(info: RunInfo, child: Child, root: RootContext) -> Subject:
         sampled=True,
         heard="stdout" in child.relayed,
         blocked_since=child.blocked_since,
-        subreaper=True,
+        reaper=child.reaper,
         traceparent=root.traceparent,
     )
 

@@ -8,6 +8,7 @@ is recorded before it is carried out.
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING, Final
 
 from otel_untether import semconv
@@ -49,7 +50,7 @@ class SilenceWatch:
         listeners: Sequence[Listener],
         flush: Callable[[], object],
     ) -> None:
-        self.tree = Tree(pid, subreaper=subject.subreaper, traceparent=subject.traceparent)
+        self.tree = Tree(pid, reaper=subject.reaper, traceparent=subject.traceparent)
         self.window = sampler.add(state.run_id, self.tree)
         self._subject = subject
         self._state = state
@@ -133,7 +134,7 @@ class SilenceWatch:
             self._listeners,
             self._subject.clock,
             grace=self._config.kill_grace,
-            reap=self._subject.subreaper,
+            reap=self._subject.reaper == os.getpid(),
             proceed=lambda: self._still_silent(finding),
             flush=self._flush,
         )

@@ -67,8 +67,8 @@ class Subject:
     reaches us: an agent that is not heard is never called silent. `blocked_since` tells since
     when (ns) its output waits for whoever reads it, None while it does not. `parent` is the
     context of the root span, by default the current one.
-    `subreaper` says that this process inherits the tree's orphans, which are known for its own
-    by the `traceparent` that the process was given in its environment.
+    `reaper` is the process that inherits the tree's orphans, which are known for the tree's by
+    the `traceparent` that the process was given in its environment.
     """
 
     run: RunInfo
@@ -77,7 +77,7 @@ class Subject:
     heard: bool = False
     blocked_since: Callable[[], int | None] = _never
     parent: Context | None = None
-    subreaper: bool = False
+    reaper: int | None = None
     traceparent: str | None = None
 
 

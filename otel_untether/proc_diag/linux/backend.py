@@ -16,7 +16,6 @@ same, once, of a process that we are said to have inherited: on a thread of its 
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from otel_untether.proc_diag.linux import deep, procfs
@@ -75,9 +74,9 @@ class LinuxBackend:
         """Return a process's environment, NUL-separated; may wait for a hung process for ever."""
         return files.read(f"{self.root}/{pid}/environ")
 
-    def own_children(self) -> Sequence[int]:
-        """Return the pids of this process's children."""
-        base = f"{self.root}/{os.getpid()}"
+    def children_of(self, pid: int) -> Sequence[int]:
+        """Return the pids of a process's children."""
+        base = f"{self.root}/{pid}"
         return children_of(base, files.listing(f"{base}/task") or ()) or ()
 
 

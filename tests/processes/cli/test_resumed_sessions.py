@@ -25,6 +25,14 @@ QUICK = {
 }
 
 
+# However late the observer was.
+UNTIL_WARNED = (
+    'cd "$OTEL_UNTETHER_STATE_DIR"; n=0; '
+    "until grep -qs untether.stall.warning runs/*/journal.jsonl || [ $n -gt 100 ]; do "
+    "n=$((n + 1)); sleep 0.1; done"
+)
+
+
 class Machine:
     """One machine's state directory, and the runs on it in order."""
 
@@ -35,7 +43,11 @@ class Machine:
         """Run a script as if it were Claude; return the root span."""
         before = set(self.path.glob("runs/*"))
         variables = {f"OTEL_UNTETHER_{key}": value for key, value in settings.items()}
-        environment = {"PATH": os.environ["PATH"], "OTEL_UNTETHER_STATE_DIR": str(self.path)}
+        environment = {
+            "PATH": os.environ["PATH"],
+            "OTEL_UNTETHER_STATE_DIR": str(self.path),
+            "OTEL_UNTETHER_EXIT_TIMEOUT": "30",
+        }
         subprocess.run(
             [*OTEL_UNTETHER, "run", "--engine", "claude", "--", "sh", "-c", script],
             env={**environment, **variables},
@@ -103,6 +115,6 @@ def test_a_session_that_stalled_and_was_killed_is_tainted_when_resumed(machine: 
 
 
 def test_a_session_that_only_stalled_is_tainted_too(machine: Machine) -> None:
-    machine.run(f"cat {PLAIN}; sleep 2", **QUICK)
+    machine.run(f"cat {PLAIN}; {UNTIL_WARNED}", **QUICK)
     resumed = machine.run(f"cat {PLAIN}")
     assert resumed["values"]["untether.session.tainted"] is True
