@@ -27,7 +27,11 @@ BELOW: Final = {
     "startup": "starting",
     "thinking": "thinking",
     "silence": "thinking",
+    "until_done": "thinking",
 }
+
+
+_A_DAY: Final = 86_400.0
 
 
 class Threshold(NamedTuple):
@@ -46,6 +50,8 @@ def _thresholds(facts: Facts) -> Iterator[Threshold]:
     config, state = facts.config, facts.state
     if facts.ended:
         yield Threshold("dead", 2 * config.sample_interval)
+    if state.traits.silent_until_done and not state.understood:
+        yield _until_done(facts)
     yield from _working(facts)
     if state.last_result_at is not None:
         yield Threshold("post_result", config.post_result_timeout)
@@ -58,6 +64,13 @@ def _thresholds(facts: Facts) -> Iterator[Threshold]:
     if facts.leader_working and facts.established and not facts.leader_busy:
         yield Threshold("thinking", max(config.stall_timeout, config.liveness_timeout))
     yield Threshold("silence", config.stall_timeout)
+
+
+def _until_done(facts: Facts) -> Threshold:
+    """Give one that prints only its answer all day, as long as it may be at work on it."""
+    idle = facts.resting is True and not facts.streaming and not facts.tool_processes
+    patience = max(facts.config.stall_timeout, facts.config.liveness_timeout)
+    return Threshold("until_done", patience if idle else _A_DAY)
 
 
 def _working(facts: Facts) -> Iterator[Threshold]:

@@ -6,17 +6,40 @@ Nothing is looked up: the answer is in the words, or it is None.
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
 _ASSIGNMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _PACKAGE: Final = re.compile(r"((?:@[\w.-]+/)?[\w.-]+)(?:@.*)?")
 _IN_MODULES: Final = re.compile(r"(?:^|/)node_modules/((?:@[^/]+/)?[^/]+)/")
 _SUFFIX: Final = re.compile(r"\.(?:exe|cmd|js|mjs|cjs)$", re.IGNORECASE)
 
-_PASSING_ON: Final = frozenset({"env", "nohup", "setsid", "command"})
+# Launchers that pass the rest of their line on: their options that take a value, and how many
+# words of their own come before the command.
+_PASSING_ON: Final[dict[str, tuple[tuple[str, ...], int]]] = {
+    "caffeinate": (("-t", "-w"), 0),
+    "chrt": ((), 1),
+    "command": ((), 0),
+    "doas": (("-u", "-C"), 0),
+    "env": (("-u", "--unset", "-C", "--chdir"), 0),
+    "exec": (("-a",), 0),
+    "ionice": (("-c", "--class", "-n", "--classdata"), 0),
+    "nice": (("-n", "--adjustment"), 0),
+    "nohup": ((), 0),
+    "setsid": ((), 0),
+    "stdbuf": (("-i", "--input", "-o", "--output", "-e", "--error"), 0),
+    "sudo": (("-u", "--user", "-g", "--group", "-D", "--chdir"), 0),
+    "taskset": ((), 1),
+    "time": (("-f", "--format", "-o", "--output"), 0),
+    "timeout": (("-s", "--signal", "-k", "--kill-after"), 1),
+    "unbuffer": ((), 0),
+}
+_OPERATOR: Final = re.compile(r"[();<>|&]+|.*[`\n].*|.*\$\(.*", re.DOTALL)
+_SHELLS: Final = frozenset({"sh", "bash", "dash", "zsh", "ksh", "ash", "cmd"})
+_COMMAND_OPTION: Final = re.compile(r"-[a-z]*c")
 _RUNTIMES: Final = frozenset({"node", "bun", "deno"})
 _RUNNERS: Final = frozenset({"npx", "bunx", "pnpx"})
 _RUNNER_VERBS: Final = frozenset({("pnpm", "dlx"), ("yarn", "dlx"), ("npm", "exec"), ("bun", "x")})
@@ -30,13 +53,18 @@ def program(argv: Sequence[str]) -> tuple[str, list[str]] | None:
 
     A program is its base name without ``.exe`` and the like. Where a package runner or a
     runtime starts it, it is the package's name: ``npx @anthropic-ai/claude-code@2 -p hi``,
-    ``node …/node_modules/@openai/codex/bin/codex.js``.
+    ``node …/node_modules/@openai/codex/bin/codex.js``. Launchers (``nice``, ``timeout 60``,
+    ``env A=b``) and a shell's one simple command (``sh -c "cd x && exec codex exec"``) are
+    looked through; of a pipeline it is not certain whose output it is.
     """
     if not argv:
         return None
     name, rest = _base(argv[0]), list(argv[1:])
     if name in _PASSING_ON:
-        return program(_operands(rest))
+        options, words = _PASSING_ON[name]
+        return program(_operands(_operands(rest, options)[words:], options))
+    if name in _SHELLS:
+        return _in_shell(rest)
     if name in _RUNNERS or (name, *rest[:1]) in _RUNNER_VERBS:
         return _package(_operands(rest if name in _RUNNERS else rest[1:]))
     if name in _RUNTIMES:
@@ -78,11 +106,28 @@ def resumed(args: Sequence[str], named: Sequence[str], latest: Sequence[str]) ->
     return option(args, *named) or option(args, *latest) is not False
 
 
-def _operands(args: list[str]) -> list[str]:
+def _operands(args: list[str], with_value: Container[str] = _WITH_VALUE) -> list[str]:
     """Drop a launcher's own options and the environment it sets."""
     while args and (args[0].startswith("-") or _ASSIGNMENT.match(args[0])):
-        args = args[2 if args[0] in _WITH_VALUE else 1 :]
+        args = args[2 if args[0] in with_value else 1 :]
     return args
+
+
+def _in_shell(args: list[str]) -> tuple[str, list[str]] | None:
+    """Return the program of ``sh -c TEXT`` if TEXT is one simple command, after a ``cd`` or not."""
+    if args[:1] in (["/c"], ["/C"]):
+        return program(args[1:])
+    options = [arg for arg in args if arg.startswith("-")]
+    if not options or not _COMMAND_OPTION.fullmatch(options[-1]) or len(args) <= len(options):
+        return None
+    lexer = shlex.shlex(args[len(options)], posix=True, punctuation_chars=True)
+    try:
+        words = list(lexer)
+    except ValueError:
+        return None
+    if words[:1] == ["cd"] and words[2:3] == ["&&"]:
+        words = words[3:]
+    return None if any(_OPERATOR.fullmatch(word) for word in words) else program(_operands(words))
 
 
 def _package(args: list[str]) -> tuple[str, list[str]] | None:

@@ -124,6 +124,23 @@ class Engine:
         """Tell whether `argv` certainly starts this engine."""
         return self._arguments(argv) is not None
 
+    def behaves(self, *, plain: bool) -> Traits:
+        """Return its traits; `plain` says that it prints something else than events.
+
+        Then whatever it does until its answer is there, it does in silence.
+        """
+        if not plain:
+            return self.traits
+        hidden = {"names_tools_late": True, "hides_subagents": True, "silent_until_done": True}
+        return self.traits._replace(**hidden)
+
+    def prints_no_events(self, argv: Sequence[str]) -> bool:
+        """Tell whether `argv` certainly starts this engine and asks for no JSON lines.
+
+        A person's terminal, a text or one JSON document at the end, a protocol that it serves.
+        """
+        return self._arguments(argv) is not None and not self.headless(argv)
+
     def headless(self, argv: Sequence[str]) -> bool:
         """Tell whether `argv` asks for the JSON lines that `decode` reads."""
         args = self._arguments(argv)

@@ -47,8 +47,8 @@ class Facts:
     error: str | None = None
     exit_code: int | None = None
     turns: int | None = None
-    tools: int = 0
-    tool_errors: int = 0
+    tools: int | None = None
+    tool_errors: int | None = None
     stalls: int = 0
     cost_usd: float | None = None
     tainted: bool = False
@@ -122,10 +122,14 @@ def _tokens(found: Attributes, chats: list[SpanNode]) -> dict[str, int]:
     return totals
 
 
-def _counted(found: Attributes, name: str, number: int) -> int:
-    """Take the session's own count; ours while it has none, because it still runs."""
+def _counted(found: Attributes, name: str, number: int) -> int | None:
+    """Take the session's own count; ours while it has none, because it still runs.
+
+    A session that ended without a count was not understood: none is not nought.
+    """
     told = _integer(found, name)
-    return number if told is None else told
+    ended = semconv.OUTCOME in found
+    return told if told is not None or (ended and not number) else number
 
 
 def _peaks(found: Attributes) -> dict[str, float]:

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 class Summary:
     """What the completion line and the event `untether.session.summary` say.
 
-    `duration` in seconds, `cost_usd` None where the engine prints no cost, `extra` the
-    attributes that others measured (peaks, stalls).
+    `duration` in seconds, `cost_usd` None where the engine prints no cost, `turns`, `tools` and
+    `tool_errors` None where nothing that it printed was understood, `extra` the attributes that
+    others measured (peaks, stalls).
     """
 
     run_id: str
@@ -32,9 +33,9 @@ class Summary:
     outcome: Outcome
     duration: float
     exit_code: int | None
-    turns: int
-    tools: int
-    tool_errors: int
+    turns: int | None
+    tools: int | None
+    tool_errors: int | None
     usage: Usage
     cost_usd: float | None
     session_id: str | None
@@ -80,8 +81,8 @@ class Summary:
         parts = [
             f"{name} {word}" + (f" ({error})" if error else ""),
             f"in {seconds(self.duration)}",
-            _count(self.turns, "turn") if known else None,
-            _count(self.tools, "tool") + failed if known else None,
+            None if self.turns is None else _count(self.turns, "turn"),
+            None if self.tools is None else _count(self.tools, "tool") + failed,
             _tokens(self.usage),
             None if self.cost_usd is None else f"${self.cost_usd:.4f}",
             _peak(self.extra.get(semconv.PEAK_RSS)),
@@ -101,6 +102,8 @@ def summarise(
     executable: str | None = None,
 ) -> Summary:
     """Sum a session up at its end (`ended` in ns since the epoch)."""
+    counted = state.understood
+    tools_told = counted and (state.tools > 0 or not state.traits.silent_until_done)
     return Summary(
         run_id=state.run_id,
         engine=state.engine,
@@ -108,9 +111,9 @@ def summarise(
         outcome=outcome,
         duration=(ended - state.started) / 1e9,
         exit_code=exit_code,
-        turns=state.turns,
-        tools=state.tools,
-        tool_errors=state.tool_errors,
+        turns=state.turns if counted else None,
+        tools=state.tools if tools_told else None,
+        tool_errors=state.tool_errors if tools_told else None,
         usage=state.tokens,
         cost_usd=state.cost,
         session_id=state.session_id,

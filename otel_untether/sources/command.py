@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from otel_untether.engines import registry
 from otel_untether.notice import notice
 from otel_untether.store.housekeeping import tidy
 from otel_untether.store.process_identity import identify
@@ -44,9 +45,45 @@ def factory(
 
     `begun` is the run as it is on disk, None where it could not be put there.
     """
-    return partial(
+    observe = partial(
         CommandObserver, config=config, root=root, begun=begun, engine=engine, environ=environ
     )
+
+    def made(child: Child) -> Observer:
+        """A command such as ``--version`` or ``mcp list`` is no session, and leaves no run."""
+        known = registry.detect_argv(child.argv)
+        if known is None or not known.manages(child.argv):
+            return observe(child)
+        if begun is not None:
+            begun.take_back()
+        return _Unwatched()
+
+    return made
+
+
+class _Unwatched(Observer):
+    """Observes nothing, and says nothing at the end."""
+
+    reads_stdout = False
+
+    def stdout(self, _chunk: bytes, _at: int) -> None:
+        """Ignore it."""
+
+    def passed(self, _size: int, _at: int) -> None:
+        """Ignore it."""
+
+    def stderr(self, _chunk: bytes, _at: int) -> None:
+        """Ignore it."""
+
+    def gap(self) -> None:
+        """Ignore it."""
+
+    def tick(self, _now: int) -> None:
+        """Look at nothing."""
+
+    def finish(self, _exit_code: int | None, _signal: int | None, _at: int) -> str | None:
+        """Say nothing."""
+        return None
 
 
 class CommandObserver(Observer):
@@ -76,6 +113,8 @@ class CommandObserver(Observer):
         self.session.spawned(child.pid)
         for problem in self._host.telemetry.problems:
             notice(problem)
+        if "stdout" in child.relayed and (advice := _advice(child.argv)) is not None:
+            notice(advice)
         in_background(self._host.flush)
         in_background(partial(tidy, store, config.telemetry, child.clock.now()))
 
@@ -118,6 +157,16 @@ class CommandObserver(Observer):
     def deliver(self, seconds: float) -> None:
         """Let exporters go on that were not done within the exit timeout."""
         self._host.linger(seconds)
+
+
+def _advice(argv: tuple[str, ...]) -> str | None:
+    """Say what would show more of an agent that was not asked for events, None for any other."""
+    known = registry.detect_argv(argv)
+    if known is None or not known.prints_no_events(argv) or known.serves(argv):
+        return None
+    if known.json_flags is None or not known.understood:
+        return None
+    return f"{known.name} says what it does only with `{known.json_flags}`: its process is watched"
 
 
 def _subject(info: RunInfo, child: Child, root: RootContext) -> Subject:

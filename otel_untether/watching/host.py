@@ -324,7 +324,7 @@ def _state(info: RunInfo, decoder: LineDecoder) -> SessionState:
         multi_prompt=info.multi_prompt,
     )
     if engine is not None:
-        state.traits = engine.traits
+        state.traits = engine.behaves(plain=info.plain)
     return state
 
 

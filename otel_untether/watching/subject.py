@@ -23,7 +23,8 @@ class RunInfo:
     `run_id` names it in all telemetry; `started` is ns since the epoch. `engine` is the CLI's
     name, None where its output is to tell. `executable` is the command's base name, `pid` the
     agent's process where there is one to watch. `multi_prompt` says that it takes one prompt
-    after another, `resumed` that it continues an earlier session (None: not known).
+    after another, `resumed` that it continues an earlier session (None: not known), `plain` that
+    it was asked for something else than the events that its engine's decoder reads.
     `attributes` go onto the root span as they are.
     """
 
@@ -34,6 +35,7 @@ class RunInfo:
     pid: int | None = None
     multi_prompt: bool = False
     resumed: bool | None = None
+    plain: bool = False
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
 
     @classmethod
@@ -52,6 +54,7 @@ class RunInfo:
             executable=PurePath(argv[0]).name,
             multi_prompt=known is not None and known.multi_prompt(argv),
             resumed=True if known is not None and known.resumes(argv) else None,
+            plain=known is not None and known.prints_no_events(argv),
         )
 
 

@@ -15,7 +15,7 @@ _MANAGES: Final = ("config", "install", "list", "remove", "uninstall", "update")
 
 
 def _headless(args: Arguments) -> bool:
-    return argv.option(args, "--mode") == "json"
+    return argv.option(args, "--mode") in ("json", "rpc")
 
 
 def _resumes(args: Arguments) -> str | bool:
@@ -52,5 +52,6 @@ ENGINE: Final = Engine(
     prompt_arguments=_multi_prompt,
     manage_arguments=_manages,
     first_line=_wrote,
+    transcripts="otel_untether.engines.pi.transcript.reader",
     traits=Traits(names_tools_late=False, tools_leave_session=True, asks_again_after=300.0),
 )

@@ -102,19 +102,19 @@ def _message_end(line: MessageEnd, at: int) -> Iterator[Event]:
     message = line.message or Message()
     if message.role != "assistant":
         return
-    usage = _usage(message.usage) if message.usage else None
+    usage = usage_of(message.usage) if message.usage else None
     yield ModelMessage(
         at=at,
         model=message.model,
         usage=usage,
         cost_usd=((message.usage or Tokens()).cost or Cost()).total if usage else None,
         finish_reason=word(message.stop_reason),
-        error=_error(message),
+        error=error_of(message),
         complete=True,
     )
 
 
-def _usage(tokens: Tokens) -> Usage | None:
+def usage_of(tokens: Tokens) -> Usage | None:
     """Count cached tokens as input; zeros all over are what it prints before it knows."""
     parts = [n for n in (tokens.input, tokens.cache_read, tokens.cache_write) if n is not None]
     if not any(parts) and not tokens.output:
@@ -128,7 +128,8 @@ def _usage(tokens: Tokens) -> Usage | None:
     )
 
 
-def _error(message: Message) -> str | None:
+def error_of(message: Message) -> str | None:
+    """Return why an answer failed, None where it did not."""
     if message.stop_reason == "aborted":
         return "interrupted"
     return reason(message.error_message) if message.stop_reason == "error" else None
@@ -168,13 +169,19 @@ def _tool_end(line: ToolEnd, at: int) -> Iterator[Event]:
     )
 
 
+def exit_code_of(tool: str | None, result: bytes | None) -> int | None:
+    """Return the status that a failed command's text names, None where it names none."""
+    exited = _EXIT_CODE.search(result or b"") if tool == "bash" else None
+    return int(exited[1]) if exited else None
+
+
 def _agent_end(line: AgentEnd, at: int) -> Iterator[Event]:
     """The turn is over, unless it says that it will ask again."""
     if line.will_retry:
         return
     last = line.messages[-1] if line.messages else None
     message = read(given(last) if last is not None else None, _message_decoder, Message)
-    error = _error(message)
+    error = error_of(message)
     yield TurnFinished(at=at, error=error, interrupted=error == "interrupted")
 
 

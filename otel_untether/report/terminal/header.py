@@ -45,7 +45,7 @@ def _numbers(told: Facts) -> list[str]:
     parts = [
         told.model,
         None if told.turns is None else words.count(told.turns, "turn"),
-        words.count(told.tools, "tool call") + failed,
+        None if told.tools is None else words.count(told.tools, "tool call") + failed,
         words.count(told.stalls, "stall warning") if told.stalls else None,
         _tokens(told),
         None if told.cost_usd is None else words.money(told.cost_usd),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_untether.config.settings import ConfigError, WatchdogConfig
+from otel_untether.engines import registry
 from otel_untether.session import events as ev
 from otel_untether.session.fold.apply import apply
 from otel_untether.stall import Finding, StallDetector, describe
@@ -227,6 +228,37 @@ def test_a_session_between_two_prompts_is_never_stalled() -> None:
     watch = Watch(state, sample(), CONFIG, step=60)
     assert watch.until(86400) == []
     assert watch.detector.assess(state, at(86400)).cause == "awaiting_prompt"
+
+
+def printing_at_its_end() -> SessionState:
+    state = session()
+    state.traits = registry.get("claude").behaves(plain=True)
+    return state
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        sample(sockets=(socket(receive_age=1.0),)),
+        sample(cpu=0.5),
+        sample(child("sleep")),
+        sample(cpu=None),
+        None,
+    ],
+)
+def test_who_prints_only_its_answer_is_not_stalled_while_it_may_be_at_work(look: Any) -> None:
+    found = judge(printing_at_its_end(), look, 5000)
+    assert not {"stall", "kill"} & {finding.kind for finding in found}
+
+
+def test_who_prints_only_its_answer_and_sleeps_without_a_connection_is_wedged() -> None:
+    first = judge(printing_at_its_end(), sample(), 5000)[0]
+    assert (first.kind, first.cause) == ("stall", "wedged")
+
+
+def test_who_prints_events_after_all_is_judged_by_them() -> None:
+    state = tell(printing_at_its_end(), ev.ModelMessage(at=T0, id="m"))
+    assert judge(state, sample(cpu=None), 400)[0].kind == "stall"
 
 
 def test_background_work_is_waited_for_but_not_for_ever() -> None:

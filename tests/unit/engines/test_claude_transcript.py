@@ -429,3 +429,13 @@ def test_a_transcript_is_told_from_a_stream() -> None:
         for path in streams(name):
             assert not claude_transcript.is_transcript(list(lines(path))), path
     assert not claude_transcript.is_transcript([b"\xff", b"[]", b"", b'{"type":7}'])
+
+
+def test_qwens_chats_look_like_it_and_are_not() -> None:
+    entry = {
+        "uuid": "3bf2", "parentUuid": None, "sessionId": "9057", "type": "user", "cwd": "/",
+        "timestamp": "2026-11-25T22:57:23.955Z", "version": "0.24.4",
+    }  # fmt: skip
+    assert claude_transcript.is_transcript([json.dumps(entry).encode()])
+    qwens = {**entry, "provenance": "real_user", "message": {"role": "user", "parts": []}}
+    assert not claude_transcript.is_transcript([json.dumps(qwens).encode()])

@@ -38,7 +38,21 @@ def test_an_unknown_name_is_told_which_there_are() -> None:
         ("/usr/bin/env -i -u Y X=1 claude -p", "claude"),
         ("nohup env A=b codex exec", "codex"),
         ("codex exec --json", "codex"),
-        ("bash -c claude", None),
+        ("bash -c claude", "claude"),
+        ("nice -n 10 codex exec", "codex"),
+        ("nice codex exec", "codex"),
+        ("timeout -k 5 60s claude -p", "claude"),
+        ("timeout --signal=INT 60 env A=b nice -n 5 gemini -p", "gemini"),
+        ("stdbuf -oL qwen -p", "qwen"),
+        ("stdbuf -o L opencode run", "opencode"),
+        ("sudo -u dev -- claude", "claude"),
+        ("taskset -c 0,1 pi -p", "pi"),
+        ("time -p copilot -p", "copilot"),
+        ("cmd /c claude.cmd -p", "claude"),
+        ("timeout 60", None),
+        ("nice -n", None),
+        ("bash run.sh", None),
+        ("bash -c", None),
         ("node /x/cli.js", None),
         ("python claude", None),
         ("claudette", None),
@@ -50,6 +64,34 @@ def test_an_unknown_name_is_told_which_there_are() -> None:
 def test_a_command_line_is_recognised_only_if_it_is_certain(argv: str, name: str | None) -> None:
     found = registry.detect_argv(argv.split())
     assert (found and found.name) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("claude -p 'fix it; now' --output-format stream-json", "claude"),
+        ("exec codex exec --json", "codex"),
+        ("cd /tmp/x && exec nice codex exec --json", "codex"),
+        ("A=b gemini -p", "gemini"),
+        ("claude -p x | jq .", None),
+        ("claude -p x; codex exec", None),
+        ("claude -p x > log", None),
+        ("echo $(claude -p x)", None),
+        ("claude -p `date`", None),
+        ("claude -p 'open", None),
+        ("", None),
+    ],
+)
+def test_a_shells_one_simple_command_is_certain(text: str, name: str | None) -> None:
+    for shell in (["sh", "-c"], ["/bin/bash", "-lc"], ["zsh", "-l", "-c"]):
+        found = registry.detect_argv([*shell, text])
+        assert (found and found.name) == name
+
+
+def test_a_shells_command_keeps_its_arguments() -> None:
+    argv = ["timeout", "9", "sh", "-c", "claude -p x --output-format stream-json -r 'a b'"]
+    assert CLAUDE.headless(argv)
+    assert CLAUDE.resumes(argv) == "a b"
 
 
 def test_the_empty_program_is_no_engine() -> None:

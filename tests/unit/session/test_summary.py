@@ -9,6 +9,7 @@ from otel_untether.session.events import Usage
 from otel_untether.session.outcome import Outcome
 from otel_untether.session.state import SessionState
 from otel_untether.session.summary import Summary, seconds, summarise
+from otel_untether.session.traits import Traits
 
 S = 10**9
 
@@ -19,6 +20,7 @@ def summary(
     extra: Mapping[str, int] | None = None,
 ) -> Summary:
     state = SessionState("run", started=0, engine=engine)
+    state.events = 0 if engine == "unknown" else 9
     state.turns, state.tools, state.tool_errors = 2, 5, 1
     state.usage, state.cost_usd = Usage(input=1200, output=34), 0.25
     outcome = outcome or Outcome("completed")
@@ -35,6 +37,24 @@ def test_one_line_says_it_all() -> None:
 
 def test_a_process_that_is_no_known_engine_is_called_by_its_name() -> None:
     assert summary("unknown").text().startswith("agent completed, in 1 min 30 s, 1,200 tokens")
+
+
+@pytest.mark.parametrize("engine", ["claude", "unknown"])
+def test_what_nobody_understood_has_no_counts(engine: str) -> None:
+    """None is not nought: a text, a terminal, a format that nobody knows."""
+    state = SessionState("run", started=0, engine=engine)
+    state.events = state.stray_lines = 7
+    told = summarise(state, Outcome("completed"), 0, 9 * S, {}, executable="agent")
+    assert (told.turns, told.tools, told.tool_errors) == (None, None, None)
+    assert told.text().endswith("completed, in 9.00 s")
+    assert not {semconv.TURNS, semconv.TOOLS, semconv.TOOL_ERRORS} & set(told.attributes())
+
+
+def test_one_document_at_the_end_tells_turns_and_no_tools() -> None:
+    state = SessionState("run", 0, traits=Traits(silent_until_done=True), turns=3)
+    state.events = 1
+    told = summarise(state, Outcome("completed"), 0, 9 * S, {})
+    assert (told.turns, told.tools) == (3, None)
 
 
 def test_what_is_unknown_is_absent() -> None:

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from otel_untether.engines.claude.shapes import Message, Permission
-from otel_untether.engines.parsing.salvage import ABSENT, BROKEN, fit, loads, read
+from otel_untether.engines.parsing.salvage import ABSENT, BROKEN, fit, given, loads, read
 from otel_untether.engines.parsing.values import (
     Code,
     Count,
@@ -179,11 +179,13 @@ class _Keys(Struct, rename="camel"):
     session_id: str | None = None
     leaf_uuid: str | None = None
     message_id: str | None = None
+    provenance: Raw = ABSENT  # Qwen Code's entries have one, and otherwise the same keys
 
 
 def _looks_like_entry(line: bytes) -> bool:
     keys = read(line, _keys_decoder, _Keys)
-    return keys.type in _ENTRY_TYPES and bool(keys.session_id or keys.leaf_uuid or keys.message_id)
+    named = bool(keys.session_id or keys.leaf_uuid or keys.message_id)
+    return keys.type in _ENTRY_TYPES and named and given(keys.provenance) is None
 
 
 def _entry(line: bytes) -> Entry | None:
