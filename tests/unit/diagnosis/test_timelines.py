@@ -63,7 +63,7 @@ class Life:
         return T0 + round(self.now * S)
 
     def act(self) -> None:
-        """Perhaps the agent says something."""
+        """Perhaps the agent says something; whatever it does next, it waits no longer."""
         choice = self.rng.random()
         if self.asked and choice < 0.3:
             self.asked = False
@@ -72,12 +72,13 @@ class Life:
             self.tool_open = False
             self.say(ev.ToolFinished(at=self.at(), id="call-Bash"))
         elif choice < 0.65:
-            self.tool_open = True
+            self.tool_open, self.asked = True, False
             self.say(tool(at=self.at()))
         elif choice < 0.8:
             self.asked = True
             self.say(ev.WaitBegan(at=self.at(), id="w", kind="approval"))
         else:
+            self.asked = False
             self.say(ev.ModelMessage(at=self.at(), id=str(self.now)))
 
     def say(self, event: ev.Event) -> None:
