@@ -74,9 +74,12 @@ soak: $(VENV)/.dev
 bench: $(VENV)/.dev
 	@for b in benchmarks/*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
 
+# Pages that are made from the source, and a reference of what is public in build/api.
 docs: $(VENV)/.dev
 	$(BIN)/python -m scripts.semconv_docs > docs/telemetry.md
-	$(BIN)/pdoc --output-directory build/api otel_untether '!otel_untether.demo.__main__'
+	$(BIN)/pdoc --docformat restructuredtext --output-directory build/api otel_untether \
+		otel_untether.spans otel_untether.metrics otel_untether.stall \
+		otel_untether.engines.engine otel_untether.session.events
 
 # Sdist and wheel, the same bytes whoever builds them, and what the wheel pulls in (CycloneDX).
 dist: $(VENV)/.dev

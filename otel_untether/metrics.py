@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from otel_untether.session.state import SessionState
     from otel_untether.stall import Finding
 
+__all__ = ["FleetMetrics", "SessionMetrics", "SessionPoints"]
+
 OTHER: Final = "other"
 SIGNALS: Final = ("traces", "metrics", "logs")
 MAX_NAMES: Final = 100
@@ -61,6 +63,8 @@ class FleetMetrics:
     """The instruments all sessions of this process share.
 
     Raises nothing: with a provider that does nothing, it does nothing.
+
+    :param meter_provider: whose instruments they are.
     """
 
     def __init__(self, meter_provider: MeterProvider) -> None:
@@ -83,11 +87,18 @@ class FleetMetrics:
             self.lost(signal, 0)
 
     def session(self, state: SessionState) -> SessionMetrics:
-        """Begin to count a session."""
+        """Begin to count a session.
+
+        :param state: the session, which others keep up to date.
+        """
         return SessionMetrics(self, state)
 
     def lost(self, signal: str, count: int) -> None:
-        """Count telemetry that no collector took; `signal` is traces, metrics or logs."""
+        """Count telemetry that is lost for good.
+
+        :param signal: traces, metrics or logs.
+        :param count: how many spans, points or records.
+        """
         self._lost.add(count, {semconv.TELEMETRY_SIGNAL: signal})
 
     def error(self, tool: str, error: str) -> str:
@@ -95,6 +106,9 @@ class FleetMetrics:
 
         So many kinds of error and so many kinds of failing tool have a series of their own: an
         agent makes up exit codes and names as it likes, and the two would multiply.
+
+        :param tool: whose error it is, as it is labelled; empty for the agent itself.
+        :param error: the kind of error.
         """
         error = self._errors.name(error)
         return error if self._failures.name(f"{tool} {error}") != OTHER else OTHER
@@ -104,13 +118,19 @@ class FleetMetrics:
 
         Not of every cause: 44 series a process would say nothing, and how dashboards and rules
         count (docs/backends.md) needs no zero.
+
+        :param engine: its name.
         """
         for counter in (self.survivors, self.decoded, self.unknown):
             counter.add(0, {semconv.ENGINE: engine})
 
 
 class SessionMetrics:
-    """Counts one session into the fleet's instruments, from its start to its end."""
+    """Counts one session into the fleet's instruments, from its start to its end.
+
+    :param fleet: the instruments.
+    :param state: the session, which others keep up to date.
+    """
 
     def __init__(self, fleet: FleetMetrics, state: SessionState) -> None:
         self._fleet = fleet
@@ -125,7 +145,10 @@ class SessionMetrics:
             fleet.announce(self._engine)
 
     def changed(self, changes: Iterable[Change]) -> None:
-        """Take what changed in the session: tools that ended are counted."""
+        """Take what changed in the session: tools that ended are counted.
+
+        :param changes: what `session.fold.apply` returned.
+        """
         for change in changes:
             if isinstance(change, Closed) and change.activity.kind == "tool":
                 self._tool(change.activity)
@@ -146,7 +169,10 @@ class SessionMetrics:
         self._decoded, self._unknown = decoded, unknown
 
     def found(self, finding: Finding) -> None:
-        """Count a stall warning, a kill decided without being carried out, or a veto."""
+        """Count a stall warning, a kill decided without being carried out, or a veto.
+
+        :param finding: what the detector reported.
+        """
         labels = {**self._labels, semconv.STALL_CAUSE: finding.cause}
         decision = finding.decision
         if finding.kind == "stall":
@@ -156,13 +182,21 @@ class SessionMetrics:
             self._fleet.vetoes.add(1, {**labels, semconv.KILL_VETO: veto})
 
     def killed(self, cause: str, report: KillReport) -> None:
-        """Count a kill that was carried out, and who survived it."""
+        """Count a kill that was carried out, and who survived it.
+
+        :param cause: what the session was killed for.
+        :param report: how it went.
+        """
         if report.refused is None:
             self._fleet.kills.add(1, {**self._labels, semconv.STALL_CAUSE: cause})
             self._fleet.survivors.add(len(report.survivors), self._labels)
 
     def end(self, outcome: Outcome, at: int) -> None:
-        """The session is over, at `at` ns since the epoch."""
+        """The session is over.
+
+        :param outcome: how it went.
+        :param at: when it ended, in ns since the epoch.
+        """
         self.tick()
         labels = {semconv.AGENT_NAME: self._engine, semconv.OUTCOME: outcome.word}
         if outcome.error is not None:
@@ -216,8 +250,11 @@ class SessionMetrics:
 class SessionPoints:
     """What one session and its process tree do right now, as points of gauges.
 
-    What is not known at a moment has no point. `clock` is the one that the session's times are
-    on; `window` what the sampler fills, None where there is no process to look at.
+    What is not known at a moment has no point.
+
+    :param state: the session, which others keep up to date.
+    :param clock: the one that the session's times are on.
+    :param window: what the sampler fills, None where there is no process to look at.
     """
 
     def __init__(self, state: SessionState, clock: Clock, window: Window | None = None) -> None:
@@ -230,7 +267,10 @@ class SessionPoints:
         self._seen_connections: set[str] = set()
 
     def found(self, finding: Finding) -> None:
-        """Note that the session has stalled, or speaks again."""
+        """Note that the session has stalled, or speaks again.
+
+        :param finding: what the detector reported.
+        """
         if finding.kind in ("stall", "recovered"):
             self._stalled = finding.kind == "stall"
 
@@ -239,7 +279,10 @@ class SessionPoints:
         self.ended = True
 
     def points(self, now: int) -> Iterator[Point]:
-        """Yield all there is to report at `now` (ns since the epoch), metric by metric."""
+        """Yield all there is to report, metric by metric.
+
+        :param now: the time, in ns since the epoch, on the session's clock.
+        """
         diag = self.window.latest if self.window else None
         yield from self._session_points(now)
         if diag is not None and now - self.clock.from_monotonic(diag.at) < _STALE:
@@ -313,7 +356,10 @@ class SessionPoints:
 
 
 class Names:
-    """The first names that come, up to a limit; all later ones are "other"."""
+    """The first names that come, up to a limit; all later ones are "other".
+
+    :param limit: how many names there may be.
+    """
 
     def __init__(self, limit: int = MAX_NAMES) -> None:
         self._limit = limit
@@ -321,7 +367,10 @@ class Names:
         self._lock = threading.Lock()
 
     def name(self, name: str) -> str:
-        """Return the name, or "other"."""
+        """Return the name, or "other".
+
+        :param name: one that came from outside.
+        """
         with self._lock:
             if name not in self._known and len(self._known) >= self._limit:
                 return OTHER

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     Attributes = dict[str, AttributeValue]
     Facts = dict[str, activity.AttributeValue]
 
+__all__ = ["SessionTracer", "finding_attributes"]
+
 _MARKER_LENGTH: Final = 1_000  # ns: a span of no length at all is drawn by no viewer
 
 # The event that a kind of finding makes, and how serious it is.
@@ -55,8 +57,13 @@ _SEVERITY: Final = {
 class SessionTracer:
     """One session's spans, all in one trace.
 
-    `parent` is the ambient context; `provider` who serves the model (`gen_ai.provider.name`).
-    With `chats` off no `chat` spans are made, for CLIs that export their own.
+    :param state: the session, which others keep up to date.
+    :param tracer_provider: where spans go; the global one by default, as for
+    :param logger_provider: log records.
+    :param parent: the ambient context, in which the root span starts.
+    :param provider: who serves the model (``gen_ai.provider.name``), None while nobody knows.
+    :param capture: whether content is captured; by default it is not.
+    :param chats: whether `chat` spans are made; off for CLIs that export their own.
     """
 
     def __init__(
@@ -85,7 +92,10 @@ class SessionTracer:
         self.root: Span = trace.INVALID_SPAN
 
     def start(self, identity: Mapping[str, AttributeValue]) -> None:
-        """Begin the root span."""
+        """Begin the root span.
+
+        :param identity: what is known of the run already, as attributes of the root span.
+        """
         state = self._state
         attributes: Attributes = {
             semconv.OPERATION_NAME: semconv.SPAN_INVOKE_AGENT,
@@ -104,7 +114,10 @@ class SessionTracer:
         self._spans[state.root] = self.root
 
     def started(self, identity: Mapping[str, AttributeValue]) -> None:
-        """Mark the session as running: the root leaves only at its end, a marker at once."""
+        """Mark the session as running: the root leaves only at its end, a marker at once.
+
+        :param identity: attributes of both spans, the process's among them.
+        """
         state = self._state
         self.root.set_attributes(identity)
         attributes = {semconv.ENGINE: state.engine, semconv.RUN_ID: state.run_id, **identity}
@@ -118,7 +131,14 @@ class SessionTracer:
         attributes: Mapping[str, AttributeValue],
         error: str | None = None,
     ) -> None:
-        """Make a span that is over already, visible while the session still runs."""
+        """Make a span that is over already, visible while the session still runs.
+
+        :param name: the span's name.
+        :param start: when it began, in ns since the epoch.
+        :param end: when it ended; None for a moment.
+        :param attributes: its attributes.
+        :param error: the kind of error (``error.type``), None if there is none.
+        """
         span = self._tracer.start_span(
             name, self._below(self.root), attributes=attributes, start_time=start
         )
@@ -128,13 +148,20 @@ class SessionTracer:
         span.end(end or start + _MARKER_LENGTH)
 
     def rename(self, engine: str, provider: str | None) -> None:
-        """The engine was recognised only by what it printed."""
+        """The engine was recognised only by what it printed.
+
+        :param engine: its name, which the root span then carries.
+        :param provider: who serves its models, None where nobody knows.
+        """
         self.provider = provider
         self.root.update_name(f"{semconv.SPAN_INVOKE_AGENT} {engine}")
         self.root.set_attributes({semconv.AGENT_NAME: engine, semconv.ENGINE: engine})
 
     def changed(self, changes: Iterable[Change]) -> None:
-        """Follow what changed."""
+        """Follow what changed.
+
+        :param changes: what `session.fold.apply` returned, in order.
+        """
         for change in changes:
             if isinstance(change, Opened):
                 self._open(change.activity)
@@ -154,6 +181,11 @@ class SessionTracer:
 
         Span events are being deprecated in favour of log records (OTEP 4430); until backends
         have followed, both are the same event.
+
+        :param name: the event's name, of `semconv`.
+        :param at: when it happened, in ns since the epoch.
+        :param attributes: its attributes; the log record also has the run's id.
+        :param severity: the log record's.
         """
         self.root.add_event(name, dict(attributes), timestamp=at)
         self._logger.emit(
@@ -165,7 +197,10 @@ class SessionTracer:
         )
 
     def found(self, finding: Finding) -> None:
-        """Show a finding: a stall as a span that is over at once, and each as an event."""
+        """Show a finding: a stall as a span that is over at once, and each as an event.
+
+        :param finding: what the detector reported; a kill that is carried out is told elsewhere.
+        """
         facts = finding_attributes(finding)
         if finding.kind == "stall":
             self.mark(semconv.SPAN_STALL, finding.since, finding.at, facts, finding.cause)
@@ -174,7 +209,12 @@ class SessionTracer:
             self.note(EVENTS_OF_FINDINGS[finding.kind], finding.at, facts, severity)
 
     def end(self, outcome: Outcome, attributes: Mapping[str, AttributeValue], at: int) -> None:
-        """End the root with how the session went."""
+        """End the root with how the session went.
+
+        :param outcome: the word, and the kind of error where it went wrong.
+        :param attributes: the summary's.
+        :param at: when it ended, in ns since the epoch.
+        """
         self.root.set_attributes({**self._conversation(), **attributes})
         self.root.set_attribute(semconv.OUTCOME, outcome.word)
         if outcome.error is not None:
@@ -218,7 +258,11 @@ class SessionTracer:
         return results | self.content(semconv.TOOL_RESULT, activity.result)
 
     def content(self, name: str, raw: bytes | None) -> Attributes:
-        """Return an attribute of content, or nothing where nobody asked for content."""
+        """Return an attribute of content, or nothing where nobody asked for content.
+
+        :param name: the attribute's name.
+        :param raw: the content as the engine printed it, JSON or text; None where there is none.
+        """
         captured = self._capture.text(raw)
         if captured is None:
             return {}
@@ -243,7 +287,10 @@ class SessionTracer:
 
 
 def finding_attributes(finding: Finding) -> Facts:
-    """Return everything about a finding that telemetry may say."""
+    """Return everything about a finding that telemetry may say.
+
+    :param finding: what the detector reported.
+    """
     facts: Facts = {
         **finding.attributes,
         semconv.STALL_IDLE: round(finding.idle_s, 3),

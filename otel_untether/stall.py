@@ -60,11 +60,13 @@ class Assessment(NamedTuple):
 
 
 class StallDetector:
-    """Watches one session. `tainted`: it continues one that stalled or was killed.
+    """Watches the silence of one session.
 
-    Call `tick` at least every `sample_interval` with the samples of the process tree, oldest
-    first; those seen before are recognised by their time. Raises `ConfigError` for a
-    configuration that cannot be.
+    Call `tick` at least every `sample_interval`.
+
+    :param config: the thresholds, and whether a session may be killed.
+    :param tainted: whether it continues one that stalled or was killed.
+    :raises ConfigError: for a configuration that cannot be.
     """
 
     def __init__(self, config: WatchdogConfig, *, tainted: bool = False) -> None:
@@ -93,10 +95,14 @@ class StallDetector:
         *,
         blocked_since: int | None = None,
     ) -> Finding | None:
-        """Look once; `now` is ns since the epoch, on the clock of `state`.
+        """Look once, and return what is new: one finding at most.
 
-        `blocked_since` is since when nobody has read the agent's output, None while it is read:
-        then the agent may have said what has not reached us, and is never to blame.
+        :param state: the session.
+        :param samples: of its process tree, oldest first; those seen before are recognised by
+            their time.
+        :param now: the time, in ns since the epoch, on the clock of `state`.
+        :param blocked_since: since when nobody has read the agent's output, None while it is
+            read: then the agent may have said what has not reached us, and is never to blame.
         """
         self._blocked_since = blocked_since
         self._notice_hole(state, now)
@@ -114,7 +120,11 @@ class StallDetector:
         return self._silence(self._facts(state, now), fresh=fresh)
 
     def assess(self, state: SessionState, now: int) -> Assessment:
-        """Say where the session stands, by the samples of the last tick."""
+        """Say where the session stands, by the samples of the last tick.
+
+        :param state: the session.
+        :param now: the time, in ns since the epoch, on the clock of `state`.
+        """
         facts = self._facts(state, now)
         limit = threshold(facts)
         if (wait := in_force(state, self.config, now)) is not None:
@@ -283,6 +293,8 @@ class LivenessWatchdog:
     A kill rests on an unbroken run of samples in each of which the tree provably did nothing
     and could not be woken. One sample that says otherwise, or does not say, and the run starts
     anew. `samples` are the newest ones, `objections` what the newest says against a wedge.
+
+    :param config: how long, how often and how still it has to be.
     """
 
     def __init__(self, config: WatchdogConfig) -> None:
@@ -304,7 +316,11 @@ class LivenessWatchdog:
         self._since, self._run, self._cause, self._cause_run = None, 0, "", 0
 
     def take(self, window: Reversible[ProcDiag], now: int) -> bool:
-        """Take the samples not seen yet, and return whether there were any."""
+        """Take the samples not seen yet, and return whether there were any.
+
+        :param window: the last samples of the tree, oldest first.
+        :param now: the time, in ns since the epoch.
+        """
         news = self.samples.take(window, now)
         for sample in news:
             self._take(sample)
@@ -321,13 +337,21 @@ class LivenessWatchdog:
         self._run += 1
 
     def agree(self, cause: str, *, fresh: bool) -> None:
-        """Note the cause that the newest sample gives; `fresh` if it is not an old one."""
+        """Note the cause that the newest sample gives.
+
+        :param cause: the cause.
+        :param fresh: whether the sample is one that was not judged yet.
+        """
         if cause != self._cause:
             self._cause, self._cause_run = cause, 0
         self._cause_run += fresh
 
     def decide(self, explanation: Explanation, now: int) -> Decision:
-        """Judge whether what is known is enough to kill for."""
+        """Judge whether what is known is enough to kill for.
+
+        :param explanation: why the session is silent.
+        :param now: the time, in ns since the epoch.
+        """
         wedged = explanation.cause == "wedged"
         run = self._run if wedged else self._cause_run
         window = self._window() if wedged else 0.0

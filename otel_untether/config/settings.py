@@ -72,7 +72,10 @@ class WatchdogConfig(NamedTuple):
     cpu_idle_bound: float = 0.02
 
     def scaled(self, factor: float) -> WatchdogConfig:
-        """Return the same with every duration multiplied: a rehearsal at another speed."""
+        """Return the same with every duration multiplied: a rehearsal at another speed.
+
+        :param factor: 0.01 makes minutes of hours.
+        """
         return self._replace(**{key: getattr(self, key) * factor for key in WATCHDOG_DURATIONS})
 
     def check(self) -> None:
@@ -124,7 +127,10 @@ class Config(NamedTuple):
         return {key.path: self.value(key) for key in KEYS}
 
     def source(self, key: Key) -> str:
-        """Return where that value came from: "default", a file, or an environment variable."""
+        """Return where a value came from: "default", a file, or an environment variable.
+
+        :param key: the setting's row in `config.keys.KEYS`.
+        """
         return self.sources.get(key.path, DEFAULT)
 
 
@@ -136,7 +142,13 @@ def load(
 ) -> Config:
     """Read the settings from all places.
 
-    Raises `ConfigError`, whose message names the place, the key and what was expected.
+    :param path: a settings file; by default the one that ``OTEL_UNTETHER_CONFIG`` names, or the
+        user's own.
+    :param environ: environment variables; by default this process's.
+    :param cwd: the working directory, by default the current one: a file there may vary
+        thresholds within bounds, and nothing else.
+    :param home: the user's home, by default ``~``.
+    :raises ConfigError: its message names the place, the key and what was expected.
     """
     env = os.environ if environ is None else environ
     home = os.path.expanduser("~") if home is None else home  # noqa: PTH111

@@ -72,7 +72,10 @@ _OPENINGS: Final[dict[Kind, str]] = {
 
 
 def describe(finding: Finding) -> str:
-    """Return the finding in one plain line."""
+    """Return the finding in one plain line.
+
+    :param finding: what the detector reported.
+    """
     length, decision = duration(finding.idle_s), finding.decision
     if finding.kind == "recovered":
         return f"spoke again after {length} of silence"

@@ -152,7 +152,10 @@ class Engine:
         return args is not None and self.resume_arguments(args)
 
     def multi_prompt(self, argv: Sequence[str]) -> bool:
-        """Tell whether the process takes one prompt after another on its stdin."""
+        """Tell whether the process takes one prompt after another on its stdin.
+
+        :param argv: the command line.
+        """
         args = self._arguments(argv)
         return args is not None and self.prompt_arguments(args)
 

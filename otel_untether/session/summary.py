@@ -68,7 +68,10 @@ class Summary:
         return {name: value for name, value in known.items() if value is not None}
 
     def of_trace(self, context: SpanContext) -> Summary:
-        """The same, with the id of the trace it belongs to."""
+        """The same, with the id of the trace it belongs to.
+
+        :param context: of any of its spans.
+        """
         return replace(self, trace_id=f"{context.trace_id:032x}" if context.is_valid else None)
 
     def text(self) -> str:

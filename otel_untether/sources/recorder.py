@@ -79,27 +79,49 @@ class Recorder:
         return self._session.reads
 
     def spawned(self, pid: int) -> None:
-        """Note that the process lives, so that the session can be found while it runs."""
+        """Note that the process lives, so that the session can be found while it runs.
+
+        :param pid: its process id.
+        """
         self._session.spawned(pid)
 
     def feed(self, chunk: bytes, at: int) -> None:
-        """Take bytes of standard output, in chunks of any size, arrived at `at` (ns)."""
+        """Take bytes of standard output.
+
+        :param chunk: the bytes; a line may span chunks.
+        :param at: when they arrived, in ns since the epoch.
+        """
         self._session.feed(chunk, at)
 
     def feed_stderr(self, chunk: bytes, at: int) -> None:
-        """Keep the tail of standard error; it is no sign of life."""
+        """Keep the tail of standard error; it is no sign of life.
+
+        :param chunk: the bytes.
+        :param at: when they arrived, in ns since the epoch.
+        """
         self._session.stderr(chunk, at)
 
     def line(self, line: bytes | None, at: int) -> None:
-        """Take one line without its newline; None stands for one too long to keep."""
+        """Take one line of standard output.
+
+        :param line: the line without its newline; None stands for one too long to keep.
+        :param at: when it arrived, in ns since the epoch.
+        """
         self._session.line(line, at)
 
     def event(self, event: Event) -> None:
-        """Take one event, decoded elsewhere."""
+        """Take one event, decoded elsewhere.
+
+        :param event: one of `session.events`.
+        """
         self._session.event(event)
 
     def passed(self, size: int, at: int) -> None:
-        """Note `size` bytes of output that nobody read, the last of which came at `at` (ns)."""
+        """Note output that nobody read.
+
+        :param size: how many bytes.
+        :param at: when the last of them came, in ns since the epoch.
+        """
         self._session.passed(size, at)
 
     def gap(self) -> None:

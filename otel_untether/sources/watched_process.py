@@ -70,7 +70,10 @@ class WatchedProcess(_Watched):
         return self._process.returncode
 
     def send_signal(self, signal: Signals) -> None:
-        """Send the agent a signal."""
+        """Send the agent a signal.
+
+        :param signal: its number, one of `signal.Signals`.
+        """
         self._process.send_signal(signal)
 
     async def receive(self) -> bytes:
@@ -142,7 +145,10 @@ class BlockingWatchedProcess(_Watched):
         return self._process.poll()
 
     def send_signal(self, signal: Signals) -> None:
-        """Send the agent a signal."""
+        """Send the agent a signal.
+
+        :param signal: its number, one of `signal.Signals`.
+        """
         self._process.send_signal(signal)
 
     def read(self) -> bytes:
@@ -170,7 +176,11 @@ class BlockingWatchedProcess(_Watched):
         return self._process.wait()
 
     def exited(self, timeout: float | None = None) -> None:
-        """Wait for the agent's end, reading nothing; `subprocess.TimeoutExpired` past `timeout`."""
+        """Wait for the agent's end, reading nothing.
+
+        :param timeout: how long, in seconds; for ever if None.
+        :raises subprocess.TimeoutExpired: past it.
+        """
         self._process.wait(timeout)
 
     def _until_readable(self) -> None:

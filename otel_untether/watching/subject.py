@@ -42,9 +42,13 @@ class RunInfo:
     def of_command(
         cls, run_id: str, started: int, argv: Sequence[str], *, engine: str | None = None
     ) -> RunInfo:
-        """Return what the command line `argv` tells; `engine` where the caller knows better.
+        """Return what a command line tells.
 
-        Raises ValueError, which lists the engines there are, for an unknown `engine`.
+        :param run_id: the run's name in all that leaves.
+        :param started: when it was started, in ns since the epoch.
+        :param argv: the command line.
+        :param engine: the engine's name, where the caller knows better.
+        :raises ValueError: for an unknown `engine`; it lists those there are.
         """
         known = registry.get(engine) if engine else registry.detect_argv(argv)
         return cls(

@@ -7,7 +7,7 @@ engine, so that nobody further up has to think of it.
 
 >>> from otel_untether.session.events import ToolStarted
 >>> clean(ToolStarted(at=0, id="1", name="Ba\x1b[2Jsh")).name
-'Ba�[2Jsh'
+'Bash'
 """
 
 from __future__ import annotations
