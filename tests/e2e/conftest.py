@@ -184,13 +184,22 @@ def namespace() -> list[str]:
 
 
 def signal_wrapper(state: Path, number: signal.Signals, after: float) -> None:
-    """Signal the wrapper, which `run.json` names, some seconds after the agent has begun."""
+    """Signal the wrapper, the agent's parent, some seconds after the agent has begun."""
     deadline = time.monotonic() + 60
-    while not (found := list(state.glob("runs/*/run.json"))) and time.monotonic() < deadline:
+    while (agent := recorded_agent(state)) is None and time.monotonic() < deadline:
         time.sleep(0.1)
+    assert agent is not None, "no agent was started"
     time.sleep(after)
-    watcher = json.loads(found[0].read_text())["watcher"]["pid"]
-    os.kill(watcher, number)
+    fields = Path(f"/proc/{agent}/stat").read_text().rpartition(")")[2].split()
+    os.kill(int(fields[1]), number)
+
+
+def recorded_agent(state: Path) -> int | None:
+    """Return the agent's pid as `run.json` has it, None until it has."""
+    for path in state.glob("runs/*/run.json"):
+        process = json.loads(path.read_text()).get("process")
+        return int(process["pid"]) if process else None
+    return None
 
 
 def read_spans(state: Path) -> list[dict[str, Any]]:
