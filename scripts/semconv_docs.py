@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from otel_untether import semconv
+from otel_untether.export.resource import DETECTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,6 +30,26 @@ Development and still change; `process.*`, `error.type`, `http.*` and `network.*
 [core conventions](https://opentelemetry.io/docs/specs/semconv/). `untether.*` names are ours.
 What is not known is left out: no value stands for it.
 """
+_LEAVES: Final = """\
+## What leaves, and what does not
+
+Without an exporter of yours nothing leaves the machine: telemetry lies in the run's folder. With
+one, what is on this page leaves, and by default nothing that anybody wrote: no prompt, no answer,
+no thought, no argument, no result, no command line, no path, no environment, no prose of an
+error. Names do, of tools, models, subagents, MCP servers, hooks and errors: cut to 128
+characters, cleaned of what steers a terminal, and of secrets.
+
+With `capture.content`, or `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true`, the
+arguments and results of tools leave, too: redacted (see [security](security.md)), then cut.
+
+The Resource says whose telemetry it is. It carries what `OTEL_RESOURCE_ATTRIBUTES` and
+`OTEL_SERVICE_NAME` say, and
+
+{resource}
+
+On disk only, in the folder of the run: the last hundred lines of the agent's stderr, redacted,
+and the names of processes and of their options, in `stall-*.json`.
+"""
 _METRICS: Final = """\
 The first table is of all sessions together, through the configured MeterProvider. The second
 is of one live session: its Resource carries `service.instance.id` and `untether.run.id`, the
@@ -42,7 +63,13 @@ _UNITS: Final = {"s": "seconds", "By": "bytes", "1": "ratio", "USD": "USD"}
 
 def document() -> str:
     """Return the page."""
-    return "\n".join([_INTRODUCTION, *_spans(), *_metrics(), *_attributes()]) + "\n"
+    return "\n".join([_INTRODUCTION, _leaves(), *_spans(), *_metrics(), *_attributes()]) + "\n"
+
+
+def _leaves() -> str:
+    names = {*DETECTED, "process.executable.name", "service.name", "service.instance.id"}
+    listed = ", ".join(f"`{name}`" for name in sorted({*names, semconv.RUN_ID}))
+    return _LEAVES.format(resource=f"{listed}.")
 
 
 def prometheus_name(metric: semconv.Metric) -> str:

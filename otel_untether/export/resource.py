@@ -20,7 +20,7 @@ SERVICE_NAME: Final = "otel-untether"
 _DETECTORS: Final = ("host", "os", "process")
 # Of what the detectors find. Not the process's command, its arguments or executable path:
 # our own command line holds the agent's, and with it the prompt.
-_DETECTED: Final = frozenset(
+DETECTED: Final = frozenset(
     {
         "host.name", "host.arch", "os.type", "os.version", "process.pid",
         "process.runtime.name", "process.runtime.version",
@@ -59,4 +59,4 @@ def _detected() -> dict[str, Any]:
         with contextlib.suppress(Exception):
             (point,) = entry_points(group="opentelemetry_resource_detector", name=name)
             found.update(point.load()().detect().attributes)
-    return {key: value for key, value in found.items() if key in _DETECTED}
+    return {key: value for key, value in found.items() if key in DETECTED}

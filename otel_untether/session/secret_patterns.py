@@ -522,3 +522,39 @@ OPTIONS: Final = (
         "smbclient //h/s -U bob",
     ),
 )
+
+# What our own redaction finds by looking around, in the words of a language that cannot: the
+# collector gets these in place of the code of `named_secrets`, `url_secrets`, `private_keys`.
+DOCUMENTS: Final = (
+    Shape(
+        "Password in a URL",
+        "://",
+        r"://[^/\s:@\"']{0,64}:[^/\s\"'@]{1,256}@",
+        "postgres://bob:{12}@db/shop",
+        "http://example.org:80/@x",
+    ),
+    Shape(
+        "Private key",
+        "-----BEGIN",
+        r"-----BEGIN[ A-Z0-9_-]{0,64}PRIVATE KEY(?: BLOCK)?-----[^-]*(?:-----END[^-]{0,80}-----)?",
+        "-----BEGIN PRIVATE KEY-----\n{64}\n-----END PRIVATE KEY-----",
+        "-----BEGIN CERTIFICATE-----",
+    ),
+    Shape(
+        "Named secret in quotes",
+        "=",
+        r"(?i)(?:pass(?:word|wd|phrase)|secret|api[_.-]?key|(?:access|auth|refresh|bearer)[_-]?token"
+        r"|private[_-]?key|credential|authorization)[\w.-]{0,40}\\*[\"']?\s{0,4}(?::=|=>|[:=])\s{0,4}"
+        r"(?:\\*\"[^\"]{1,1000}\"|\\*'[^']{1,1000}')",
+        'db_password = "{12}"',
+        "password()",
+    ),
+    Shape(
+        "Named secret",
+        "=",
+        r"(?i)(?:pass(?:word|wd|phrase)|_pass|_pwd|secret|api[_.-]?key|[_-]token|private[_-]?key"
+        r"|credential|authorization)[\w.-]{0,40}[ ]{0,2}[:=][ ]{0,2}[^\s\"',;&]{4,1000}",
+        "DB_PASSWORD={12}",
+        "secret santa",
+    ),
+)

@@ -315,10 +315,12 @@ class ScaledStack(Stack):
                 "OTELCOL_METRICS_PORT": str(self.ports["collector_metrics"]),
                 "GATEWAY_HOST": "127.0.0.1",
                 "GATEWAY_PORT": str(self.ports["gateway"]),
+                "GATEWAY_CA": str(self._directory / "tls.crt"),
             },
         )
 
     def _gateway(self) -> Backend:
+        make_certificate(self._directory)
         return self._backend(
             "gateway",
             [self._binaries["OTELCOL_BIN"], "--config", str(CONFIG / "scale/gateway.yaml")],
@@ -330,10 +332,26 @@ class ScaledStack(Stack):
                 "OTELCOL_GRPC_ENDPOINT": self._at("gateway"),
                 "OTELCOL_METRICS_HOST": "127.0.0.1",
                 "OTELCOL_METRICS_PORT": str(self.ports["gateway_metrics"]),
+                "GATEWAY_CERT": str(self._directory / "tls.crt"),
+                "GATEWAY_KEY": str(self._directory / "tls.key"),
                 "JAEGER_OTLP_ENDPOINT": self._at("jaeger_otlp"),
+                "JAEGER_INSECURE": "true",
                 "METRICS_OTLP_ENDPOINT": self._url("prometheus", "/api/v1/otlp"),
             },
         )
+
+
+def make_certificate(directory: Path) -> None:
+    """Leave a certificate of loopback and its key in `directory`: ``tls.crt``, ``tls.key``."""
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"),
+            *("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-keyout", str(directory / "tls.key"), "-out", str(directory / "tls.crt")),
+        ],
+        check=True,
+        capture_output=True,
+    )
 
 
 def compose_services(plugin: str) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Find or build the real backends: `python -m scripts.stack.obtain`.
 
 Prints one `NAME=path` line a binary on stdout (OTELCOL_BIN, JAEGER_BIN, PROMETHEUS_BIN,
-PROMTOOL_BIN, AMTOOL_BIN, COMPOSE_BIN) and its progress on stderr. A variable of that name
+PROMTOOL_BIN, AMTOOL_BIN, COMPOSE_BIN,
+GITLEAKS_BIN) and its progress on stderr. A variable of that name
 wins, then a copy on PATH (the compose plugin also where Docker keeps it), then what an
 earlier run left in `$XDG_CACHE_HOME/otel-untether-stack`; what is left is built with Go,
 which takes about fifteen minutes on two cores the first time.

@@ -26,6 +26,7 @@ COLLECTOR_VERSION = "0.158.0"
 PROMETHEUS_VERSION = "0.316.0"  # the module's number for Prometheus 3.16
 COMPOSE_VERSION = "5.0.2"
 ALERTMANAGER_VERSION = "0.33.1"
+GITLEAKS_VERSION = "8.18.4"
 
 
 class BuildError(Exception):
@@ -108,6 +109,11 @@ def build_amtool(into: Path) -> None:
     install(package, into)
 
 
+def build_gitleaks(into: Path) -> None:
+    """Build gitleaks, which judges what our redaction leaves."""
+    install(f"github.com/zricethezav/gitleaks/v8@v{GITLEAKS_VERSION}", into)
+
+
 RECIPES = (
     Recipe(
         f"compose {COMPOSE_VERSION}",
@@ -122,6 +128,13 @@ RECIPES = (
         build_amtool,
         {"AMTOOL_BIN": "amtool"},
         {"AMTOOL_BIN": ("amtool",)},
+    ),
+    Recipe(
+        f"gitleaks {GITLEAKS_VERSION}",
+        1,
+        build_gitleaks,
+        {"GITLEAKS_BIN": "gitleaks"},
+        {"GITLEAKS_BIN": ("gitleaks",)},
     ),
     Recipe(
         "prometheus 3.16",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WANTED = {"OTELCOL_BIN", "JAEGER_BIN", "PROMETHEUS_BIN", "PROMTOOL_BIN", "COMPOSE_BIN"}
-WANTED |= {"AMTOOL_BIN"}
+WANTED |= {"AMTOOL_BIN", "GITLEAKS_BIN"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

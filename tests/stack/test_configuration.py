@@ -22,6 +22,7 @@ COLLECTOR_CONFIGS = [
     ("scale/agent.yaml", "scale/agent-kubernetes.yaml"),
     ("scale/agent.yaml", "scale/kafka-producer.yaml"),
     ("scale/gateway.yaml",),
+    ("scale/gateway.yaml", "scale/plaintext.yaml"),
     ("scale/gateway.yaml", "scale/kafka-consumer.yaml"),
 ]
 JAEGER_CONFIGS = ["jaeger/config.yaml", "scale/jaeger-opensearch.yaml"]
@@ -145,3 +146,53 @@ def test_kubernetes_runs_the_configuration_that_is_validated() -> None:
 
 def test_dashboards_are_what_their_source_makes() -> None:
     check(sys.executable, "-m", "scripts.dashboards", "--check")
+
+
+def test_kubernetes_pods_are_as_restricted_as_can_be() -> None:
+    """What the Pod Security Standard "restricted" asks for, which the namespace enforces."""
+    namespace = load(CONFIG / "scale/kubernetes/namespace.yaml")
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    pods = [
+        document["spec"]["template"]["spec"]
+        for path in MANIFESTS
+        for document in yaml.safe_load_all(path.read_text())
+        if "template" in document.get("spec", {})
+    ]
+    assert len(pods) == 3
+    for pod in pods:
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not any("hostPath" in volume for volume in pod["volumes"])
+        for container in (*pod["containers"], *pod.get("initContainers", ())):
+            assert container["securityContext"]["allowPrivilegeEscalation"] is False
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_a_sidecar_may_speak_to_the_gateway() -> None:
+    job = load(CONFIG / "scale/kubernetes/sidecar.yaml")
+    labels = job["spec"]["template"]["metadata"]["labels"]
+    policies = [
+        document
+        for document in yaml.safe_load_all((CONFIG / "scale/kubernetes/gateway.yaml").read_text())
+        if document["kind"] == "NetworkPolicy"
+    ]
+    selectors = [
+        peer["podSelector"]["matchLabels"].items()
+        for policy in policies
+        for rule in policy["spec"]["ingress"]
+        for peer in rule.get("from", ())
+    ]
+    assert any(selector <= labels.items() for selector in selectors)
+    maps = {
+        volume["configMap"]["name"]
+        for volume in job["spec"]["template"]["spec"]["volumes"]
+        if "configMap" in volume
+    }
+    kustomization = load(CONFIG / "scale/kustomization.yaml")
+    assert maps <= {made["name"] for made in kustomization["configMapGenerator"]}
+    assert kustomization["generatorOptions"]["disableNameSuffixHash"] is True
+
+
+def test_nobody_can_stop_prometheus_over_the_network(binaries: dict[str, str]) -> None:
+    command = compose_services(binaries["COMPOSE_BIN"])["prometheus"]["command"]
+    assert not [word for word in command if "lifecycle" in word or "admin" in word]
