@@ -58,6 +58,7 @@ _PR_SET_CHILD_SUBREAPER: Final = 36
 _UNKNOWN_STATUS: Final = 1
 # Of a relay's thread, in bytes; 8 MB each would count where memory is limited.
 _STACK: Final = 256 * 1024
+_ENOUGH: Final = 256 * 1024 * 1024  # of address space, for threads
 _BYTES_LOST: Final = 74  # EX_IOERR of sysexits.h
 
 
@@ -87,6 +88,7 @@ class _Run:
         self._signals = signals
         self._clock = Clock()
         self._pid = 0
+        self._started = 0
         self._watcher: Watcher | None = None
         self._relays: list[Relay] = []
         self._plain: PlainRelay | None = None
@@ -148,7 +150,7 @@ class _Run:
         """Start the agent with our pipes in place of our own outputs."""
         redirects = {fd: pipe.sink for pipe in pipes for fd in pipe.descriptors}
         try:
-            started = self._clock.now()
+            self._started = self._clock.now()
             self._pid = self._spawned(redirects)
         except CommandError:
             for pipe in pipes:
@@ -157,8 +159,6 @@ class _Run:
         finally:
             for pipe in pipes:
                 os.close(pipe.sink)
-        if self._watcher is not None:
-            self._watcher.spawned(self._pid, [pipe.name for pipe in pipes], started)
         VOICE.muted = any({STDOUT, STDERR} <= {*pipe.descriptors} for pipe in pipes)
 
     def _spawned(self, redirects: Mapping[int, int]) -> int:
@@ -194,11 +194,14 @@ class _Run:
         """Start to carry what the agent writes: in threads, or where there are none, without."""
         try:
             self._start_relays(pipes)
-        except (OSError, RuntimeError, MemoryError):
+        except (OSError, RuntimeError, MemoryError) as error:
             from otel_untether.supervisor.plain import PlainRelay  # noqa: PLC0415  hardly ever
 
             self._plain = PlainRelay(pipes[len(self._relays) :])
+            notice(f"what the agent says is not observed: {_why(error)}")
         if self._watcher is not None:
+            copied = [relay.outlet.name for relay in self._relays]
+            self._watcher.spawned(self._pid, copied, self._started)
             self._watcher.listen()
 
     def _start_relays(self, pipes: Iterable[Outlet]) -> None:
@@ -206,6 +209,8 @@ class _Run:
 
         from otel_untether.supervisor.relay import Relay, Uncopied  # noqa: PLC0415  likewise
 
+        if _is_memory_short():
+            raise MemoryError("there is too little memory")
         _thread.stack_size(_STACK)
         self._leaving, self._staying = os.pipe()
         for pipe in pipes:
@@ -220,9 +225,12 @@ class _Run:
         """Keep the agent's orphans in reach; at once, since it may leave some at once."""
         if not self._options.dedicated or sys.platform != "linux":
             return
-        import ctypes  # noqa: PLC0415  after the spawn, on purpose
+        try:
+            import ctypes  # noqa: PLC0415  after the spawn, on purpose
 
-        prctl = ctypes.CDLL(None).prctl
+            prctl = ctypes.CDLL(None).prctl
+        except (ImportError, OSError, MemoryError):
+            return  # little memory, or a Python built without it
         prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         number = ctypes.c_int()
         if prctl(_PR_GET_PDEATHSIG, ctypes.byref(number), 0, 0, 0) == 0 and self._watcher:
@@ -353,6 +361,14 @@ class _Run:
         return any(relay.failed for relay in self._relays) or (
             self._plain is not None and self._plain.failed
         )
+
+
+def _is_memory_short() -> bool:
+    """Tell whether a thread may fail to start, or worse, to end (it loads libgcc for that)."""
+    import resource  # noqa: PLC0415  after the spawn
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return limit != resource.RLIM_INFINITY and limit < _ENOUGH
 
 
 def _why(error: BaseException) -> str:

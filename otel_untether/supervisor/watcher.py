@@ -105,8 +105,7 @@ class Watcher:
 
     def await_ready(self) -> None:
         """Wait until the run is on disk, or could not be put there; briefly, a disk may hang."""
-        if self._audible(_READY):
-            os.read(self._link.heard, 1)
+        self._audible(_READY)
 
     def spawned(self, pid: int, relayed: Iterable[StreamName], at: int) -> None:
         """Tell it of the agent, and which of its streams it will see."""
