@@ -23,7 +23,7 @@ from otel_untether.supervisor.signals import is_stopped
 from otel_untether.supervisor.watcher import DEATH_SIGNAL, FINISHED, OVERTIME, STREAMS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import NoReturn
 
     from otel_untether.clock import Clock
@@ -83,6 +83,7 @@ class Observation:
         self._options = options
         self._factory = factory
         self._guard = Guard()
+        self._early: list[Record] = []
 
     def carry_out(self) -> None:
         """Do everything, in order."""
@@ -102,11 +103,15 @@ class Observation:
 
     def _await_child(self, inbox: Inbox) -> Child | None:
         """Wait for the agent's spawn; None where it came to nothing, or the relay was killed."""
-        for kind, pid, mask, at in inbox.wait():
+        while (record := inbox.next()) is not None:
+            kind, pid, mask, at = record
             if kind == copies.SPAWNED:
+                inbox.put_back(self._early)
                 return self._child(pid, mask, at)
-            self._guard(self._options.abandon)
-            break
+            if kind == copies.NOT_SPAWNED:
+                self._guard(self._options.abandon)
+                break
+            self._early.append(record)  # a thread of the relay's was faster
         self._link.numbers[FINISHED] = 1
         return None
 
@@ -132,7 +137,7 @@ class Observation:
         for ring in self._link.rings:
             CopyReader(ring).leave_unread()
         self._link.numbers[FINISHED] = 1
-        while any(kind != copies.ENDED for kind, *_ in inbox.wait()):
+        while (record := inbox.next()) is not None and record[0] != copies.ENDED:
             pass
 
     def _finish(self, observer: Observer, ended: Ended) -> None:
@@ -239,11 +244,15 @@ class Inbox:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        self._early: list[Record] = []
         self._poller = select.poll()
         self._poller.register(fd, select.POLLIN)
 
     def read(self, seconds: float) -> list[Record] | None:
         """Return what came within so many seconds; None at the end of the pipe."""
+        if self._early:
+            early, self._early = self._early, []
+            return early
         if not self._poller.poll(max(0.0, seconds) * 1000):
             return []
         data = os.read(self._fd, _READ)
@@ -253,9 +262,13 @@ class Inbox:
         """Wait for whatever there will be to read."""
         self._poller.poll()
 
-    def wait(self) -> Iterator[Record]:
-        """Yield records, one read's worth, once there are any."""
-        yield from copies.records(os.read(self._fd, copies.RECORD_BYTES))
+    def next(self) -> Record | None:
+        """Wait for the next record; None at the end of the pipe."""
+        return next(copies.records(os.read(self._fd, copies.RECORD_BYTES)), None)
+
+    def put_back(self, records: list[Record]) -> None:
+        """Have `read` return these first."""
+        self._early = records
 
 
 class Guard:
