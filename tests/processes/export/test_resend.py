@@ -51,16 +51,20 @@ OPEN = {
 def watched(state: Path, environ: Mapping[str, str], spans: int = 3) -> Run:
     """Watch a small session with that environment, and let it be over."""
     run = Store(state).create_run(RunIdentity("5f0c", "claude"), started=time.time_ns())
-    started = telemetry.start(RunIdentity("5f0c"), run_dir=run.path, environ=environ)
+    # Short, so that no exporter is at it any more when this returns: the next test's receiver
+    # may listen where this one's did not.
+    quick = {"OTEL_EXPORTER_OTLP_TIMEOUT": "0.2", **environ}
+    started = telemetry.start(RunIdentity("5f0c"), run_dir=run.path, environ=quick)
     tracer = started.tracer_provider.get_tracer("test")
     for number in range(spans):
         tracer.start_span(f"span {number}", context=started.parent).end()
     logger = started.logger_provider.get_logger("test")
     logger.emit(LogRecord(timestamp=time.time_ns(), event_name="untether.session.summary"))
     started.meter_provider.get_meter("test").create_counter("untether.stalls").add(1)
-    finished = started.shutdown(0.3)
+    finished = started.shutdown(30)
     run.update(ended=time.time_ns())
     run.release()
+    assert started.finished
     assert finished or "OTLP" in "".join(environ)
     return run
 
@@ -112,7 +116,7 @@ def test_nothing_is_sent_twice(unsent: Run) -> None:
 def test_what_the_exporter_delivered_is_not_sent_again(tmp_path: Path) -> None:
     """A live collector took it all in the first place."""
     with http_receiver() as receiver:
-        run = watched(tmp_path, {OTLP: receiver.url})
+        run = watched(tmp_path, {OTLP: receiver.url, "OTEL_EXPORTER_OTLP_TIMEOUT": "10"})
         assert len(receiver.spans()) == 3
         assert resent(run, receiver.url) == resend.Resent()
 
