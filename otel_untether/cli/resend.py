@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_untether.cli.common import open_store
 from otel_untether.report.terminal.text import clip, safe
+from otel_untether.store.housekeeping import mend
 from otel_untether.store.runs import Run, Store, StoreError
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def _chosen(store: Store, prefixes: list[str], *, everything: bool) -> tuple[lis
     """Return the runs to send, and what kept others from being among them."""
     from otel_untether.export.resend import was_meant_for_collector  # noqa: PLC0415
 
+    mend(store)
     if prefixes:
         return [store.find(prefix) for prefix in prefixes], []
     listing = store.list_runs()

@@ -119,6 +119,11 @@ class Ledger:
             self._failed[signal] += 1
             self._reasons[signal] = reason
 
+    def forgotten(self, signal: Signal, count: int) -> None:
+        """Note items of earlier runs that were deleted before a collector had them."""
+        for listener in tuple(self._listeners) if count else ():
+            listener(signal, count)
+
     def settle(self) -> None:
         """Count as lost what is nowhere by now: nobody will take it any more."""
         for signal in SIGNALS:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_untether.engines import registry
 from otel_untether.notice import notice
-from otel_untether.store.housekeeping import tidy
+from otel_untether.store.housekeeping import tidy, told
 from otel_untether.store.process_identity import identify
 from otel_untether.store.runs import RunIdentity, StoreError, load_run, new_run_id, store_at
 from otel_untether.supervisor.observer import Observer
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from otel_untether.config.settings import Config
     from otel_untether.export.propagation import RootContext
     from otel_untether.store.beginning import Beginning
-    from otel_untether.store.runs import Run
+    from otel_untether.store.runs import Run, Store
     from otel_untether.supervisor.observer import Child, ObserverFactory
 
 # Of the exit timeout, for exporters: the rest is for us to say how it went.
@@ -116,7 +116,14 @@ class CommandObserver(Observer):
         if "stdout" in child.relayed and (advice := _advice(child.argv)) is not None:
             notice(advice)
         in_background(self._host.flush)
-        in_background(partial(tidy, store, config.telemetry, child.clock.now()))
+        in_background(partial(self._tidy, store))
+
+    def _tidy(self, store: Store) -> None:
+        kept = self._config.telemetry
+        gone = tidy(store, kept, self._clock.now())
+        self._host.telemetry.ledger.forgotten("traces", gone.spans)
+        if line := told(gone, kept):
+            notice(line)
 
     def stdout(self, chunk: bytes, at: int) -> None:
         """Decode what the agent said."""

@@ -5,7 +5,7 @@ file: what lies in a state directory may have been put there by somebody else. I
 before the agent is spawned, and so imports next to nothing.
 """
 
-# ruff: noqa: PTH105, PTH108, PTH118, SIM105  pathlib takes 5 ms to import
+# ruff: noqa: PTH103, PTH105, PTH108, PTH118, PTH120, SIM105  pathlib takes 5 ms to import
 
 from __future__ import annotations
 
@@ -41,20 +41,32 @@ class LineFile:
     def __init__(self, path: AnyPath) -> None:
         """Open it, made where there is none. Raises OSError, also for a link or a FIFO."""
         self.path = path
+        self._torn = False
+        self._descriptor: int | None = self._open()
+
+    def _open(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | _FLAGS | _NO_WAITING
-        descriptor = os.open(path, flags, 0o600)
+        descriptor = os.open(self.path, flags, 0o600)
         try:
             size = os.lseek(descriptor, 0, os.SEEK_END)
             self._torn = size > 0 and _byte_at(descriptor, size - 1) != b"\n"
         except OSError:
             os.close(descriptor)
             raise
-        self._descriptor: int | None = descriptor
+        return descriptor
 
     def append(self, line: bytes) -> None:
-        """Append a line, given without its newline. Raises OSError."""
+        """Append a line, given without its newline. Raises OSError.
+
+        Where somebody has deleted the file, or its folder, both are made anew: what is written
+        into a file without a name is gone with us.
+        """
         if self._descriptor is None:
             raise OSError(f"{self.path} is closed")
+        if os.fstat(self._descriptor).st_nlink == 0:
+            self.close()
+            os.makedirs(os.path.dirname(self.path), 0o700, exist_ok=True)
+            self._descriptor = self._open()
         data = (b"\n" if self._torn else b"") + line + b"\n"
         written = os.write(self._descriptor, data)
         # The disk may fill up in the middle of a line.

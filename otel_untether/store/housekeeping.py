@@ -6,22 +6,52 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from otel_untether.store.recovery import recover
-from otel_untether.store.runs import StoreError
+from otel_untether.store.runs import StoreError, load_run
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from otel_untether.config.settings import TelemetryConfig
+    from otel_untether.store.retention import Pruned
     from otel_untether.store.runs import Store
 
 
-def tidy(store: Store, kept: TelemetryConfig, now: int) -> None:
-    """End what a watcher that died left open; prune past the limits of `kept`; `now` in ns."""
-    for run in store.list_runs().runs:
-        if run.record.ended is None and not run.running:
-            with contextlib.suppress(StoreError, OSError):
-                recover(run.path)
-    store.prune(
+def tidy(store: Store, kept: TelemetryConfig, now: int) -> Pruned:
+    """End what a watcher that died left open; prune past the limits of `kept`; `now` in ns.
+
+    Return what is gone.
+    """
+    mend(store)
+    return store.prune(
         now,
         max_age=kept.keep_days * 86_400,
         max_count=kept.keep_runs,
         max_bytes=int(kept.keep_megabytes * 2**20),
+    )
+
+
+def mend(store: Store) -> None:
+    """End the runs that nobody watches any more, and those whose record is torn."""
+    for path in store.folders():
+        with contextlib.suppress(StoreError, OSError):
+            if _is_open(path):
+                recover(path)
+
+
+def _is_open(path: Path) -> bool:
+    try:
+        return load_run(path).record.ended is None
+    except StoreError:
+        return True
+
+
+def told(pruned: Pruned, kept: TelemetryConfig) -> str | None:
+    """Say what of a collector's was deleted, None where nothing was."""
+    if not pruned.undelivered:
+        return None
+    runs = "1 run is" if pruned.undelivered == 1 else f"{pruned.undelivered} runs are"
+    return (
+        f"{runs} deleted that no collector has had in full ({pruned.spans} spans): more than "
+        f"keep_runs = {kept.keep_runs:g}, keep_days = {kept.keep_days:g} or "
+        f"keep_megabytes = {kept.keep_megabytes:g} allow"
     )

@@ -121,7 +121,7 @@ def _has_open_root(run_dir: Path) -> bool:
 def _is_short(run_dir: Path) -> bool:
     """Whether traces.jsonl was torn: its last line is not whole, or it is too short."""
     traces = run_dir / run_folder.TRACES
-    return _is_torn(traces) or _ended_in(run_dir / run_folder.JOURNAL) > _ended_in(traces)
+    return _is_torn(traces) or ended_in(run_dir / run_folder.JOURNAL) > ended_in(traces)
 
 
 def _is_torn(path: Path) -> bool:
@@ -134,7 +134,8 @@ def _is_torn(path: Path) -> bool:
         return False
 
 
-def _ended_in(path: Path) -> int:
+def ended_in(path: Path) -> int:
+    """Return how many ended spans are in a file of ours."""
     return sum(1 for _ in _places(path, '"endTimeUnixNano"'))
 
 

@@ -125,6 +125,10 @@ class Store:
                 problems.append(str(error))
         return Listing(tuple(runs), tuple(problems))
 
+    def folders(self) -> list[Path]:
+        """Return the folders of all runs, newest first, those that cannot be read too."""
+        return self._folders([])
+
     def newest(self) -> Run | None:
         """Return the run that was recorded last, None when there is none that can be read.
 
@@ -170,8 +174,8 @@ class Store:
         max_age: float = MAX_AGE,
         max_count: int = MAX_COUNT,
         max_bytes: int = MAX_BYTES,
-    ) -> list[Path]:
-        """Delete runs past an age (s), a count or a total size (bytes), oldest first.
+    ) -> retention.Pruned:
+        """Delete runs past an age (s), a count or a total size (bytes), undelivered ones last.
 
         `now` is in ns since the epoch. A run that may still be watched stays, and counts.
         Nothing is deleted in a state directory that somebody else could change. Return what was
@@ -181,7 +185,7 @@ class Store:
         try:
             require_private(self.runs_dir)
         except OSError:
-            return []
+            return retention.Pruned([])
         return retention.prune(
             self._folders([]),
             now,

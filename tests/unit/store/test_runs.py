@@ -14,6 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from otel_untether.config.settings import TelemetryConfig
+from otel_untether.store import run_folder
+from otel_untether.store.housekeeping import told
 from otel_untether.store.process_identity import ProcessIdentity, identify, is_running
 from otel_untether.store.runs import (
     Run,
@@ -197,14 +200,14 @@ def test_old_runs_are_deleted(store: Store) -> None:
     old, new = ended_run(store), ended_run(store, NOW + SECOND)
     age(old, NOW - 100 * SECOND)
     age(new, NOW)
-    assert store.prune(NOW, max_age=50) == [old.path]
+    assert store.prune(NOW, max_age=50).folders == [old.path]
     assert new.path.exists()
 
 
 def test_too_many_runs_lose_the_oldest(store: Store) -> None:
     """The newest `max_count` stay."""
     runs = [ended_run(store, NOW + number * SECOND) for number in range(5)]
-    deleted = store.prune(time.time_ns(), max_count=2)
+    deleted = store.prune(time.time_ns(), max_count=2).folders
     assert sorted(deleted) == [run.path for run in runs[:3]]
 
 
@@ -213,14 +216,14 @@ def test_too_many_bytes_lose_the_oldest(store: Store) -> None:
     runs = [ended_run(store, NOW + number * SECOND) for number in range(3)]
     for run in runs:
         (run.path / "traces.jsonl").write_bytes(b"x" * 10_000)
-    assert store.prune(time.time_ns(), max_bytes=25_000) == [runs[0].path]
+    assert store.prune(time.time_ns(), max_bytes=25_000).folders == [runs[0].path]
 
 
 def test_a_running_run_is_never_deleted(store: Store) -> None:
     """However old, however many."""
     run = store.create_run(RunIdentity("5f0c"), started=NOW)
     age(run, NOW - 10**6 * SECOND)
-    assert store.prune(NOW, max_age=0, max_count=0, max_bytes=0) == []
+    assert store.prune(NOW, max_age=0, max_count=0, max_bytes=0).folders == []
     assert run.running
 
 
@@ -229,7 +232,7 @@ def test_a_run_that_is_just_being_made_is_not_deleted(store: Store) -> None:
     store.create_run(RunIdentity("5f0c"), started=NOW)
     fresh = store.runs_dir / "20200101T000000.000000Z-fresh"
     fresh.mkdir()
-    assert store.prune(time.time_ns(), max_count=0) == []
+    assert store.prune(time.time_ns(), max_count=0).folders == []
     assert fresh.exists()
 
 
@@ -317,3 +320,29 @@ def test_a_process_that_ended_is_gone_before_it_is_waited_for() -> None:
     process.communicate()
     assert is_running(identity) is False
     assert identify(process.pid) is None
+
+
+def test_runs_that_no_collector_has_had_go_last(store: Store) -> None:
+    """A newer run that was delivered goes before an older one that was not."""
+    runs = [ended_run(store, NOW + number * SECOND) for number in range(14)]
+    for waiting in runs[:2]:
+        (waiting.path / run_folder.UNDELIVERED).touch()
+    pruned = store.prune(time.time_ns(), max_count=12)
+    assert set(pruned.folders) == {runs[2].path, runs[3].path}
+    assert pruned.undelivered == 0
+
+
+def test_what_goes_undelivered_is_counted(store: Store) -> None:
+    """In runs, and in the spans that are nowhere then."""
+    runs = [ended_run(store, NOW + number * SECOND) for number in range(3)]
+    (runs[0].path / run_folder.UNDELIVERED).touch()
+    span = (
+        '{"resourceSpans":[{"scopeSpans":[{"spans":[{"spanId":"%s","endTimeUnixNano":"1"}]}]}]}\n'
+    )
+    (runs[0].path / run_folder.TRACES).write_text(span % "a" + span % "b" + span % "c")
+    (runs[0].path / run_folder.DELIVERED).write_text("traces a\nlogs 1.2.a\n")
+    pruned = store.prune(time.time_ns(), max_count=2)
+    assert (pruned.folders, pruned.undelivered, pruned.spans) == ([runs[0].path], 1, 2)
+    kept = TelemetryConfig()
+    assert "1 run is deleted" in (told(pruned, kept) or "")
+    assert told(store.prune(time.time_ns(), max_count=1), kept) is None
