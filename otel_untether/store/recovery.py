@@ -42,6 +42,10 @@ if TYPE_CHECKING:
 
     Span = dict[str, Any]
 
+_NO_END: Final = (
+    "the watcher died before this span ended",
+    "the end of this span could not be written",
+)
 _ERROR: Final = 2  # STATUS_CODE_ERROR of opentelemetry/proto/trace/v1/trace.proto
 # A decision is journaled before it becomes an event of the root.
 _SAME_EVENT: Final = 2_000_000_000  # ns
@@ -148,7 +152,7 @@ class _Recovery:
         known |= {item["key"]: item for item in encode_attributes([(semconv.ERROR_TYPE, ORPHANED)])}
         return span | {
             "endTimeUnixNano": str(max(self._left.last, int(span["startTimeUnixNano"])) + 1),
-            "status": {"code": _ERROR, "message": "the watcher died before this span ended"},
+            "status": {"code": _ERROR, "message": _NO_END[run.record.ended is not None]},
             "attributes": list(known.values()),
         }
 
