@@ -442,7 +442,7 @@ TELEMETRY_LOST: Final = _metric(
     "untether.telemetry.lost",
     "counter",
     "{item}",
-    "Spans, points and log records that no collector took.",
+    "Spans, points and log records that are nowhere: neither a collector nor a disk took them.",
     (TELEMETRY_SIGNAL,),
 )
 
