@@ -136,14 +136,15 @@ def _decode(signal: Signal, kind: str, body: bytes) -> Any:
     if len(body) >= MOST_READ:
         raise ValueError(f"{len(body):,} bytes or more, which is no OTLP response")
     try:
-        if kind == "application/json":
+        # The parser would read an empty list as an empty message.
+        if kind == "application/json" and body.lstrip()[:1] in (b"{", b""):
             return json_format.Parse(body or b"{}", response)
         if kind == "application/x-protobuf" or not (kind or body):
             response.ParseFromString(body)
             return response
     except (json_format.ParseError, DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{plain(kind)} that is no OTLP response") from error
-    raise ValueError(f"{plain(kind) or 'no content type'}, not an OTLP response")
+    raise ValueError(f"{plain(kind) or 'no content type'} that is no OTLP response")
 
 
 def _accepted(signal: Signal, place: str, response: Any) -> Answer:

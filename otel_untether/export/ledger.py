@@ -155,7 +155,8 @@ class Ledger:
             lines = []
             if any(undelivered.values()):
                 lines.append(
-                    f"not everything reached the collector: {_listed(undelivered)} did not"
+                    f"not everything reached the collector{' so far' if hanging else ''}: "
+                    f"{_listed(undelivered)} did not"
                     f"{self._why(undelivered, 'no answer yet' if hanging else '')}"
                     + ("; `otel-untether resend` sends what is on disk" if self._kept else "")
                 )

@@ -37,7 +37,7 @@ from otel_untether.export.otlp_json import FILES, Lines
 from otel_untether.store.journal import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from otel_untether.export.environment import Plan
@@ -94,17 +94,29 @@ class Telemetry:
         return bool(self._stopped)
 
     def _shutdown(self, until: float) -> bool:
-        threads = [_stop_in_background(it) for it in (self.tracer_provider, self.logger_provider)]
-        _join(threads, time.monotonic() + _SHARE * (until - time.monotonic()))
-        # Before the last collection of metrics, which has the count of what is lost.
-        self.ledger.settle()
-        threads.append(_stop_in_background(self.meter_provider))
-        self._left = threads
-        self.finished = _join(threads, until)
+        ending = [
+            _in_background(provider.shutdown)
+            for provider in (self.tracer_provider, self.logger_provider)
+            if hasattr(provider, "shutdown")
+        ]
+        self._left = [*ending, _in_background(lambda: self._end_metrics(ending))]
+        if not _join(ending, time.monotonic() + _SHARE * (until - time.monotonic())):
+            # The last collection is late, so this one may be the last that there is time for.
+            _in_background(lambda: _flush(self.meter_provider))
+        self.finished = _join(self._left, until)
         if self.delivery is not None:
             self.delivery.keep_in_flight()
         self.problems += self.ledger.report(hanging=not self.finished)
         return self._all_taken()
+
+    def _end_metrics(self, before: list[threading.Thread]) -> None:
+        """Collect metrics for the last time, once it is known what is lost of all else."""
+        for thread in before:
+            thread.join()
+        self.ledger.settle()
+        shutdown = getattr(self.meter_provider, "shutdown", None)
+        if shutdown is not None:
+            shutdown()
 
     def _all_taken(self) -> bool:
         if not (self.finished and self.ledger.complete):
@@ -121,15 +133,19 @@ def _join(threads: list[threading.Thread], until: float) -> bool:
     return not any(thread.is_alive() for thread in threads)
 
 
-def _stop_in_background(provider: Any) -> threading.Thread:
-    def stop() -> None:
+def _in_background(work: Callable[[], object]) -> threading.Thread:
+    def quietly() -> None:
         # Exporters complain as they like; there is nobody left to hear it.
         with contextlib.suppress(Exception):
-            provider.shutdown()
+            work()
 
-    thread = threading.Thread(target=stop, name="otel-untether-shutdown", daemon=True)
+    thread = threading.Thread(target=quietly, name="otel-untether-shutdown", daemon=True)
     thread.start()
     return thread
+
+
+def _flush(provider: Any) -> None:
+    provider.force_flush()
 
 
 def start(
