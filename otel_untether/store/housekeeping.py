@@ -38,6 +38,18 @@ def mend(store: Store) -> None:
                 recover(path)
 
 
+def mend_session(store: Store, session_id: str) -> None:
+    """End the runs of an engine's session that nobody watches any more.
+
+    Who resumes it asks how it ended, and must not be faster than the tidying.
+    """
+    for path in store.folders():
+        with contextlib.suppress(StoreError, OSError):
+            record = load_run(path).record
+            if record.session_id == session_id and record.ended is None:
+                recover(path)
+
+
 def _is_open(path: Path) -> bool:
     try:
         return load_run(path).record.ended is None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry.trace import Link, SpanContext, TraceFlags
 
 from otel_untether import semconv
+from otel_untether.store.housekeeping import mend_session
 from otel_untether.store.runs import SessionOutcome
 from otel_untether.watching.listener import Listener
 
@@ -44,6 +45,7 @@ class Resumption(Listener):
     def identified(self, session_id: str) -> None:
         """See whether we have met this session before."""
         state = self._state
+        mend_session(self._store, session_id)
         before = self._store.last_outcome(state.engine, session_id)
         if before is None:
             return

@@ -171,6 +171,17 @@ def test_what_was_made_is_with_the_collector_or_on_disk(
     assert not set("\x1b\x07\u202e") & set(told + resent.stderr + resent.stdout)
 
 
+def test_a_collector_that_nobody_has_reason_to_trust_gets_nothing(tmp_path: Path) -> None:
+    """Its certificate is its own: everything stays on disk, and that is why."""
+    certificate = faults.self_signed(tmp_path)
+    with faults.http_fault(HTTP_FAULTS["taken"], certificate) as kept:
+        told = watch(tmp_path, kept.url).stderr
+        assert (kept.requests, kept.spans) == (0, [])
+    assert "not everything reached the collector: 19 spans" in told
+    assert "certificate" in told.lower()
+    assert len(set(span_ids(tmp_path)) - settled(tmp_path)) == MADE
+
+
 def said(stderr: str) -> str:
     """Return what of a run's stderr is about delivery."""
     words = ("not everything reached", "refused", "goes on without us")

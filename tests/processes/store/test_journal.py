@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,10 +39,15 @@ def run(tmp_path: Path) -> Run:
 
 
 @pytest.fixture
-def provider(run: Run) -> Iterator[TracerProvider]:
+def journal(run: Run) -> Journal:
+    """The journal of the run."""
+    return Journal(run.path)
+
+
+@pytest.fixture
+def provider(run: Run, journal: Journal) -> Iterator[TracerProvider]:
     """A provider whose spans are journaled."""
     made = TracerProvider(shutdown_on_exit=False)
-    journal = Journal(run.path)
     journal.resource(made.resource)
     made.add_span_processor(SimpleSpanProcessor(keeper(run, journal)))
     made.add_span_processor(JournalProcessor(journal))
@@ -192,6 +198,43 @@ def test_unsampled_spans_are_not_journaled(run: Run) -> None:
     provider.get_tracer("test").start_span("root").end()
     assert entries(run) == []
     provider.shutdown()
+
+
+def test_what_a_root_learns_is_journaled(
+    run: Run, journal: Journal, provider: TracerProvider
+) -> None:
+    """A crash keeps its new name, its attributes, its events, and what was decided last."""
+    tracer = provider.get_tracer("test")
+    root = tracer.start_span("invoke_agent unknown", attributes={"untether.engine": "unknown"})
+    root.update_name("invoke_agent claude")
+    root.set_attributes({"untether.engine": "claude", "n": 2})
+    root.add_event("untether.stall.warning", {"untether.stall.number": 1})
+    tracer.start_span("open", trace.set_span_in_context(root))
+    root.add_event("untether.stall.warning", {"untether.stall.number": 2})
+    assert journal.record("untether.kill.decided", cause="wedged")
+    journal.progress({"gen_ai.usage.input_tokens": 7})
+    recover(run.path)
+    (found,) = (span for span in traces(run) if "parentSpanId" not in span)
+    known = {item["key"]: item["value"] for item in found["attributes"]}
+    assert found["name"] == "invoke_agent claude"
+    assert known["untether.engine"] == {"stringValue": "claude"}
+    assert known["n"] == {"intValue": "2"}
+    assert known["gen_ai.usage.input_tokens"] == {"intValue": "7"}
+    events = [event["name"] for event in found["events"]]
+    assert events == ["untether.stall.warning"] * 2 + ["untether.kill.decided"]
+
+
+def test_a_wall_clock_that_steps_moves_no_time(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody sets it an hour forward between two entries, and three back."""
+    journal = Journal(run.path)
+    journal.record("untether.kill.decided")
+    real = time.time_ns
+    for step in (3600, -3 * 3600):
+        monkeypatch.setattr(time, "time_ns", lambda step=step: real() + step * 10**9)
+        journal.record("untether.kill.signalled")
+    times = [entry["at"] for entry in entries(run)]
+    assert times == sorted(times)
+    assert times[-1] - times[0] < 60 * 10**9
 
 
 def test_decisions_are_on_disk_when_record_returns(run: Run) -> None:
