@@ -171,6 +171,7 @@ class _Recovery:
             semconv.REQUEST_MODEL: record.model,
             semconv.COST_USD: record.cost_usd,
             semconv.PROCESS_PID: record.process.pid if record.process else None,
+            semconv.PROCESS_EXIT_CODE: record.exit_code,
             semconv.OUTCOME: record.outcome or ORPHANED,
         }
         more = [(key, fact) for key, fact in facts.items() if fact is not None and key not in known]

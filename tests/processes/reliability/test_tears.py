@@ -199,3 +199,18 @@ def test_a_recovered_root_knows_what_its_session_was(crashed: Path, tmp_path: Pa
     before = Store(tmp_path).last_outcome("claude", record.session_id)
     assert before is not None
     assert (before.outcome, before.span_id) == ("orphaned", root["spanId"])
+
+
+def test_who_resumes_a_crashed_session_knows_it_at_once(crashed: Path, tmp_path: Path) -> None:
+    """However short the run: its predecessor is ended first, and its root points there."""
+    before = tmp_path / "runs" / crashed.name
+    shutil.copytree(crashed, before)
+    start(tmp_path, "cat", str(RECORDING)).wait()
+    (after,) = (path for path in tmp_path.glob("runs/*") if path != before)
+    wait_for(lambda: load_run(after).record.ended and not load_run(after).running)
+    (root,) = (span for span in spans(after).values() if span["name"] == "invoke_agent claude")
+    known = facts(root)
+    assert known["untether.session.resumed"] is True
+    assert known["untether.session.tainted"] is True
+    (crashed_root,) = (it for it in spans(before).values() if not it.get("parentSpanId"))
+    assert [link["spanId"] for link in root["links"]] == [crashed_root["spanId"]]
