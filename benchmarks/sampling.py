@@ -3,10 +3,10 @@
     python benchmarks/sampling.py [--sessions N]
 
 A tree of ten processes, each with two TCP sockets, twenty descriptors and four threads: all of
-them asleep, as agents mostly are, and all of them awake between any two looks. Then the same
-tree among a thousand strangers, and a fleet of sessions of three processes and one TCP socket
-each. Times are CPU time, the best of several looks, so that a busy machine blurs little. The
-exit status is 1 if a target is missed.
+them asleep, as agents mostly are, and all of them awake between any two looks. A deep look at it
+(with a thread more each). Then the same tree among a thousand strangers, and a fleet of sessions
+of three processes and one TCP socket each. Times are CPU time, the best of several looks, so that
+a busy machine blurs little. The exit status is 1 if a target is missed.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ PER_PROCESS = 60e-6
 PER_NAMESPACE = 0.5e-3
 PER_FLEET = 0.120  # a tick of 1,000 sessions
 STRANGERS = 1000
+DEEP = 5e-3
 SLOWER = 1.25  # times, for so many processes more on the host, at most
 
 # argv: port, number of processes, seconds between two of a process's wakings.
@@ -161,6 +162,17 @@ def tree_of_ten(port: int) -> Iterator[Row]:
     yield Row("  times faster", f"{theirs / awake:.0f}")
 
 
+def deep_look(port: int) -> Iterator[Row]:
+    """Measure a deep look at a tree of ten with five threads each."""
+    source = TREE.replace("range(3)", "range(4)")
+    with running(source, port, SIZE, 900, lines=SIZE) as (*_, leader):
+        tree = proc_diag.Tree(int(leader))
+        took = best(lambda: proc_diag.look_deeper(tree), times=100)
+        threads = len(proc_diag.look_deeper(tree).threads or ())
+    name = f"deep look at {SIZE} processes, {threads} threads"
+    yield Row(name, milliseconds(took), f"<= {DEEP * 1e3:.0f} ms", took <= DEEP)
+
+
 def fleet(port: int, sessions: int) -> Iterator[Row]:
     """Measure a tick of many sessions, and a tree of ten among so many strangers."""
     with running(FLEET, port, sessions, lines=sessions) as (*leaders, _):
@@ -206,7 +218,8 @@ def main() -> int:
     missed = 0
     with socket.create_server(("127.0.0.1", 0), backlog=5000) as server:
         port = server.getsockname()[1]
-        for rows in (tree_of_ten(port), busy_host(port), fleet(port, arguments.sessions)):
+        parts = (tree_of_ten, deep_look, busy_host)
+        for rows in (*(part(port) for part in parts), fleet(port, arguments.sessions)):
             for row in rows:
                 verdict = {None: "", True: "ok", False: "MISSED"}[row.ok]
                 print(f"{row.name:44} {row.measured:>12}  {row.target:>10}  {verdict}", flush=True)

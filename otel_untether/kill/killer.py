@@ -16,7 +16,6 @@ import os
 import signal
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from otel_untether import semconv
@@ -66,10 +65,9 @@ class Killer:
 
     `record` is called with an event's name and attributes, at first for the decision; if that
     raises, nothing is signalled. `proceed` is asked right before the first signal, since the
-    agent may have come back while the decision was being recorded. `cgroup` names a control
-    group (v2) that holds the tree and nobody else. With `reap`, members that this process
-    inherited as a subreaper are waited for; the tree's own leader never is, its parent wants
-    its status.
+    agent may have come back while the decision was being recorded. With `reap`, members that this
+    process inherited as a subreaper are waited for; the tree's own leader never is, its parent
+    wants its status.
     """
 
     def __init__(
@@ -78,14 +76,12 @@ class Killer:
         *,
         grace: float,
         record: Record,
-        cgroup: str | os.PathLike[str] | None = None,
         reap: bool = False,
         proceed: Callable[[], bool] = lambda: True,
     ) -> None:
         self.tree = tree
         self.grace = grace
         self._record = record
-        self._cgroup = Path(cgroup) if cgroup is not None else None
         self._reap = reap
         self._proceed = proceed
         self._targets: dict[Identity, Target] = {}
@@ -153,7 +149,6 @@ class Killer:
         deadline = time.monotonic() + _KILL_TIME
         # In this order: who is gone has left its children behind before we look for them.
         while (self._alive() or self._look(stop=True)) and time.monotonic() < deadline:
-            self._kill_cgroup()
             self._freeze()
             hit = self._signal(signal.SIGKILL, self._alive())
             if first := [identity for identity in hit if identity not in killed]:
@@ -221,15 +216,6 @@ class Killer:
         # Once begun, a kill is finished, whether or not it can be told.
         with contextlib.suppress(Exception):
             self._record(event, facts)
-
-    def _kill_cgroup(self) -> None:
-        """Let the kernel do it in one stroke, if the group is the tree's alone."""
-        if self._cgroup is None:
-            return
-        with contextlib.suppress(OSError, ValueError):
-            inside = {int(pid) for pid in (self._cgroup / "cgroup.procs").read_text().split()}
-            if inside <= {target.identity.pid for target in self._targets.values()}:
-                (self._cgroup / "cgroup.kill").write_text("1")
 
     def _collect(self) -> None:
         """Wait for those that this process inherited."""

@@ -15,14 +15,12 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from otel_untether.proc_diag import ProcDiag, Tree, sample
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    OnSample: TypeAlias = Callable[[str, ProcDiag], object]
+    from collections.abc import Iterator, Mapping, Sequence
 
 _log: Final = logging.getLogger(__name__)
 
@@ -107,16 +105,13 @@ class _Look(NamedTuple):
 class Sampler:
     """Samples trees every `interval` seconds; its thread lives while there are any.
 
-    `on_sample` is called with the session's key and the sample, on the sampling thread; what
-    it raises is logged and forgotten. Raises ValueError for an interval that is none.
+    Raises ValueError for an interval that is none.
     """
 
-    def __init__(self, interval: float = 5.0, on_sample: OnSample | None = None) -> None:
+    def __init__(self, interval: float = 5.0) -> None:
         if not (math.isfinite(interval) and interval > 0):
             raise ValueError(f"a sampler needs an interval of some seconds, not {interval!r}")
         self.interval = interval
-        self.skipped = 0  # beats, because a pass took longer than the interval
-        self._on_sample = on_sample
         self._sessions: dict[str, _Session] = {}
         self._young: dict[str, _Session] = {}
         self._thread: threading.Thread | None = None
@@ -165,8 +160,7 @@ class Sampler:
         while look := self._wait(due):
             self._pass(look.at)
             if look.on_the_beat:
-                due, skipped = next_beat(due, time.monotonic(), self.interval)
-                self.skipped += skipped
+                due, _ = next_beat(due, time.monotonic(), self.interval)
 
     def _wait(self, due: float) -> _Look | None:
         """Wait for the beat, or for young sessions' own moments; None when none are left."""
@@ -187,22 +181,13 @@ class Sampler:
     def _pass(self, sessions: Mapping[str, _Session]) -> None:
         asleep = suspended()
         diags = _sample([session.tree for session in sessions.values()])
-        for (key, session), diag in zip(sessions.items(), diags, strict=True):
+        for session, diag in zip(sessions.values(), diags, strict=True):
             before = session.window.latest
             gap = before is not None and diag.at - before.at > _GAP * self.interval
             resumed = asleep - session.suspended > _SUSPENDED
             session.suspended = asleep
             marked = replace(diag, continuous=False) if gap or resumed else diag
             session.window.append(marked)
-            if key in self._sessions:
-                self._tell(key, marked)
-
-    def _tell(self, key: str, diag: ProcDiag) -> None:
-        try:
-            if self._on_sample:
-                self._on_sample(key, diag)
-        except Exception:  # noqa: BLE001  no listener may stop the sampling
-            _log.exception("a listener of the sampler failed")
 
 
 def next_beat(due: float, now: float, interval: float) -> tuple[float, int]:
@@ -225,8 +210,10 @@ def _sample(trees: Sequence[Tree]) -> list[ProcDiag]:
     """Sample all trees; where that fails, each alone, so that one does not cost the others."""
     try:
         return sample(trees)
-    except Exception:  # noqa: BLE001  one tree must not cost the others theirs
-        _log.exception("sampling failed; trying each tree alone")
+    except Exception as error:  # noqa: BLE001  one tree must not cost the others theirs
+        # In one line: where nobody has set logging up, this is on the operator's terminal.
+        _log.warning("sampling failed (%s); trying each tree alone", type(error).__name__)
+        _log.debug("sampling failed", exc_info=True)
         return [_sample_alone(tree) for tree in trees]
 
 

@@ -100,6 +100,8 @@ class Tree:
         )
         self._adder = Adder()
         self._stdio: dict[Identity, Stdio] = {}
+        self._searched: tuple[ProcessDiag, ...] | None = None
+        self._agent: Agent | None = None
         self._lock = threading.RLock()
 
     def left_behind(self, patience: float = 0.2) -> tuple[ProcessDiag, ...]:
@@ -110,12 +112,6 @@ class Tree:
         """
         found = self.walk(self.backend.begin(), patience).found.values()
         return tuple(one for one in living(found) if one.identity != self.identity)
-
-    @property
-    def remembered(self) -> tuple[Identity, ...]:
-        """Who was a member at the last look."""
-        with self._lock:
-            return tuple(handle.identity for handle in self._members.handles)
 
     def close(self) -> None:
         """Let go of what is kept open; a later look opens it again."""
@@ -142,6 +138,9 @@ class Tree:
 
         For an instant a child has all of its parent's, until it has redirected them.
         """
+        processes = tuple(found.values())
+        if processes == self._searched:  # mostly the very same objects
+            return self._agent
         before, self._stdio = self._stdio, {one.identity: one.stdio for one in handles}
         members = {
             identity: Member(found[identity.pid], stdio)
@@ -149,7 +148,9 @@ class Tree:
             if before.get(identity) == stdio or identity == self.identity
         }
         root = members.get(self.identity) if self.identity else None
-        return find_agent(root, members.values()) if root else None
+        self._agent = find_agent(root, members.values()) if root else None
+        self._searched = processes if before == self._stdio else None
+        return self._agent
 
     def conclude(self, walk: Walk, pass_: Pass, host: HostDiag) -> ProcDiag:
         """Make a snapshot of a walk, once all trees of the pass have been walked."""

@@ -17,6 +17,7 @@ from otel_untether.proc_diag.linux import kernel_files as files
 from otel_untether.proc_diag.linux.cgroups import Cgroups
 from otel_untether.proc_diag.linux.sockets import Holder, look_at_sockets
 from otel_untether.proc_diag.linux.threads import look_at_threads
+from otel_untether.proc_diag.sums import ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,22 +33,30 @@ _FREEZERS: Final = ("do_freezer_trap", "__refrigerator", "refrigerator")
 
 def look(root: str, members: Sequence[ProcessDiag], agent: Identity | None) -> DeepLooks:
     """Look at living members in detail; the agent's control group is the one looked at."""
-    shown = members[:MAX_PROCESSES]
-    holders = [_holder(root, member) for member in shown]
+    pairs = [(member, _holder(root, member)) for member in members[:MAX_PROCESSES]]
+    # Some end while they are looked at; only of those who have not is something unknown.
+    shown = [pair for pair in pairs if pair[1] is not None or _lives(root, pair[0].identity)]
     problems = [
         f"descriptors of process {member.identity.pid} cannot be read"
-        for member, holder in zip(shown, holders, strict=True)
+        for member, holder in shown
         if holder is None
     ]
-    if left := len(members) - len(shown):
+    if left := len(members) - len(pairs):
         problems.append(f"{left} more processes were not looked at")
-    known = [holder for holder in holders if holder is not None]
+    known = [holder for _, holder in shown if holder is not None]
     sockets = look_at_sockets(known, root)
     found = _Look(root, known, sockets)
-    processes = tuple(found.process(*pair) for pair in zip(shown, holders, strict=True))
-    pid = agent.pid if agent else 0
-    cgroup = found.cgroups.look(f"{root}/{pid}")
+    processes = tuple(found.process(member, holder) for member, holder in shown)
+    cgroup = found.cgroups.look(f"{root}/{agent.pid if agent else 0}")
     return DeepLooks(processes, None if problems else sockets, cgroup, tuple(problems))
+
+
+def _lives(root: str, identity: Identity) -> bool:
+    raw = files.read(f"{root}/{identity.pid}/stat")
+    if raw is None:
+        return False
+    stat = procfs.parse_stat(raw)
+    return stat.start_time == identity.start_time and stat.state not in ENDED
 
 
 def _holder(root: str, member: ProcessDiag) -> Holder | None:

@@ -107,3 +107,13 @@ def parse_thread(raw: bytes) -> tuple[str, ProcessState, int]:
     name = raw[opening + 1 : closing].decode(errors="replace")
     state = cast("ProcessState", fields[0].decode())
     return name, state, int(fields[11]) + int(fields[12])
+
+
+def parse_stack(raw: bytes | None) -> tuple[str, ...] | None:
+    r"""Return the functions of a /proc/<pid>/stack, innermost first; None where there are none.
+
+    >>> parse_stack(b"[<0>] pipe_read+0x1f0/0x3e0\n[<0>] vfs_read+0x2a/0x90\n")
+    ('pipe_read', 'vfs_read')
+    """
+    words = [line.split() for line in (raw or b"").decode(errors="replace").splitlines()]
+    return tuple(line[1].partition("+")[0] for line in words if len(line) > 1) or None

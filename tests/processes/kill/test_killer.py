@@ -341,24 +341,6 @@ def test_survivors_are_reported_by_pid_and_name(
     assert [(s.pid, s.name) for s in report.survivors] == [(leader.pid, "sleep")]
 
 
-def test_a_control_group_with_strangers_in_it_is_left_alone(grove: Grove, tmp_path: Path) -> None:
-    (tmp_path / "cgroup.kill").write_text("")
-    (tmp_path / "cgroup.procs").write_text("1\n")
-    leader = grove.plant(DEAF + "sleep 1000")
-    grove.grown(2)
-    kill(Tree(leader.pid), cgroup=tmp_path, grace=0.05)
-    assert (tmp_path / "cgroup.kill").read_text() == ""
-
-
-def test_a_control_group_of_its_own_is_killed_in_one_stroke(grove: Grove, tmp_path: Path) -> None:
-    leader = grove.plant(DEAF + "exec sleep 1000")
-    grove.grown(1)
-    (tmp_path / "cgroup.kill").write_text("")
-    (tmp_path / "cgroup.procs").write_text(f"{leader.pid}\n")
-    kill(Tree(leader.pid), cgroup=tmp_path, grace=0.05)
-    assert (tmp_path / "cgroup.kill").read_text() == "1"
-
-
 def _zombies() -> int:
     listed = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     states = [Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] for pid in listed]

@@ -311,3 +311,34 @@ def test_sampling_opens_nothing_that_a_sick_process_can_hold_up() -> None:
     with processes.burning_child() as pid:
         seen = look_from_elsewhere(pid, first=source, last=check)
     assert seen["alive"] is True
+
+
+def test_a_process_that_ends_while_its_descriptors_are_read_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its directory is open, and then there is nothing behind it."""
+
+    def gone(_: int) -> os.stat_result:
+        raise FileNotFoundError
+
+    with processes.sleeper() as pid:
+        tree = proc_diag.Tree(pid)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fstat", gone)
+            (diag,) = proc_diag.sample([tree])
+    assert diag.fds is None
+    assert caplog.text == ""
+
+
+def test_psutil_is_not_imported_where_procfs_is() -> None:
+    source = """
+        import os, sys
+        from otel_untether import proc_diag
+        proc_diag.sample([proc_diag.Tree(os.getpid())])
+        proc_diag.look_deeper(proc_diag.Tree(os.getpid()))
+        proc_diag.dump(proc_diag.Tree(os.getpid()))
+        print("psutil" in sys.modules)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(source)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    assert done.stdout.strip() == "False"

@@ -15,6 +15,7 @@ from tests.support import processes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 
 def test_dump_names_every_thread_and_what_it_waits_in() -> None:
@@ -31,6 +32,59 @@ def test_dump_names_every_thread_and_what_it_waits_in() -> None:
     assert len(leader.threads) == 2
     assert {thread.state for thread in leader.threads} <= {"S", "R"}
     assert leader.threads[0].tid == process.pid
+
+
+def test_dump_says_where_each_thread_stands_and_what_it_has_used() -> None:
+    """What users paste into issues: per-thread CPU, stacks, what is read from, remote ends."""
+    source = """
+        import os, socket, threading, time
+        reading, writing = os.pipe()
+        ours = socket.create_server(("127.0.0.1", 0))
+        held = socket.create_connection(ours.getsockname())
+        threading.Thread(target=os.read, args=(reading, 1), daemon=True).start()
+        print("ready", flush=True)
+        time.sleep(600)
+    """
+    with processes.running(source) as process:
+        tree = proc_diag.Tree(process.pid)
+        processes.eventually(lambda: len(_blocked(proc_diag.dump(tree))) == 1)
+        dump = proc_diag.dump(tree)
+    (thread,) = _blocked(dump)
+    assert (thread.waits_on or "").startswith("pipe:[")
+    assert thread.cpu is not None
+    assert thread.stack is None or thread.stack[0].endswith("pipe_read")
+    (leader,) = dump.processes
+    assert dump.agent == leader.process.identity
+    assert {d.number for d in leader.descriptors or ()} >= {0, 1, 2}
+    assert leader.stdin is not None
+    assert leader.stdin.kind == "null"
+    remotes = [s.remote for s in dump.sockets or () if s.remote]
+    assert all(remote.startswith("127.0.0.1:") for remote in remotes)
+    assert len(remotes) == 1
+
+
+def _blocked(dump: proc_diag.Dump) -> list[proc_diag.ThreadDump]:
+    return [
+        thread
+        for process in dump.processes
+        for thread in process.threads
+        if thread.wchan in ("anon_pipe_read", "pipe_read", "pipe_wait_readable")
+    ]
+
+
+def test_dump_hides_secrets_in_the_names_of_files(tmp_path: Path) -> None:
+    secret = "ghp_" + "a1B2" * 9
+    source = """
+        import sys, time
+        held = open(sys.argv[1], "w")
+        print("ready", flush=True)
+        time.sleep(600)
+    """
+    with processes.running(source, str(tmp_path / secret)) as process:
+        dump = proc_diag.dump(proc_diag.Tree(process.pid))
+    targets = [d.target for d in dump.processes[0].descriptors or ()]
+    assert any(str(tmp_path) in target for target in targets)
+    assert secret not in str(dump)
 
 
 def test_dump_hides_what_a_command_line_says() -> None:

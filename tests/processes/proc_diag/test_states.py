@@ -187,7 +187,6 @@ def test_orphan_is_remembered_by_identity() -> None:
     assert [member.identity for member in after.children] == [grandchild]
     assert after.children[0].detached
     assert after.children[0].ppid not in (process.pid, before.processes[1].identity.pid)
-    assert grandchild in tree.remembered
 
 
 def test_survivors_are_followed_after_the_leader() -> None:
@@ -213,7 +212,6 @@ def test_gone_tree_has_nobody_and_nothing_unknown() -> None:
     assert after.leader is None
     assert (after.rss, after.fds, after.threads, after.sockets) == (0, 0, 0, ())
     assert after.cpu_time == before.cpu_time
-    assert tree.remembered == ()
 
 
 @pytest.mark.parametrize("pid", [0, -1, True, "1", 1.5, None])
