@@ -74,11 +74,60 @@ def command_execution(content: str) -> dict[str, Any]:
     return {"type": "item.completed", "item": {**item, "exit_code": 0}}
 
 
+def tool_use_line(content: str) -> dict[str, Any]:
+    """Return a line of OpenCode with a command's output."""
+    state = {"status": "completed", "input": {"command": "ls"}, "output": content}
+    state |= {"metadata": {"exit": 0}, "time": {"start": 1795647449194, "end": 1795647449857}}
+    part = {"type": "tool", "tool": "bash", "callID": "call_a6", "messageID": "msg_21"}
+    line = {"type": "tool_use", "timestamp": 1795647449860, "sessionID": "ses_deb1269efffe"}
+    return {**line, "part": {**part, "state": state}}
+
+
+def gemini_tool_result(content: str) -> dict[str, Any]:
+    """Return a line of Gemini with a command's output."""
+    line = {"type": "tool_result", "timestamp": "2026-11-25T23:05:16.217Z", "tool_id": "sh__fc_b8"}
+    return {**line, "status": "success", "output": content}
+
+
+def qwen_user(content: str) -> dict[str, Any]:
+    """Return a line of Qwen with a command's output."""
+    block = {"type": "tool_result", "tool_use_id": "call_ca", "is_error": False}
+    message = {"role": "user", "content": [{**block, "content": content}]}
+    return {"type": "user", "message": message, "parent_tool_use_id": None, "uuid": "681178ae"}
+
+
+def tool_execution_end(content: str) -> dict[str, Any]:
+    """Return a line of Pi with a command's output."""
+    line = {"type": "tool_execution_end", "toolCallId": "call_b2", "toolName": "bash"}
+    result = {"content": [{"type": "text", "text": content}]}
+    return {**line, "result": result, "isError": False}
+
+
+def turn_end(content: str) -> dict[str, Any]:
+    """Return a line of Pi that repeats what was said."""
+    message = {"role": "assistant", "content": [{"type": "text", "text": content}]}
+    return {"type": "turn_end", "message": message, "toolResults": []}
+
+
+def execution_complete(content: str) -> dict[str, Any]:
+    """Return a line of Copilot with a command's output."""
+    data: dict[str, Any] = {"toolCallId": "call_ea", "model": "m", "result": {"content": content}}
+    data |= {"success": True, "shellExecution": {"exitCode": 0}}
+    line = {"type": "tool.execution_complete", "timestamp": "2026-11-25T23:03:22.986Z"}
+    return {**line, "data": data, "id": "b601d646", "parentId": "29b1ea0e"}
+
+
 LINES: tuple[tuple[str, Make], ...] = (
     ("claude", text),
     ("claude", tool_use),
     ("claude", tool_result),
     ("codex", command_execution),
+    ("opencode", tool_use_line),
+    ("gemini", gemini_tool_result),
+    ("qwen", qwen_user),
+    ("pi", tool_execution_end),
+    ("pi", turn_end),
+    ("copilot", execution_complete),
 )
 
 
@@ -111,7 +160,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Measure how fast lines become events.")
     parser.add_argument("--seconds", type=float, default=0.5, help="per figure (default: 0.5)")
     seconds = parser.parse_args().seconds
-    print(f"{'engine':8}{'line':20}{'bytes':>8}{'MB/s':>8}{'us/line':>9}{'json':>8}{'ratio':>7}")
+    print(f"{'engine':10}{'line':20}{'bytes':>8}{'MB/s':>8}{'us/line':>9}{'json':>8}{'ratio':>7}")
     missed = False
     for name, make in LINES:
         decode = registry.get(name).decode
@@ -120,7 +169,7 @@ def main() -> int:
             ours = rate(partial(decode, line, 1), len(line), seconds)
             theirs = rate(partial(json.loads, line), len(line), seconds)
             print(
-                f"{name:8}{make.__name__:20}{len(line):8}{ours:8.0f}"
+                f"{name:10}{make.__name__:20}{len(line):8}{ours:8.0f}"
                 f"{len(line) / ours:9.2f}{theirs:8.0f}{ours / theirs:7.1f}"
             )
             missed |= size == 4_000 and ours < TARGET

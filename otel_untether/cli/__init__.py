@@ -27,7 +27,17 @@ if TYPE_CHECKING:
             """Carry it out and return the exit status."""
 
 
-COMMANDS: Final = ("run", "report", "replay", "resend", "config", "doctor", "demo", "completion")
+COMMANDS: Final = (
+    "run",
+    "report",
+    "replay",
+    "resend",
+    "config",
+    "doctor",
+    "engines",
+    "demo",
+    "completion",
+)
 
 _EPILOG: Final = """\
 examples:

@@ -32,7 +32,19 @@ if TYPE_CHECKING:
     from otel_untether.engines.transcripts import Transcripts
     from otel_untether.session.events import Event
 
-__all__ = ["Arguments", "Decode", "Engine", "FirstLine", "Traits"]
+__all__ = ["TELLS", "Arguments", "Decode", "Engine", "FirstLine", "Traits"]
+
+TELLS = {
+    "starts": "that a tool begins, when it does",
+    "ends": "that a tool is over, and how",
+    "subagents": "what a subagent does",
+    "retries": "that a request is made again",
+    "waits": "that somebody is asked",
+    "times": "when a thing happened, apart from when its line arrived",
+    "usage": "tokens",
+    "cost": "dollars",
+}
+"""What the lines of a CLI may say, by the words that `Engine.tells` uses."""
 
 Arguments: TypeAlias = Sequence[str]
 """What a command line gives to the program, without the program and what launches it."""
@@ -83,6 +95,7 @@ class Engine:
     :param server_arguments: the protocol they make it serve (``acp``, ``mcp``, …), or None.
     :param manage_arguments: whether they start no session at all (``--version``, ``mcp list``).
     :param first_line: whether a line, one of the first, is certainly its own and no other's.
+    :param tells: which of `TELLS` its lines say; the rest can only be seen elsewhere.
     :param transcripts: a `Transcripts`, or the module to import that is one.
     :param traits: how it behaves while it works.
     """
@@ -100,6 +113,7 @@ class Engine:
     server_arguments: Callable[[Arguments], str | None] = lambda _args: None
     manage_arguments: Callable[[Arguments], bool] = _no
     first_line: Callable[[FirstLine], bool] = _never
+    tells: frozenset[str] = frozenset()
     transcripts: str | Transcripts | None = None
     traits: Traits = UNKNOWN_TRAITS
 

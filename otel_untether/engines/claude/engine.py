@@ -74,6 +74,7 @@ ENGINE: Final = Engine(
     server_arguments=_serves,
     manage_arguments=_manages,
     first_line=_wrote,
+    tells=frozenset({"starts", "ends", "subagents", "retries", "waits", "times", "usage", "cost"}),
     transcripts="otel_untether.engines.claude.transcript.reader",
     traits=Traits(
         names_tools_late=False,

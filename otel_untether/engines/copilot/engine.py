@@ -48,5 +48,6 @@ ENGINE: Final = Engine(
     server_arguments=_serves,
     manage_arguments=_manages,
     first_line=_wrote,
+    tells=frozenset({"starts", "ends", "subagents", "retries", "waits", "times"}),
     traits=Traits(names_tools_late=False, hides_subagents=False),
 )

@@ -49,5 +49,6 @@ ENGINE: Final = Engine(
     server_arguments=_serves,
     manage_arguments=_manages,
     first_line=_wrote,
+    tells=frozenset({"starts", "ends", "times", "usage"}),
     traits=Traits(names_tools_late=False, tools_leave_session=True, asks_again_after=300.0),
 )

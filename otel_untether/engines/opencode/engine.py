@@ -51,5 +51,6 @@ ENGINE: Final = Engine(
     server_arguments=_serves,
     manage_arguments=_manages,
     first_line=_wrote,
+    tells=frozenset({"ends", "times", "usage", "cost"}),
     traits=Traits(tools_leave_session=True, idles_awake=True, asks_again_after=300.0),
 )

@@ -52,6 +52,7 @@ ENGINE: Final = Engine(
     prompt_arguments=_multi_prompt,
     manage_arguments=_manages,
     first_line=_wrote,
+    tells=frozenset({"starts", "ends", "retries", "times", "usage", "cost"}),
     transcripts="otel_untether.engines.pi.transcript.reader",
     traits=Traits(names_tools_late=False, tools_leave_session=True, asks_again_after=300.0),
 )

@@ -54,5 +54,6 @@ ENGINE: Final = Engine(
     server_arguments=_serves,
     manage_arguments=_manages,
     first_line=_wrote,
+    tells=frozenset({"starts", "ends", "retries", "waits", "usage"}),
     traits=Traits(names_tools_late=False),
 )
