@@ -23,16 +23,19 @@ class LineDecoder:
     """Decodes one session's standard output.
 
     `engine` is the decoder's engine, None until the first lines have told which it is. Lines
-    that came before are held back and decoded then, with the times at which they arrived::
+    that came before are held back and decoded then, with the times at which they arrived. An
+    engine that is not `certain`, because a command line only looked like it, is replaced by the
+    one whose line is certainly among the first::
 
         {"type":"system","subtype":"hook_started"}   held: several CLIs say so
         {"type":"system","subtype":"init",…}         Claude's: both are decoded now
     """
 
-    __slots__ = ("_held", "_held_bytes", "_lines", "engine")
+    __slots__ = ("_doubts", "_held", "_held_bytes", "_lines", "engine")
 
-    def __init__(self, engine: Engine | None = None) -> None:
+    def __init__(self, engine: Engine | None = None, *, certain: bool = True) -> None:
         self.engine = engine
+        self._doubts = 0 if certain else DETECTION_LINES
         self._lines = LineSplitter()
         self._held: list[tuple[bytes, int]] = []
         self._held_bytes = 0
@@ -40,7 +43,7 @@ class LineDecoder:
     @property
     def reads(self) -> bool:
         """Whether lines make a difference; not those of an engine that nobody knows."""
-        return self.engine is None or self.engine.understood
+        return self.engine is None or self._doubts > 0 or self.engine.understood
 
     def split(self, chunk: bytes) -> list[bytes | None]:
         """Return the lines that a chunk completes; None for one too long to keep."""
@@ -58,6 +61,8 @@ class LineDecoder:
         """Return the events of a line that arrived at `at`, and of those held back before it."""
         if line is None:
             return (StrayLine(at=at, reason="oversized"),)
+        if self._doubts:
+            self._doubt(line)
         if self.engine is not None:
             return self.engine.decode(line, at)
         return self._recognise(line, at) if line.strip() else ()
@@ -65,6 +70,12 @@ class LineDecoder:
     def settle(self) -> Sequence[Event]:
         """Return the events of lines still held back: at the end no engine will be recognised."""
         return self._decode_held(registry.get(UNKNOWN)) if self.engine is None else ()
+
+    def _doubt(self, line: bytes) -> None:
+        """Look whether a line is another engine's, until one has been anybody's."""
+        found = registry.detect_line(line)
+        self._doubts = 0 if found is not None else self._doubts - 1
+        self.engine = found or self.engine
 
     def _recognise(self, line: bytes, at: int) -> Sequence[Event]:
         self._held.append((line, at))

@@ -43,14 +43,15 @@ class Lane:
         if self.asked_at is None or not self.spoken:
             self.asked_at = at
 
-    def call(self, at: int, model: str | None) -> list[Change]:
+    def call(self, at: int, model: str | None, *, late: bool = False) -> list[Change]:
         """The model called a tool; where no message announced it, the call is the answer.
 
-        A call that is named only once it is over may have begun before another that the same
-        answer made had ended: then the model's turn has not come yet.
+        A call named only once it is over (`late`) is part of the message that is being spoken,
+        whatever other call of it was over before: the model's turn has not come yet.
         """
-        if self.asked_at is not None and self.spoken and at < self.asked_at:
+        if late and self.chat is not None and self.chat.key:
             self.asked_at = None
+            return []
         if self.asked_at is not None:
             answer = ModelMessage(at=at)
             return [*self.speak(answer, at, model), *self.settle()]

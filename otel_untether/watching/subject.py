@@ -24,7 +24,8 @@ class RunInfo:
     name, None where its output is to tell. `executable` is the command's base name, `pid` the
     agent's process where there is one to watch. `multi_prompt` says that it takes one prompt
     after another, `resumed` that it continues an earlier session (None: not known), `plain` that
-    it was asked for something else than the events that its engine's decoder reads.
+    it was asked for something else than the events that its engine's decoder reads, `guessed`
+    that the command line only looks like that engine's, so that its first lines may correct it.
     `attributes` go onto the root span as they are.
     """
 
@@ -36,6 +37,7 @@ class RunInfo:
     multi_prompt: bool = False
     resumed: bool | None = None
     plain: bool = False
+    guessed: bool = False
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
 
     @classmethod
@@ -58,6 +60,7 @@ class RunInfo:
             executable=PurePath(argv[0]).name,
             multi_prompt=known is not None and known.multi_prompt(argv),
             resumed=True if known is not None and known.resumes(argv) else None,
+            guessed=engine is None and known is not None,
             plain=known is not None and known.prints_no_events(argv),
         )
 

@@ -88,6 +88,14 @@ def test_each_answer_is_one_chat_with_its_tokens_reason_and_error(trace: Trace) 
         assert (chat.status.status_code is StatusCode.ERROR) == (answer["stopReason"] == "error")
 
 
+def test_the_session_used_what_its_answers_used(trace: Trace) -> None:
+    used = [answer["usage"] for answer in answers(trace)]
+    total = sum(u["input"] + u["cacheRead"] + u["cacheWrite"] for u in used)
+    assert attribute(trace.root, "gen_ai.usage.input_tokens") == (total or None)
+    output = sum(u["output"] for u in used)
+    assert attribute(trace.root, "gen_ai.usage.output_tokens") == (output or None)
+
+
 def test_the_session_costs_what_its_answers_cost(trace: Trace) -> None:
     costs = [answer["usage"]["cost"]["total"] for answer in answers(trace)]
     cost = attribute(trace.root, "untether.session.cost_usd")

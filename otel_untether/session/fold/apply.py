@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from otel_untether.session import events as ev
-from otel_untether.session.activity import Change, Opened, cut_off
+from otel_untether.session.activity import Change, Closed, Opened, cut_off
 from otel_untether.session.fold import tasks, tools, turns, waits
 from otel_untether.session.fold.progress import moved
 from otel_untether.session.state import Recent, SessionState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from otel_untether.session.conversation import Lane
 
@@ -32,6 +32,7 @@ def apply(state: SessionState, event: ev.Event) -> list[Change]:
     state.recent.append(Recent(event.at, type(event).__name__, _tool_of(state, event)))
     changes = _HANDLERS[type(event)](state, event, _when(state, event))
     moved(state, event)
+    _count_usage(state, changes)
     return changes
 
 
@@ -49,9 +50,17 @@ def finish(state: SessionState, at: int, reason: str, *, clean: bool) -> list[Ch
             changes.append(Opened(owed))
     for child in tuple(state.root.children):
         changes += cut_off(child, at, reason, reason)
+    _count_usage(state, changes)
     for table in (state.open, state.background, state.tasks, state.wait_activities):
         table.clear()
     return changes
+
+
+def _count_usage(state: SessionState, changes: Iterable[Change]) -> None:
+    """Add up the answers that are over, whatever ended them: the next one, a tool, the end."""
+    for change in changes:
+        if isinstance(change, Closed) and change.activity.kind == "chat" and change.activity.usage:
+            state.message_usage += change.activity.usage
 
 
 def _owes(state: SessionState, lane: Lane) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_untether import semconv
 from otel_untether.session import events as ev
-from otel_untether.session.activity import Closed, Opened
+from otel_untether.session.activity import Opened
 from otel_untether.session.fold.tasks import conclude, lane_of, show_agent
 from otel_untether.session.fold.tools import leave
 from otel_untether.session.fold.waits import over, superseded
@@ -44,7 +44,7 @@ def turn_started(state: SessionState, _event: ev.TurnStarted, at: int) -> list[C
 
 def turn_finished(state: SessionState, event: ev.TurnFinished, at: int) -> list[Change]:
     """A result. The session goes on: background work may wake it, another prompt may come."""
-    changes = _settle_main(state)
+    changes = state.main.settle()
     state.main.asked_at = None
     state.turns += 1 if event.turns is None else event.turns
     _account(state, event)
@@ -105,25 +105,12 @@ def model_message(state: SessionState, event: ev.ModelMessage, at: int) -> list[
         state.last_tool_result_at = state.last_result_at = None
         if event.error is None:
             over(state, ("compaction", "rate_limit"))
-    _count_usage(state, changes)
     return changes
 
 
 def heartbeat(_state: SessionState, _event: ev.Heartbeat, _at: int) -> list[Change]:
     """It lives, and that is all it says."""
     return []
-
-
-def _settle_main(state: SessionState) -> list[Change]:
-    changes = state.main.settle()
-    _count_usage(state, changes)
-    return changes
-
-
-def _count_usage(state: SessionState, changes: list[Change]) -> None:
-    for change in changes:
-        if isinstance(change, Closed) and change.activity.usage is not None:
-            state.message_usage += change.activity.usage
 
 
 def stray_line(state: SessionState, event: ev.StrayLine, _at: int) -> list[Change]:

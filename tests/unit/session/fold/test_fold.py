@@ -461,9 +461,14 @@ class TestLateTools:
         assert len(story.opened("chat")) == 1
         assert story.state.model_asked_at == 20
 
-    def test_a_call_that_began_after_the_last_result_is_an_answer(self) -> None:
+    def test_a_call_that_began_after_another_of_its_message_ended_is_still_the_messages(
+        self,
+    ) -> None:
+        """Tools start while the model is still speaking, and a quick one is over by then."""
         story = Story().tell(message(5, "m"), *self.late("b", 6, 10), *self.late("a", 12, 20))
-        assert len(story.opened("chat")) == 2
+        assert len(story.opened("chat")) == 1
+        story.tell(message(30, "n"), *self.late("c", 31, 40))
+        assert [chat.start for chat in story.opened("chat")[1:]] == [20]
 
     def test_what_is_told_late_of_a_message_adds_no_time_to_it(self) -> None:
         end = ev.ModelMessage(at=30, id="m", usage=ev.Usage(1, 2), late=True, cost_usd=0.25)
@@ -492,3 +497,12 @@ def test_a_reason_that_was_given_is_not_replaced_by_a_status() -> None:
     again = Story().tell(why, ev.TurnStarted(at=4), ev.TurnFinished(at=5, error="timeout"))
     assert again.state.last_error == "timeout"
     assert Story().tell(why, ev.TurnFinished(at=4)).state.last_error is None
+
+
+def test_an_answer_that_a_call_ends_is_counted_with_the_others() -> None:
+    spoken = ev.ModelMessage(at=3, usage=ev.Usage(10, 1))
+    call, result = ev.ToolStarted(at=4, id="1", name="ls"), ev.ToolFinished(at=5, id="1")
+    story = Story().tell(spoken, call, result, ev.ModelMessage(at=6, usage=ev.Usage(20, 2)))
+    assert story.state.tokens == ev.Usage(10, 1)
+    finish(story.state, 9, "abandoned", clean=True)
+    assert story.state.tokens == ev.Usage(30, 3)
