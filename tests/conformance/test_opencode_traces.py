@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from typing import Any
 
 import pytest
 from opentelemetry.trace import StatusCode
+
+from otel_untether import Recorder, RunInfo
 
 from .traces import MS, RECORDINGS, Trace, attribute, play, recordings, requests
 
@@ -116,6 +119,18 @@ def test_a_request_that_is_silently_repeated_is_still_one_chat() -> None:
     trace = named("long_opencode_H-MODEL")
     assert len(parts(trace, "step_start")) == 4
     assert len(trace.where("chat")) == 2
+
+
+def test_a_session_that_ends_between_two_steps_has_no_result() -> None:
+    """It exits with 0 all the same."""
+    whole = named("opencode_retry503")
+    until = [line["type"] for line in whole.lines].index("step_finish") + 1
+    lines = [json.dumps(line).encode() for line in whole.lines]
+    for cut, expected in ((until, ("failed", "no_result")), (len(lines), ("completed", None))):
+        session = Recorder(RunInfo("run", 1))
+        for line in lines[:cut]:
+            session.feed(line + b"\n", whole.lines[-1]["timestamp"] * MS)
+        assert session.finish(0).outcome == expected
 
 
 def test_the_session_is_known_from_its_first_line(trace: Trace) -> None:

@@ -43,6 +43,7 @@ from otel_untether.session.events import (
     ToolFinished,
     ToolStarted,
     TurnFinished,
+    TurnStarted,
     Usage,
 )
 
@@ -145,9 +146,14 @@ def _step_finish(line: StepFinish, at: int) -> Iterator[Event]:
         late=True,
         cost_usd=part.cost,
     )
-    if part.reason is not None and part.reason not in _GOES_ON:
+    if part.reason is None:
+        return
+    happened = from_milliseconds(line.timestamp)
+    if part.reason in _GOES_ON:
+        yield TurnStarted(at=at, happened=happened)  # a session that ends here has no result
+    else:
         error = "error" if part.reason == "error" else None
-        yield TurnFinished(at=at, happened=from_milliseconds(line.timestamp), error=error)
+        yield TurnFinished(at=at, happened=happened, error=error)
 
 
 def _usage(tokens: Tokens) -> Usage:

@@ -92,7 +92,10 @@ def test_reasoning_is_output_once_whether_or_not_it_was_counted(
 
 
 def test_a_step_that_called_tools_ends_no_turn() -> None:
-    (event,) = decode("step_finish", part={"messageID": "m", "reason": "tool-calls", "cost": 0.5})
+    event, turn = decode(
+        "step_finish", part={"messageID": "m", "reason": "tool-calls", "cost": 0.5}
+    )
+    assert isinstance(turn, ev.TurnStarted)
     assert isinstance(event, ev.ModelMessage)
     assert (event.late, event.cost_usd, event.finish_reason) == (True, 0.5, "tool-calls")
 
