@@ -25,7 +25,10 @@ PUBLIC = {
         "RunInfo", "SessionState", "SessionTracer", "Summary", "WatchdogConfig",
         "WatchedProcess", "__version__", "load_config", "watch",
     },
-    "otel_untether.engines.engine": {"Arguments", "Decode", "Engine", "FirstLine", "Traits"},
+    "otel_untether.engines.conformance": {"problems"},
+    "otel_untether.engines.engine": {
+        "TELLS", "Arguments", "Decode", "Engine", "FirstLine", "Traits",
+    },
     "otel_untether.metrics": {"FleetMetrics", "SessionMetrics", "SessionPoints"},
     "otel_untether.spans": {"SessionTracer", "finding_attributes"},
     "otel_untether.stall": {
