@@ -92,6 +92,8 @@ def run(groups: Sequence[str]) -> list[Result]:
 
 def main(groups: Sequence[str]) -> int:
     """Run the groups, and say at the end how each part went."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell had it ignored
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     began = time.monotonic()
     results = run(groups)
     wanted = [part for group in groups for part in group.split("+")]

@@ -107,11 +107,20 @@ def state_of(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
+def asleep_in(pid: int, *places: str) -> None:
+    """Wait until a process sleeps in one of these functions of the kernel, by their beginnings.
+
+    The letter alone says too little: on a busy machine it may be asleep on its way there.
+    """
+    channel = Path(f"/proc/{pid}/wchan")
+    eventually(lambda: state_of(pid) == "S" and channel.read_text().startswith(places))
+
+
 @contextmanager
 def sleeper() -> Iterator[int]:
     """Sleep."""
     with running(f"import time; {_READY}; time.sleep(600)") as process:
-        eventually(lambda: state_of(process.pid) == "S")
+        asleep_in(process.pid, "hrtimer_nanosleep", "do_nanosleep", "common_nsleep")
         yield process.pid
 
 
@@ -172,7 +181,7 @@ def blocked_on_full_pipe() -> Iterator[int]:
             os.write(writing, bytes(65536))
     """
     with running(source) as process:
-        eventually(lambda: state_of(process.pid) == "S")
+        asleep_in(process.pid, "pipe_write", "anon_pipe_write")
         yield process.pid
 
 
@@ -193,7 +202,7 @@ def blocked_on_lock() -> Iterator[int]:
             fcntl.flock(file, fcntl.LOCK_EX)
     """
     with running(source) as process:
-        eventually(lambda: state_of(process.pid) == "S")
+        asleep_in(process.pid, "locks_lock_inode_wait", "flock_lock_inode_wait")
         yield process.pid
 
 
@@ -203,7 +212,7 @@ def blocked_on_terminal() -> Iterator[int]:
     master, slave = os.openpty()
     try:
         with running(f"import sys; {_READY}; sys.stdin.readline()", stdin=slave) as process:
-            eventually(lambda: state_of(process.pid) == "S")
+            asleep_in(process.pid, "wait_woken", "n_tty_read")
             yield process.pid
     finally:
         os.close(master)
