@@ -81,6 +81,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status is the subcommand's, 2 for wrong usage."""
     argv = sys.argv[1:] if argv is None else argv
     if argv and argv[0] == "run":
+        from otel_untether.supervisor.signals import die_by_interrupt  # noqa: PLC0415
+
+        die_by_interrupt()
         from otel_untether.cli import run  # noqa: PLC0415
 
         return run.main(argv[1:])

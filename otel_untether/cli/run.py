@@ -14,7 +14,6 @@ from otel_untether.notice import notice
 from otel_untether.supervisor import run as supervisor
 from otel_untether.supervisor.ending import end_as
 from otel_untether.supervisor.options import Options
-from otel_untether.supervisor.signals import die_by_interrupt
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +50,6 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command and leave with its status; return only where nothing was run."""
-    die_by_interrupt()
     options = quick(arguments) or _parsed(arguments)
     run = _Run(options)
     try:
