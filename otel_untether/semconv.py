@@ -205,7 +205,7 @@ MCP_SERVER: Final = _attribute("untether.mcp.server", "string", "The MCP server 
 WAIT_KIND: Final = _attribute(
     "untether.wait.kind",
     "string",
-    "approval, question, rate_limit, retry, compaction, scheduled, hook.",
+    "approval, question, host, rate_limit, retry, compaction, scheduled, hook.",
 )
 WAIT_ANSWER: Final = _attribute("untether.wait.answer", "string", "allow, deny, cancelled, …")
 CONTENT_TRUNCATED: Final = _attribute(
@@ -255,6 +255,7 @@ STALL_OPEN_CALLS: Final = _attribute(
 STALL_ALIVE: Final = _attribute(
     "untether.stall.process.alive", "boolean", "Whether the agent process lives."
 )
+STALL_PID: Final = _attribute("untether.stall.process.pid", "int", "The agent process.")
 STALL_STATE: Final = _attribute(
     "untether.stall.process.state", "string", "Its state, as proc(5) has it: S, R, D, T, Z."
 )
@@ -265,16 +266,30 @@ STALL_CPU: Final = _attribute(
     "untether.stall.tree.cpu", "double", "CPU the whole process tree uses, cores."
 )
 STALL_CONNECTIONS: Final = _attribute(
-    "untether.stall.tree.connections", "int", "TCP sockets of its own; absent when unknown."
+    "untether.stall.tree.connections",
+    "int",
+    "The agent's sockets that lead out of its tree, listening ones left out; absent when unknown.",
+)
+STALL_PEER: Final = _attribute(
+    "untether.stall.tree.peer", "string", "Where the model's connection leads, as address:port."
 )
 STALL_RECEIVE_AGE: Final = _attribute(
-    "untether.stall.tree.receive_age_s", "double", "Seconds since a byte came in on any of them."
+    "untether.stall.tree.receive_age_s", "double", "Seconds since a byte came in on that one."
 )
 STALL_CHILDREN: Final = _attribute(
     "untether.stall.tree.children", "int", "Living processes below the agent."
 )
+STALL_CHILD_NAMES: Final = _attribute(
+    "untether.stall.tree.child_names", "string[]", "Names of the first ten of them."
+)
 STALL_EVIDENCE: Final = _attribute(
     "untether.stall.evidence", "string[]", "What speaks for the cause, in words with numbers."
+)
+STALL_ADVICE: Final = _attribute("untether.stall.advice", "string", "What to do about it.")
+STALL_PROGRESS: Final = _attribute(
+    "untether.stall.no_progress_s",
+    "double",
+    "Seconds without progress: heartbeats are signs of life, and none of progress.",
 )
 
 # Ours: kills.

@@ -10,33 +10,31 @@ were stopped) it goes on from where it was, and what was seen before is no evide
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections import deque
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from otel_untether.diagnosis import clocks, excuses, thresholds
+from otel_untether.diagnosis.advice import action
 from otel_untether.diagnosis.attributes import attributes
 from otel_untether.diagnosis.causes import CAUSES, Explanation, explain
-from otel_untether.diagnosis.excuses import ASKED, EXPLANATIONS, in_force, last_excused
-from otel_untether.diagnosis.facts import SECOND, Facts, observe
+from otel_untether.diagnosis.clocks import Clock
+from otel_untether.diagnosis.context import context
+from otel_untether.diagnosis.facts import SECOND, Facts
 from otel_untether.diagnosis.findings import Decision, Finding, Kind, describe
-from otel_untether.diagnosis.objections import hard_objections, objections
-from otel_untether.diagnosis.process_rules import context
+from otel_untether.diagnosis.objections import against_a_wedge, hard_objections, objections
+from otel_untether.diagnosis.prompts import Prompts
 from otel_untether.diagnosis.samples import RecentSamples
 from otel_untether.diagnosis.session_rules import last_event, waiting
-from otel_untether.diagnosis.thresholds import (
-    BELOW,
-    Threshold,
-    awaits_prompt,
-    shortest,
-    threshold,
-)
 from otel_untether.diagnosis.words import count, duration
+from otel_untether.session.activity import Wait
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Reversible
+    from collections.abc import Callable, Iterator, Reversible
 
     from otel_untether.config.settings import WatchdogConfig
     from otel_untether.diagnosis.findings import Action
+    from otel_untether.proc_diag.deep_look import DeepLook
     from otel_untether.proc_diag.snapshot import ProcDiag
-    from otel_untether.session.activity import Wait
     from otel_untether.session.state import SessionState
 
 __all__ = [
@@ -49,23 +47,27 @@ __all__ = [
     "describe",
 ]
 
+_LOOKS: Final = 12
+# So long before a threshold the first deep look is taken: two of them tell what arrived between.
+_EARLY: Final = 1.5  # sample intervals
+
 
 class Assessment(NamedTuple):
     """Where a session stands: what explains its silence, and whether that is a stall."""
 
     cause: str
     idle_s: float
-    threshold: Threshold
+    threshold: Clock
     stall: bool
 
 
 class StallDetector:
-    """Watches the silence of one session.
+    """Watches one session.
 
     Call `tick` at least every `sample_interval`.
 
-    :param config: the thresholds, and whether a session may be killed.
-    :param tainted: whether it continues one that stalled or was killed.
+    :param config: the thresholds, and what may be done.
+    :param tainted: whether the session continues one that stalled or was killed.
     :raises ConfigError: for a configuration that cannot be.
     """
 
@@ -75,49 +77,65 @@ class StallDetector:
         self.tainted = tainted
         self._watchdog = LivenessWatchdog(config)
         self._last_tick: int | None = None
+        self._holes: deque[tuple[int, int]] = deque(maxlen=64)
         self._floor = 0
         self._sign: int | None = None
+        self._stirred = 0
         self._blocked_since: int | None = None
-        self._patience = min(shortest(config), config.liveness_timeout)
+        self._patience = thresholds.shortest(config)
+        self._looks: deque[DeepLook] = deque(maxlen=_LOOKS)
+        self._look: Callable[[], DeepLook | None] = _nothing
+        self._prompts = Prompts(config)
+        self._answers = excuses.Answers()
         self._begin_silence()
 
     def _begin_silence(self) -> None:
+        self._clock: Clock | None = None
         self._warnings = 0
         self._told: dict[str, int] = {}
         self._decided = False
-        self._judged: tuple[float, tuple[str, ...]] | None = None
+        self._judged: tuple[str, ...] = ()
+        self._looks.clear()
 
     def tick(
         self,
         state: SessionState,
-        samples: Reversible[ProcDiag],
+        window: Reversible[ProcDiag],
         now: int,
         *,
         blocked_since: int | None = None,
+        look: Callable[[], DeepLook | None] | None = None,
     ) -> Finding | None:
-        """Look once, and return what is new: one finding at most.
+        """Look once, and return what is worth telling, if anything.
 
         :param state: the session.
-        :param samples: of its process tree, oldest first; those seen before are recognised by
-            their time.
-        :param now: the time, in ns since the epoch, on the clock of `state`.
-        :param blocked_since: since when nobody has read the agent's output, None while it is
-            read: then the agent may have said what has not reached us, and is never to blame.
+        :param window: the samples of its process tree, oldest first; those seen before are
+            recognised by their time.
+        :param now: ns since the epoch, on the clock of `state`.
+        :param blocked_since: since when (ns) nobody has read the agent's output, None while it
+            is read: then the agent may have said what has not reached us.
+        :param look: takes a deep look at the tree; called about the time a threshold is
+            reached, and with each sample after it that is to confirm a verdict. Without it, and
+            where it returns None, no session is ever found fit to be killed as wedged.
         """
-        self._blocked_since = blocked_since
-        self._notice_hole(state, now)
-        fresh = self._watchdog.take(samples, now)
-        since, self._sign = self._sign, state.last_sign
-        if since is not None and since != state.last_sign:
-            return self._sign_of_life(state, since)
-        if (wait := in_force(state, self.config, now)) is not None:
+        self._blocked_since, self._look = blocked_since, look or _nothing
+        self._notice_hole(now)
+        fresh = self._watchdog.take(window, now)
+        self._hear(state)
+        if self._clock is not None and not self._clock.stands(state):
+            return self._moved_on(state, self._clock)
+        if self._clock is not None and self._unchanged(state, now, fresh=fresh):
+            return None
+        overdue = self._overdue_wait(state, now)
+        if overdue is None and (wait := self._wait(state, now)) is not None:
             return self._excused(state, wait, now)
-        if awaits_prompt(state):
+        prompted = self._prompted(state, now)
+        if overdue is None and thresholds.awaits_prompt(state) and not prompted:
             self._floor = now
             return None
-        if now - max(self._floor, state.last_sign) < self._patience * SECOND:
+        if overdue is None and self._young(state, now):
             return None
-        return self._silence(self._facts(state, now), fresh=fresh)
+        return self._silence(self._facts(state, now, overdue), fresh=fresh)
 
     def assess(self, state: SessionState, now: int) -> Assessment:
         """Say where the session stands, by the samples of the last tick.
@@ -125,133 +143,249 @@ class StallDetector:
         :param state: the session.
         :param now: the time, in ns since the epoch, on the clock of `state`.
         """
-        facts = self._facts(state, now)
-        limit = threshold(facts)
-        if (wait := in_force(state, self.config, now)) is not None:
-            return Assessment(EXPLANATIONS[wait.kind], facts.idle, limit, stall=False)
-        if awaits_prompt(state):
-            return Assessment("awaiting_prompt", facts.idle, limit, stall=False)
-        if facts.quiet < limit.seconds:
-            return Assessment(BELOW[limit.name], facts.idle, limit, stall=False)
-        cause = explain(facts)
-        return Assessment(cause.cause, facts.idle, limit, stall=cause.stall)
+        facts = self._facts(state, now, self._overdue_wait(state, now))
+        if (wait := self._wait(state, now)) is not None:
+            cause = excuses.EXPLANATIONS[wait.kind]
+            return Assessment(cause, facts.idle, facts.clock, stall=False)
+        if thresholds.awaits_prompt(state) and self._prompts.since is None:
+            return Assessment("awaiting_prompt", facts.idle, facts.clock, stall=False)
+        if facts.quiet < facts.clock.seconds:
+            below = thresholds.BELOW[facts.clock.name]
+            return Assessment(below, facts.idle, facts.clock, stall=False)
+        why = explain(facts)
+        return Assessment(why.cause, facts.idle, facts.clock, stall=why.stall)
 
-    def _notice_hole(self, state: SessionState, now: int) -> None:
+    def _notice_hole(self, now: int) -> None:
         """Silence that was not watched is not counted, and supports nothing."""
         last, self._last_tick = self._last_tick, now
         if last is None or now - last <= self._watchdog.samples.hole * SECOND:
             return
-        self._floor = max(self._floor, min(state.last_sign, last)) + now - last
+        self._holes.append((last, now))
+        self._floor = self._watched(self._floor) if self._floor else 0
+        self._stirred = self._watched(self._stirred) if self._stirred else 0
         self._watchdog.discard()
+        self._looks.clear()
 
-    def _sign_of_life(self, state: SessionState, since: int) -> Finding | None:
+    def _watched(self, since: int) -> int:
+        """Return `since` (ns) moved on by what was not watched after it."""
+        for begun, ended in self._holes:
+            if since < ended:
+                since = ended if since > begun else since + ended - begun
+        return since
+
+    def _hear(self, state: SessionState) -> None:
+        """Any byte is a sign of life, and the run of samples that show none starts anew."""
+        if self._sign is not None and self._sign != state.last_sign:
+            self._watchdog.heard()
+        self._sign = state.last_sign
+
+    def _moved_on(self, state: SessionState, clock: Clock) -> Finding | None:
+        """What was overdue is no more."""
         warnings = self._warnings
         self._begin_silence()
         self._watchdog.start_over()
+        self._prompts.over()
         if not warnings:
             return None
-        return Finding("recovered", "", state.last_sign, since, number=warnings)
+        at = max(state.last_sign, clock.since)
+        return Finding("recovered", "", at, clock.since, number=warnings, last_sign=at)
 
-    def _facts(self, state: SessionState, now: int) -> Facts:
-        excused = last_excused(state, self.config, now)
-        reference = max(self._floor, state.last_sign, excused)
-        recent = self._watchdog.samples.current(now)
-        return observe(
+    def _prompted(self, state: SessionState, now: int) -> bool:
+        """Whether the session was given a prompt after its last result, and is silent since."""
+        done = state.last_result_at
+        if done is None or not thresholds.awaits_prompt(state):
+            self._prompts.over()
+            return False
+        return self._prompts.watch(done, now, self._look)
+
+    def _overdue_wait(self, state: SessionState, now: int) -> Clock | None:
+        """Return a hook, a compaction, a row of retries that takes too long."""
+        if not state.waits:
+            return None
+        timed = clocks.of_waits(state, self.config)
+        return next((c for c in timed if self._quiet(c, now) >= c.seconds), None)
+
+    def _wait(self, state: SessionState, now: int) -> Wait | None:
+        """Return the wait that explains silence at `now`."""
+        if not state.waits:
+            return None
+        answered = self._answers.of(state, self._watchdog.samples.current(now))
+        return excuses.in_force(state, self.config, now, answered)
+
+    def _quiet(self, clock: Clock, now: int) -> float:
+        """Return for how many seconds nothing explained that a clock stands still."""
+        since = self._watched(clock.since)
+        if not isinstance(clock.subject, Wait):
+            since = max(since, self._floor)
+        return max(0, now - since) / SECOND
+
+    def _young(self, state: SessionState, now: int) -> bool:
+        """Whether nothing can be overdue yet: told without looking at anything in detail."""
+        if state.open or state.tasks or state.background or self._dead():
+            return False
+        since = max(self._watched(state.main.progress), self._floor)
+        early = _EARLY * self.config.sample_interval
+        return now - since < (self._patience - early) * SECOND
+
+    def _dead(self) -> bool:
+        newest = self._watchdog.samples.newest
+        return newest is not None and newest.alive is False
+
+    def _facts(self, state: SessionState, now: int, overdue: Clock | None) -> Facts:
+        samples = self._watchdog.samples
+        recent, window = samples.current(now), samples.window(now)
+        self._floor = max(self._floor, excuses.last_excused(state, self.config, now))
+        first = overdue or Clock("silence", self.config.stall_timeout, self._main_since(state, now))
+        facts = Facts(
             state,
             self.config,
             now,
-            reference,
+            first,
+            self._quiet(first, now),
             recent,
+            window,
+            tuple(self._looks),
             tainted=self.tainted,
+            prompted=self._prompts.since is not None,
             blocked_since=self._blocked_since,
         )
+        return facts if overdue else self._with_clock(facts)
+
+    def _with_clock(self, facts: Facts) -> Facts:
+        """Return the facts with the clock that ran out, or with the one that would first."""
+        candidates = list(self._clocks(facts))
+        late = [c for c in candidates if self._quiet(c, facts.now) >= c.seconds]
+        kept = [c for c in late if self._clock is not None and c.subject is self._clock.subject]
+        clock = (kept or late or candidates)[0]
+        return facts.timed(clock, self._quiet(clock, facts.now))
+
+    def _clocks(self, facts: Facts) -> Iterator[Clock]:
+        state, config = facts.state, self.config
+        if facts.ended:
+            yield Clock("dead", 2 * config.sample_interval, state.last_sign)
+        yield from clocks.of_work(state, config)
+        if clocks.in_background(state):
+            yield clocks.of_background(state, config)
+        elif clocks.main_owes(state) or facts.contradicted:
+            yield thresholds.of_main(facts, self._main_since(state, facts.now))
+
+    def _main_since(self, state: SessionState, now: int) -> int:
+        """Return since when (ns) the main agent has not moved on.
+
+        Where nothing that it says is understood, what its processes do is all that moves it.
+        """
+        if self._prompts.since is not None:
+            return self._prompts.since
+        if state.understood or thresholds.expected_to_speak(state):
+            return state.main.progress
+        if excuses.stirs(self._watchdog.samples.current(now), self.config):
+            self._stirred = now
+        return max(state.main.progress, self._stirred)
 
     def _excused(self, state: SessionState, wait: Wait, now: int) -> Finding | None:
         """A wait explains the silence: whatever follows it is a new one."""
         self._floor = now
-        facts = self._facts(state, now)
+        facts = self._facts(state, now, None)
         self._watchdog.start_over()
-        why = Explanation(EXPLANATIONS[wait.kind], waiting(wait, now), stall=False)
+        why = Explanation(excuses.EXPLANATIONS[wait.kind], waiting(wait, now), stall=False)
         pace = self.config.approval_timeout
-        old = wait.kind in ASKED and now - wait.since >= pace * SECOND
+        old = wait.kind in excuses.ASKED and now - wait.since >= pace * SECOND
         if old and self._due("waiting", now, pace):
-            return self._report("waiting", facts, why, Threshold("approval", pace), wait.kind)
-        return self._spared(facts, why, Threshold("wait", 0.0), wait.kind)
+            facts = facts.timed(Clock("approval", pace, state.last_sign), 0.0)
+            return self._report("waiting", facts, why, wait.kind)
+        facts = facts.timed(Clock("wait", 0.0, state.last_sign), 0.0)
+        return self._spared(facts, why, wait.kind)
 
     def _silence(self, facts: Facts, *, fresh: bool) -> Finding | None:
-        limit = threshold(facts)
-        if facts.quiet < limit.seconds:
-            why = Explanation(BELOW[limit.name], (f"inside its time ({limit.name})",), stall=False)
-            return self._spared(facts, why, limit, None)
-        if self._unchanged(facts, fresh=fresh):
+        early = _EARLY * self.config.sample_interval
+        if facts.clock.seconds - facts.quiet < early and self._needs_look(facts, fresh=fresh):
+            facts = self._looked(facts)
+        if facts.quiet < facts.clock.seconds:
+            below = thresholds.BELOW[facts.clock.name]
+            why = Explanation(below, (f"inside its time ({facts.clock.name})",), stall=False)
+            return self._spared(facts, why, None)
+        if self._unchanged(facts.state, facts.now, fresh=fresh):
             return None
+        return self._judge(facts, fresh=fresh)
+
+    def _needs_look(self, facts: Facts, *, fresh: bool) -> bool:
+        """Whether the threshold is near, or a verdict is to be found or confirmed now."""
+        if self._look is _nothing:
+            return False
+        if not self._looks:
+            return True
+        late = facts.quiet >= facts.clock.seconds
+        return (late and not self._unchanged(facts.state, facts.now, fresh=fresh)) or (
+            fresh and not late
+        )
+
+    def _looked(self, facts: Facts) -> Facts:
+        """Take a deep look and return the facts with it; it may show the threshold another."""
+        seen = self._look()
+        if seen is not None:
+            self._looks.append(seen)
+        overdue = facts.clock if isinstance(facts.clock.subject, Wait) else None
+        return self._facts(facts.state, facts.now, overdue)
+
+    def _judge(self, facts: Facts, *, fresh: bool) -> Finding | None:
+        self._clock = facts.clock
         why = explain(facts)
-        self._watchdog.agree(why.cause, fresh=fresh)
+        self._watchdog.agree(why.cause, facts, fresh=fresh)
         pace = self.config.stall_repeat_seconds
         if not why.stall:
             due = self._due("waiting", facts.now, pace)
-            return self._report("waiting", facts, why, limit) if due else None
+            return self._report("waiting", facts, why) if due else self._spared(facts, why, None)
         if self._due("stall", facts.now, pace):
             self._warnings += 1
-            return self._report("stall", facts, why, limit)
-        if facts.quiet < self.config.liveness_timeout:
-            return None
-        return self._liveness(facts, why, limit)
+            return self._report("stall", facts, why)
+        return self._liveness(facts, why)
 
-    def _unchanged(self, facts: Facts, *, fresh: bool) -> bool:
+    def _unchanged(self, state: SessionState, now: int, *, fresh: bool) -> bool:
         """Whether there is nothing to judge: no warning is due, and nothing new was seen."""
-        warned = self._told.get("stall", 0)
-        due = facts.now - warned >= self.config.stall_repeat_seconds * SECOND
-        early = facts.quiet < self.config.liveness_timeout
-        checked = early or "liveness" in self._told
+        told = max(self._told.get("stall", 0), self._told.get("waiting", 0))
+        due = now - told >= self.config.stall_repeat_seconds * SECOND
+        idle = (now - max(state.last_sign, self._floor)) / SECOND
+        checked = idle < self.config.liveness_timeout or "liveness" in self._told
         may_kill = bool(self.config.stall_auto_kill) and not self._decided
-        return checked and not due and not (may_kill and self._anew(early=early, fresh=fresh))
+        return checked and not due and not (may_kill and fresh and self._anew())
 
-    def _anew(self, *, early: bool, fresh: bool) -> bool:
-        """Whether there is something new to decide on.
+    def _anew(self) -> bool:
+        """Whether the newest sample may lead to another decision than the one before.
 
-        A wedge is confirmed sample by sample; any other cause has to be looked for in each.
+        What a sample itself has against a wedge needs to be told once, and no deep look.
         """
-        if self.config.kill_causes != ("wedged",):
-            return fresh
-        evidence = (self._watchdog.samples.seen_at, self._watchdog.objections)
-        known = self._judged is not None and self._judged[1] == evidence[1] != ()
-        return not early and evidence != self._judged and not known
+        known = self._watchdog.objections
+        return self.config.kill_causes != ("wedged",) or not known or self._judged != known
 
-    def _liveness(self, facts: Facts, why: Explanation, limit: Threshold) -> Finding | None:
-        if facts.alive is not False and self._once("liveness", facts.now):
-            return self._report("liveness", facts, why, limit)
-        if not self.config.stall_auto_kill or self._decided:
+    def _liveness(self, facts: Facts, why: Explanation) -> Finding | None:
+        late = min(facts.idle, facts.quiet) >= self.config.liveness_timeout
+        if late and facts.alive is not False and self._once("liveness", facts.now):
+            return self._report("liveness", facts, why)
+        # What the operator named is killed at its own threshold, once confirmed.
+        asked = why.cause in self.config.kill_causes and why.cause != "wedged"
+        if not self.config.stall_auto_kill or self._decided or not (late or asked):
             return None
-        decision = self._watchdog.decide(why, facts.now)
-        self._judged = self._watchdog.samples.seen_at, self._watchdog.objections
+        decision = self._watchdog.decide(why.cause, facts)
+        self._judged = self._watchdog.objections
         if decision.action == "veto":
-            return self._veto(facts, why, limit, decision)
+            return self._veto(facts, why, decision) if late else None
         self._decided = True
-        return self._report("kill", facts, why, limit, decision=decision)
+        return self._report("kill", facts, why, decision=decision)
 
-    def _spared(
-        self, facts: Facts, why: Explanation, limit: Threshold, expected: str | None
-    ) -> Finding | None:
+    def _spared(self, facts: Facts, why: Explanation, expected: str | None) -> Finding | None:
         """Record why a silence as old as the liveness check is none of its business."""
         if not self.config.stall_auto_kill or facts.idle < self.config.liveness_timeout:
             return None
-        decision = Decision("veto", ("expected_wait",), (why.cause,), 0, 0.0)
-        return self._veto(facts, why, limit, decision, expected)
+        reason = f"{why.cause.replace('_', ' ')} explains it"
+        decision = Decision("veto", ("expected_wait",), (reason,), 0, 0.0)
+        return self._veto(facts, why, decision, expected)
 
     def _veto(
-        self,
-        facts: Facts,
-        why: Explanation,
-        limit: Threshold,
-        decision: Decision,
-        expected: str | None = None,
+        self, facts: Facts, why: Explanation, decision: Decision, expected: str | None = None
     ) -> Finding | None:
         """Record each reason once in a silence."""
         news = [code for code in decision.vetoes if self._once(f"veto {code}", facts.now)]
-        if not news:
-            return None
-        return self._report("veto", facts, why, limit, expected, decision)
+        return self._report("veto", facts, why, expected, decision) if news else None
 
     def _once(self, what: str, now: int) -> bool:
         return self._told.setdefault(what, now) == now
@@ -268,22 +402,29 @@ class StallDetector:
         kind: Kind,
         facts: Facts,
         why: Explanation,
-        limit: Threshold,
         expected: str | None = None,
         decision: Decision | None = None,
     ) -> Finding:
+        last = facts.state.last_sign
+        heard = facts.heard and kind != "waiting"
+        advice = action(why.cause)
         return Finding(
             kind,
             why.cause,
             facts.now,
-            facts.state.last_sign,
+            min(last, facts.clock.since) if heard else last,
             number=self._warnings,
-            threshold=limit.name,
-            threshold_s=limit.seconds,
+            threshold=facts.clock.name,
+            threshold_s=facts.clock.seconds,
             evidence=(*why.evidence, *last_event(facts), *context(facts, why.cause)),
             expected=expected,
             decision=decision,
-            attributes=attributes(facts, limit),
+            attributes=attributes(facts, advice),
+            advice=advice,
+            pid=facts.agent.identity.pid if facts.agent else None,
+            heard=heard,
+            last_sign=last,
+            clock=facts.clock,
         )
 
 
@@ -292,9 +433,9 @@ class LivenessWatchdog:
 
     A kill rests on an unbroken run of samples in each of which the tree provably did nothing
     and could not be woken. One sample that says otherwise, or does not say, and the run starts
-    anew. `samples` are the newest ones, `objections` what the newest says against a wedge.
+    anew. `samples` are the newest ones, `objections` what the newest has against a wedge.
 
-    :param config: how long, how often and how still it has to be.
+    :param config: the thresholds, and whether a session may be killed.
     """
 
     def __init__(self, config: WatchdogConfig) -> None:
@@ -302,9 +443,9 @@ class LivenessWatchdog:
         self.samples = RecentSamples(config)
         self.objections: tuple[str, ...] = ()
         self._since: float | None = None
-        self._run = 0
         self._cause = ""
-        self._cause_run = 0
+        self._run = 0
+        self._doubts: dict[str, str] = {}
 
     def discard(self) -> None:
         """Start anew: what was seen says nothing about what is."""
@@ -313,7 +454,13 @@ class LivenessWatchdog:
 
     def start_over(self) -> None:
         """Forget agreement, not the samples: the silence itself begins anew."""
-        self._since, self._run, self._cause, self._cause_run = None, 0, "", 0
+        self._since, self._cause, self._run, self._doubts = None, "", 0, {}
+
+    def heard(self) -> None:
+        """Take note of a sign of life: nothing is wedged, though something may still hang."""
+        self._since = None
+        if self._cause == "wedged":
+            self.start_over()
 
     def take(self, window: Reversible[ProcDiag], now: int) -> bool:
         """Take the samples not seen yet, and return whether there were any.
@@ -331,59 +478,75 @@ class LivenessWatchdog:
             self.start_over()
         self.objections = tuple(code for code, _ in objections(sample, self.config))
         if self.objections:
-            self._since, self._run = None, 0
-            return
-        self._since = sample.at if self._since is None else self._since
-        self._run += 1
+            self._since = None
+        elif self._since is None:
+            self._since = sample.at
 
-    def agree(self, cause: str, *, fresh: bool) -> None:
-        """Note the cause that the newest sample gives.
+    def agree(self, cause: str, facts: Facts, *, fresh: bool) -> None:
+        """Note the cause that the newest sample and look give.
 
         :param cause: the cause.
-        :param fresh: whether the sample is one that was not judged yet.
+        :param facts: what it rests on.
+        :param fresh: whether they are new.
         """
-        if cause != self._cause:
-            self._cause, self._cause_run = cause, 0
-        self._cause_run += fresh
+        if cause == "wedged":
+            self._doubts = against_a_wedge(facts)
+        if cause != self._cause or (cause == "wedged" and self._doubts):
+            self._cause, self._run = cause, 0
+        self._run += fresh and not (cause == "wedged" and self._doubts)
 
-    def decide(self, explanation: Explanation, now: int) -> Decision:
+    def decide(self, cause: str, facts: Facts) -> Decision:
         """Judge whether what is known is enough to kill for.
 
-        :param explanation: why the session is silent.
-        :param now: the time, in ns since the epoch.
+        :param cause: why the session is silent.
+        :param facts: what that rests on.
         """
-        wedged = explanation.cause == "wedged"
-        run = self._run if wedged else self._cause_run
+        wedged = cause == "wedged"
         window = self._window() if wedged else 0.0
-        against = dict(self._against(explanation.cause, self.samples.current(now), run, window))
+        against = dict(self._against(cause, facts, window))
         kill: Action = "dry-run" if self.config.stall_auto_kill == "dry-run" else "kill"
         action: Action = "veto" if against else kill
-        return Decision(action, tuple(against), tuple(against.values()), run, window)
+        return Decision(action, tuple(against), tuple(against.values()), self._run, window)
 
     def _window(self) -> float:
         return 0.0 if self._since is None else self.samples.seen_at - self._since
 
-    def _against(
-        self, cause: str, recent: tuple[ProcDiag, ...], run: int, window: float
-    ) -> Iterator[tuple[str, str]]:
+    def _against(self, cause: str, facts: Facts, window: float) -> Iterator[tuple[str, str]]:
         if cause not in self.config.kill_causes:
             yield "cause", f"{cause} is not among kill_causes"
-        if not recent:
+        if facts.newest is None:
             yield "unknown", "the process tree could not be looked at"
             return
-        newest = recent[-1]
         # An operator who names another cause knows that it may come with connections and CPU.
-        widened = cause != "wedged" and cause in self.config.kill_causes
-        yield from hard_objections(newest) if widened else objections(newest, self.config)
-        if newest.leader is not None and newest.leader.state == "R":
-            yield "runnable", "it is about to run"
-        yield from self._unconfirmed(run, window, wedged=cause == "wedged")
+        if cause != "wedged" and cause in self.config.kill_causes:
+            yield from hard_objections(facts.newest)
+            yield from _at_work(cause, facts)
+        else:
+            yield from objections(facts.newest, self.config)
+            yield from against_a_wedge(facts).items()
+        yield from self._unconfirmed(window, wedged=cause == "wedged")
 
-    def _unconfirmed(self, run: int, window: float, *, wedged: bool) -> Iterator[tuple[str, str]]:
+    def _unconfirmed(self, window: float, *, wedged: bool) -> Iterator[tuple[str, str]]:
         needed = self.config.kill_confirmations
-        if run < needed:
-            yield "confirmations", f"{count(run, 'sample')} of {needed} agree so far"
+        if self._run < needed:
+            yield "confirmations", f"{count(self._run, 'sample')} of {needed} agree so far"
         expected = self.config.liveness_timeout / 2
         if wedged and window < expected:
             text = f"it has done nothing for {duration(window)} only, of {duration(expected)}"
             yield "window", text
+
+
+def _at_work(cause: str, facts: Facts) -> Iterator[tuple[str, str]]:
+    """Yield why even a cause that the operator named is no reason: somebody is at work."""
+    if cause == "spinning":
+        return
+    if facts.tools_at_work:
+        yield "working", f"{facts.tools_at_work[0].name or 'a process'} works"
+    if facts.streaming:
+        yield "receiving", "bytes still arrive on its connection"
+    if facts.writes_elsewhere:
+        yield "writing", "it writes, though not to its output"
+
+
+def _nothing() -> None:
+    """Take no look."""

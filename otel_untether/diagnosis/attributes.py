@@ -8,15 +8,15 @@ from otel_untether import semconv
 
 if TYPE_CHECKING:
     from otel_untether.diagnosis.facts import Facts
-    from otel_untether.diagnosis.thresholds import Threshold
     from otel_untether.session.activity import AttributeValue
 
 
-def attributes(facts: Facts, limit: Threshold) -> dict[str, AttributeValue]:
-    """Return what is known; what is not known is left out."""
+def attributes(facts: Facts, advice: str | None) -> dict[str, AttributeValue]:
+    """Return what is known; what is not known is left out. `advice` is what to do next."""
     values = {
-        semconv.STALL_THRESHOLD: limit.name,
-        semconv.STALL_THRESHOLD_S: limit.seconds,
+        semconv.STALL_THRESHOLD: facts.clock.name,
+        semconv.STALL_THRESHOLD_S: facts.clock.seconds,
+        semconv.STALL_ADVICE: advice,
         **_session(facts),
         **_tree(facts),
     }
@@ -30,17 +30,21 @@ def _session(facts: Facts) -> dict[str, AttributeValue | None]:
         semconv.STALL_LAST_EVENT: last.type if last else None,
         semconv.STALL_LAST_TOOL: last.tool if last else None,
         semconv.STALL_OPEN_CALLS: tuple(call.name for call in calls),
+        semconv.STALL_PROGRESS: round(facts.quiet, 3),
     }
 
 
 def _tree(facts: Facts) -> dict[str, AttributeValue | None]:
-    leader, newest = facts.leader, facts.newest
+    agent, newest, model = facts.agent, facts.newest, facts.model
     return {
         semconv.STALL_ALIVE: facts.alive,
-        semconv.STALL_STATE: leader.state if leader else None,
-        semconv.STALL_WCHAN: leader.wchan if leader else None,
+        semconv.STALL_PID: agent.identity.pid if agent else None,
+        semconv.STALL_STATE: agent.state if agent else None,
+        semconv.STALL_WCHAN: agent.wchan if agent else None,
         semconv.STALL_CPU: facts.cpu,
         semconv.STALL_CONNECTIONS: None if facts.sockets is None else len(facts.sockets),
+        semconv.STALL_PEER: model.remote if model else None,
         semconv.STALL_RECEIVE_AGE: facts.receive_age,
         semconv.STALL_CHILDREN: len(facts.children) if newest else None,
+        semconv.STALL_CHILD_NAMES: tuple(child.name or "?" for child in facts.children[:10]),
     }

@@ -2,8 +2,8 @@
 
 A rule looks at the facts and returns its evidence, sentences with numbers, or None when it
 does not apply. The first sentence completes "silent for 5 min: …". A rule asserts only what is
-known; where nothing can be told, `unexplained` says so. Signatures and where they were seen:
-``docs/stalls.md``.
+known; where nothing can be told, `unexplained` says so. What a cause means and what to do about
+it is in `advice`.
 """
 
 from __future__ import annotations
@@ -40,31 +40,42 @@ RULES: Final = (
     Rule("orphan_holds_output", process.orphan_holds_output),
     Rule("dead", process.dead),
     # Whatever else holds, a process in one of these states does not run.
+    Rule("frozen", process.frozen),
     Rule("stopped", process.stopped),
     Rule("disk_wait", process.disk_wait),
     Rule("output_blocked", process.output_blocked),
     # It waits for something that has a name.
     Rule("hook_hung", session.hook_hung),
+    Rule("compaction_hung", session.compaction_hung),
+    Rule("model_unreachable", session.model_unreachable),
+    Rule("retrying", session.retrying, stall=False),
     Rule("awaiting_terminal", process.awaiting_terminal),
     Rule("lock_wait", process.lock_wait),
     Rule("memory_pressure", process.memory_pressure),
+    Rule("prompt_unanswered", session.prompt_unread),
     # It works without saying anything.
     Rule("spinning", process.spinning),
     # A tool or a subagent has the floor.
-    Rule("wedged", process.wedged_in_a_call),
-    Rule("awaiting_stdin", process.tool_awaits_stdin),
+    Rule("wedged", session.wedged_in_a_call),
     Rule("tool_running", session.tool_running, stall=False),
+    Rule("awaiting_stdin", process.tool_awaits_stdin),
     Rule("mcp_hung", session.mcp_hung),
     Rule("subagent_hung", session.subagent_hung),
     Rule("tool_hung", session.tool_hung),
+    Rule("awaiting_prompt", session.awaiting_prompt, stall=False),
     Rule("exit_limbo", session.exit_limbo),
     # The model has it, or nobody.
     Rule("network_lost", process.network_lost),
-    Rule("startup_hang", session.startup_hang),
+    Rule("awaiting_request", session.awaiting_request, stall=False),
     Rule("awaiting_stdin", process.agent_awaits_stdin),
+    Rule("startup_hang", session.startup_hang),
     Rule("after_tool_result", session.after_tool_result),
+    Rule("model_streaming", session.model_streaming),
     Rule("model_silent", session.model_silent),
-    Rule("wedged", process.wedged),
+    Rule("child_not_reading", process.child_not_reading),
+    Rule("prompt_unanswered", session.prompt_taken),
+    Rule("wedged", session.wedged),
+    Rule("agent_asleep", process.agent_asleep),
     Rule("unexplained", session.unexplained),
 )
 CAUSES: Final = tuple(dict.fromkeys(rule.cause for rule in RULES))

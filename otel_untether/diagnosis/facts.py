@@ -7,53 +7,62 @@ no kill. Times are ns since the epoch, spans of time are seconds.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
 
-from otel_untether import semconv
+from otel_untether.diagnosis.clocks import starts_subagent
+from otel_untether.diagnosis.scene import Connection, Scene, of_the_model, picture
+from otel_untether.diagnosis.ternary import Fact, always, at_least, below, negated
+from otel_untether.diagnosis.work import STREAM_BOUND, WRITING, received, work_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from otel_untether.config.settings import WatchdogConfig
-    from otel_untether.proc_diag.snapshot import ProcDiag, ProcessDiag, SocketDiag
+    from otel_untether.diagnosis.clocks import Clock
+    from otel_untether.proc_diag.deep_look import DeepLook
+    from otel_untether.proc_diag.snapshot import ProcDiag, ProcessDiag
     from otel_untether.session.activity import Activity
     from otel_untether.session.state import SessionState
-
-Fact: TypeAlias = bool | None
 
 SECOND: Final = 10**9
 # One whole core less what the scheduler takes: a loop that never sleeps, on a shared machine.
 BUSY: Final = 0.5
-# Sockets in these states are nobody's connection any more.
-_GONE: Final = frozenset({"TIME_WAIT", "CLOSE"})
+# An event loop that spins beside its timers takes less, but never pauses.
+BUSY_FOR_LONG: Final = 0.25
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)
 class Facts:
     """A session and its process tree, as far as silence is concerned.
 
-    `recent` are the last samples, newest last, without a gap between them; empty when there
-    are none or they are too old to speak for now. `children` are the living members other than
-    the agent; `established` are the open ones of its own `sockets`. `sockets` and
-    `tool_processes` are None when they could not be told. `reference` is the moment
-    that the silence is measured from: usually the last sign of life, later where a wait
-    explained it. `tainted` says that this
-    session continues one that stalled or was killed.
+    `clock` is what ran out, or would next; `quiet` how many seconds of it nothing explained.
+    `window` are the last samples, newest last, without a gap between them, and `recent` the
+    last few of them; empty when there are none or they are too old to speak for now. `looks`
+    are the deep looks of this silence, the newest last. `tainted` says that this session
+    continues one that stalled or was killed, `prompted` that it was given a prompt after its
+    last result.
     """
 
     state: SessionState
     config: WatchdogConfig
     now: int
-    reference: int
-    tainted: bool
-    blocked_since: int | None
-    recent: tuple[ProcDiag, ...]
-    tools: tuple[Activity, ...]
-    subagents: tuple[Activity, ...]
-    children: tuple[ProcessDiag, ...]
-    sockets: tuple[SocketDiag, ...] | None
-    established: tuple[SocketDiag, ...]
-    tool_processes: tuple[ProcessDiag, ...] | None
+    clock: Clock
+    quiet: float
+    recent: tuple[ProcDiag, ...] = ()
+    window: tuple[ProcDiag, ...] = ()
+    looks: tuple[DeepLook, ...] = ()
+    tainted: bool = False
+    prompted: bool = False
+    blocked_since: int | None = None
+
+    def timed(self, clock: Clock, quiet: float) -> Facts:
+        """Judge by another clock; nothing that was worked out from the tree depends on it."""
+        self.clock, self.quiet = clock, quiet
+        return self
+
+    @cached_property
+    def scene(self) -> Scene:
+        """The process tree as one picture."""
+        return picture(self.newest, self.look)
 
     @property
     def idle(self) -> float:
@@ -61,9 +70,14 @@ class Facts:
         return max(0, self.now - self.state.last_sign) / SECOND
 
     @property
-    def quiet(self) -> float:
-        """Seconds of silence that nothing explained."""
-        return max(0, self.now - self.reference) / SECOND
+    def heard(self) -> bool:
+        """Whether it was heard of since it last moved on: heartbeats only."""
+        return self.state.last_sign - self.clock.since > SECOND
+
+    @property
+    def look(self) -> DeepLook | None:
+        """The newest deep look."""
+        return self.looks[-1] if self.looks else None
 
     @property
     def newest(self) -> ProcDiag | None:
@@ -71,18 +85,55 @@ class Facts:
         return self.recent[-1] if self.recent else None
 
     @property
-    def leader(self) -> ProcessDiag | None:
-        """The agent process itself."""
-        return self.newest.leader if self.newest else None
+    def agent(self) -> ProcessDiag | None:
+        """The agent's own process."""
+        return self.scene.agent
+
+    @property
+    def children(self) -> tuple[ProcessDiag, ...]:
+        """The living members other than the agent and its launchers."""
+        return self.scene.children
+
+    @cached_property
+    def tools(self) -> tuple[Activity, ...]:
+        """The calls that somebody waits for, those that started a subagent left out."""
+        calls = self.state.open.values()
+        return tuple(call for call in calls if not call.left and not starts_subagent(call))
+
+    @cached_property
+    def subagents(self) -> tuple[Activity, ...]:
+        """The subagents at work; where none has shown itself, the calls that started them."""
+        calls = self.state.open.values()
+        return tuple(self.state.subagents) or tuple(filter(starts_subagent, calls))
+
+    @property
+    def sockets(self) -> tuple[Connection, ...] | None:
+        """The agent's connections, None when they could not be told."""
+        return self.scene.sockets
+
+    @cached_property
+    def established(self) -> tuple[Connection, ...]:
+        """Those of them on which something could come in."""
+        return tuple(s for s in self.sockets or () if s.established)
+
+    @cached_property
+    def model(self) -> Connection | None:
+        """The agent's connection that most likely leads to its model."""
+        return of_the_model(self.sockets or (), self._asked)
+
+    @property
+    def _asked(self) -> float | None:
+        asked = self.state.model_asked_at
+        return None if asked is None else max(0, self.now - asked) / SECOND
 
     @property
     def alive(self) -> Fact:
-        """Whether the agent process lives; a zombie does not."""
+        """Whether the process that was started lives; a zombie does not."""
         return self.newest.alive if self.newest else None
 
     @property
     def ended(self) -> Fact:
-        """Whether the agent process was gone in every recent sample."""
+        """Whether it was gone in every recent sample."""
         return always([negated(sample.alive) for sample in self.recent])
 
     @property
@@ -92,9 +143,15 @@ class Facts:
 
     @property
     def receive_age(self) -> float | None:
-        """Seconds since a byte came in on any connection of the tree."""
-        ages = [s.receive_age for s in self.established if s.receive_age is not None]
-        return min(ages, default=None)
+        """Seconds since a byte came in on the model's connection."""
+        return self.model.receive_age if self.model else None
+
+    @property
+    def receive_rate(self) -> float | None:
+        """Bytes a second that came in on the model's connection of late."""
+        if self.model is None or len(self.looks) < 2:
+            return None
+        return received(self.looks[-1], self.looks[0], self.model.inode)
 
     @property
     def asked_since(self) -> Fact:
@@ -111,127 +168,119 @@ class Facts:
         bound = self.config.cpu_idle_bound
         return always([below(sample.cpu_rate, bound) for sample in self.recent])
 
-    @property
-    def leader_working(self) -> Fact:
-        """Whether the agent process itself used more CPU than that in every recent sample."""
-        bound = self.config.cpu_idle_bound
-        return always([at_least(sample.leader_cpu_rate, bound) for sample in self.recent])
+    @cached_property
+    def agent_cpu(self) -> float | None:
+        """Cores that the agent itself uses, of late."""
+        if self.newest is None or self.agent is None:
+            return None
+        leader = self.newest.leader
+        if leader is not None and leader.identity == self.agent.identity:
+            return self.newest.leader_cpu_rate
+        return work_of(self.agent.identity, self.recent[-2:]).cpu
 
     @property
-    def leader_busy(self) -> Fact:
-        """Whether the agent process itself kept a core busy in every recent sample."""
-        return always([at_least(sample.leader_cpu_rate, BUSY) for sample in self.recent])
+    def agent_working(self) -> Fact:
+        """Whether the agent itself used more than next to no CPU in every recent sample."""
+        return self._agent_used(self.config.cpu_idle_bound)
+
+    @property
+    def agent_busy(self) -> Fact:
+        """Whether the agent itself kept a core busy in every recent sample."""
+        return self._agent_used(BUSY)
+
+    @property
+    def agent_spins(self) -> Fact:
+        """Whether the agent used a good part of a core all through the window."""
+        if self.agent is None or len(self.window) < _LONG:
+            return None
+        return always([at_least(work_of(self.agent.identity, self.window).cpu, BUSY_FOR_LONG)])
+
+    def _agent_used(self, bound: float) -> Fact:
+        if not self.recent or self.agent is None:
+            return None
+        leader = self.recent[-1].leader
+        if leader is not None and leader.identity == self.agent.identity:
+            return always([at_least(sample.leader_cpu_rate, bound) for sample in self.recent])
+        return at_least(work_of(self.agent.identity, self.recent).cpu, bound)
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether the tree belies that subagents are at work: they would need a connection."""
+        if not self.subagents or self.tools or self.children or self.sockets is None:
+            return False
+        return not self.sockets and bool(self.agent_busy or self.agent_spins)
+
+    @property
+    def writes_elsewhere(self) -> bool:
+        """Whether the agent writes while its output is silent: to its transcript, say."""
+        if self.agent is None or self.heard:
+            return False
+        return (work_of(self.agent.identity, self.window).written or 0.0) >= WRITING
 
     @property
     def nothing_can_wake_it(self) -> Fact:
-        """Whether it lives, runs nothing, and has no connection on which anything could come."""
-        connected = None if self.sockets is None else not self.sockets
+        """Whether the samples show that it lives, runs nothing, and has no connection."""
+        sockets = self.sockets
+        connected = None if sockets is None else not sockets
         return always([self.alive, connected, self.resting])
-
-    @property
-    def stopped(self) -> Fact:
-        """Whether anything in the tree was stopped, which is somebody's doing."""
-        if self.newest is None or self.leader is None:
-            return None
-        return any(process.state in ("T", "t") for process in self.newest.processes)
 
     def steadily(self, state: str) -> Fact:
         """Whether the agent process was in `state` in every recent sample."""
-        leaders = [sample.leader for sample in self.recent]
-        return always([None if not p or p.state is None else p.state == state for p in leaders])
+        if self.agent is None:
+            return None
+        found = [
+            next((p.state for p in sample.processes if p.identity == self.agent.identity), None)
+            for sample in self.recent
+        ]
+        return always([None if letter is None else letter == state for letter in found])
 
     @property
     def streaming(self) -> Fact:
-        """Whether bytes still arrive on the tree's own connections."""
-        if self.sockets is None or (self.established and self.receive_age is None):
+        """Whether bytes still arrive on the model's connection, keep-alives included."""
+        if self.sockets is None or (self.model is not None and self.receive_age is None):
             return None
         # Providers ping an idle stream every 15 s or so, hence a share of the threshold.
-        return bool(self.established) and (self.receive_age or 0) < self.config.stall_timeout / 4
+        recent = self.receive_age is not None and self.receive_age < self.config.stall_timeout / 4
+        return self.model is not None and self.model.established and recent
+
+    @property
+    def answering(self) -> Fact:
+        """Whether so many bytes arrive that they are an answer, and no keep-alives."""
+        return always([self.streaming, at_least(self.receive_rate, STREAM_BOUND)])
+
+    @cached_property
+    def tool_processes(self) -> tuple[ProcessDiag, ...] | None:
+        """The members in a session of their own, None if that is unknown for one of them.
+
+        Every CLI starts the shell of a tool with setsid, and its MCP servers without.
+        """
+        if self.agent is None or self.agent.sid is None:
+            return None
+        if any(child.sid is None for child in self.children):
+            return None
+        return tuple(child for child in self.children if child.sid != self.agent.sid)
+
+    @cached_property
+    def tools_at_work(self) -> tuple[ProcessDiag, ...]:
+        """The processes of a tool that did something over the window: CPU, files, the network."""
+        bound = self.config.cpu_idle_bound
+        fed = self._fed()
+        return tuple(
+            child
+            for child in self.tool_processes or self.children
+            if child.identity.pid in fed or work_of(child.identity, self.window).above(bound)
+        )
+
+    def _fed(self) -> set[int]:
+        """Return the pids to which bytes came on a connection since the sample before last."""
+        sockets = (self.look.outward if self.look else None) or ()
+        fresh = 2 * self.config.sample_interval
+        own = self.agent.identity.pid if self.agent else 0
+        return {
+            s.owner.pid
+            for s in sockets
+            if s.receive_age is not None and s.receive_age < fresh and s.owner.pid != own
+        }
 
 
-def always(facts: Sequence[Fact]) -> Fact:
-    """Return True if all are true, False if one is false, else None; None of nothing."""
-    if any(fact is False for fact in facts):
-        return False
-    return None if not facts or any(fact is None for fact in facts) else True
-
-
-def negated(fact: Fact) -> Fact:
-    """Return the opposite; the opposite of unknown is unknown."""
-    return None if fact is None else not fact
-
-
-def at_least(value: float | None, bound: float) -> Fact:
-    """Compare a value that may be unknown."""
-    return None if value is None else value >= bound
-
-
-def below(value: float | None, bound: float) -> Fact:
-    """Compare a value that may be unknown."""
-    return None if value is None else value < bound
-
-
-def observe(
-    state: SessionState,
-    config: WatchdogConfig,
-    now: int,
-    reference: int,
-    recent: tuple[ProcDiag, ...],
-    *,
-    tainted: bool = False,
-    blocked_since: int | None = None,
-) -> Facts:
-    """Put together what is known at `now`."""
-    newest = recent[-1] if recent else None
-    sockets = live_sockets(newest)
-    children = newest.children if newest else ()
-    calls = [call for call in state.open.values() if not starts_subagent(call)]
-    return Facts(
-        state=state,
-        config=config,
-        now=now,
-        reference=reference,
-        tainted=tainted,
-        blocked_since=blocked_since,
-        recent=recent,
-        tools=tuple(calls),
-        subagents=tuple(state.subagents) or tuple(filter(starts_subagent, state.open.values())),
-        children=children,
-        sockets=sockets,
-        established=tuple(s for s in sockets or () if s.state == "ESTABLISHED"),
-        tool_processes=_tool_processes(newest, children),
-    )
-
-
-def starts_subagent(call: Activity) -> bool:
-    """Whether a tool call hands work to a subagent."""
-    return semconv.SUBAGENT_NAME in call.attributes or any(
-        child.kind == "agent" for child in call.children
-    )
-
-
-def names_tools_late(state: SessionState) -> bool:
-    """Whether this engine says nothing of a tool while it runs."""
-    return state.traits.names_tools_late
-
-
-def live_sockets(sample: ProcDiag | None) -> tuple[SocketDiag, ...] | None:
-    """Return the tree's sockets that could still carry something, None if unknown."""
-    if sample is None or sample.sockets is None:
-        return None
-    return tuple(s for s in sample.sockets if s.state not in _GONE)
-
-
-def _tool_processes(
-    sample: ProcDiag | None, children: tuple[ProcessDiag, ...]
-) -> tuple[ProcessDiag, ...] | None:
-    """Return the members in a session of their own, None if that is unknown for one of them.
-
-    Every CLI starts the shell of a tool with setsid, and its MCP servers without.
-    """
-    if sample is None or sample.leader is None:
-        return None
-    own = sample.leader.sid
-    if own is None or any(child.sid is None for child in children):
-        return None
-    return tuple(child for child in children if child.sid != own)
+_LONG: Final = 6  # samples

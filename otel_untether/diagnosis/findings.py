@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 from otel_untether.diagnosis.words import duration
 
 if TYPE_CHECKING:
+    from otel_untether.diagnosis.clocks import Clock
     from otel_untether.session.activity import AttributeValue
+    from otel_untether.session.state import SessionState
 
 Kind: TypeAlias = Literal["stall", "recovered", "liveness", "kill", "veto", "waiting"]
 Action: TypeAlias = Literal["kill", "dry-run", "veto"]
@@ -35,7 +37,9 @@ class Finding:
     `stall` is a warning, `number` counting from 1 in each silence; `recovered` ends one that
     was warned of; `liveness` says that `liveness_timeout` has passed; `kill` and `veto` carry
     the `decision`; `waiting` reports a wait that is all right but old. `since` is the last sign
-    of life. `evidence` begins with the cause in words. `attributes` are for telemetry.
+    of life, or the last progress of what makes none (`heard` then says that there were signs of
+    life since). `evidence` begins with the cause in words, `advice` is what to do about it,
+    `pid` the process at fault, or the agent's. `attributes` are for telemetry.
     """
 
     kind: Kind
@@ -49,6 +53,11 @@ class Finding:
     expected: str | None = None
     decision: Decision | None = None
     attributes: dict[str, AttributeValue] = field(default_factory=dict)
+    advice: str | None = None
+    pid: int | None = None
+    heard: bool = False
+    last_sign: int = 0
+    clock: Clock | None = field(default=None, repr=False, compare=False)
 
     @property
     def idle_s(self) -> float:
@@ -59,6 +68,15 @@ class Finding:
     def carried_out(self) -> bool:
         """Whether a kill follows: this is the decision to, and no dry run."""
         return self.kind == "kill" and self.decision is not None and self.decision.action == "kill"
+
+    def stands(self, state: SessionState) -> bool:
+        """Whether it is still so: nothing was heard since, or nothing has moved on.
+
+        Ask before you act on it; `state` is that of the session it is about.
+        """
+        if self.heard and self.clock is not None:
+            return self.clock.stands(state)
+        return state.last_sign == (self.last_sign or self.since)
 
 
 _OPENINGS: Final[dict[Kind, str]] = {
@@ -72,7 +90,7 @@ _OPENINGS: Final[dict[Kind, str]] = {
 
 
 def describe(finding: Finding) -> str:
-    """Return the finding in one plain line.
+    """Return the finding in one plain line, with what to do where something is to be done.
 
     :param finding: what the detector reported.
     """
@@ -84,4 +102,8 @@ def describe(finding: Finding) -> str:
         opening = "would kill it (dry run), "
     if decision is not None and decision.action == "veto":
         said = decision.reasons
-    return f"{opening}silent for {length}: {'; '.join(said)}"
+    what = "no progress" if finding.heard else "silent"
+    todo = finding.kind in ("stall", "liveness") and finding.advice
+    return f"{opening}{what} for {length}: {'; '.join(said)}" + (
+        f" → {finding.advice}" if todo else ""
+    )

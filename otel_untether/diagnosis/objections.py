@@ -1,18 +1,59 @@
-"""What in one sample of a process tree speaks against killing it: a code, and words."""
+"""What speaks against killing a silent session: a code, and words.
+
+Three layers. A *sample* may show a connection, CPU, a state; that is cheap and looked for in
+every sample. A *deep look* must show every thread of every member at rest in a known place, and
+nothing that leads out. The *session* must be one that was understood, and owe something.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from otel_untether.diagnosis.facts import live_sockets
+from otel_untether.diagnosis import wait_channels as wchan
+from otel_untether.diagnosis.naming import peer
+from otel_untether.diagnosis.scene import live_sockets
 from otel_untether.diagnosis.words import count, percent
+from otel_untether.diagnosis.work import ran
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from otel_untether.config.settings import WatchdogConfig
+    from otel_untether.diagnosis.facts import Facts
+    from otel_untether.diagnosis.wait_channels import Place
+    from otel_untether.proc_diag.deep_look import DeepLook, ProcessLook
     from otel_untether.proc_diag.snapshot import ProcDiag
 
+    Objection = tuple[str, str]
+
+# What spares a tree, by the code that is recorded; `docs/stalls.md` has this table.
+VETOES: Final = {
+    "cause": "the cause is not among `kill_causes`",
+    "expected_wait": "something expected explains the silence, or somebody was asked and has not "
+    "answered",
+    "unknown": "a fact is missing, or a thread waits in a place that nobody knows",
+    "undecoded": "nothing that the agent said was understood (text mode, an unknown program)",
+    "remote_client": "the process is a client (docker, ssh, kubectl): the agent runs elsewhere",
+    "connections": "a socket leads out of the tree, or listens: TCP, UDP or UNIX",
+    "cpu": "the tree uses CPU",
+    "stdin": "between two turns its input is open: it may wait for a request",
+    "stopped": "a process is stopped, or held by a debugger",
+    "frozen": "its control group is frozen",
+    "disk_wait": "a process or thread waits for a disk or file system",
+    "lock": "a thread waits for a file lock",
+    "terminal": "a thread waits at a terminal",
+    "output": "a thread waits until somebody reads what it writes",
+    "runnable": "a thread is about to run",
+    "wakes": "a thread wakes by itself, so that it may yet go on",
+    "refused": "it wakes, and somebody in its network is refused connections: perhaps it retries",
+    "working": "a tool's process worked within the last dozen samples (causes named by the "
+    "operator, all but `spinning`)",
+    "receiving": "bytes arrive on the model's connection (as above)",
+    "writing": "the agent writes, though not to its output: its transcript grows",
+    "dead": "it is dead already",
+    "confirmations": "too few samples in a row agree",
+    "window": "it has done nothing for less than half of `liveness_timeout`",
+}
 _STATES: Final = {
     "T": ("stopped", "a process was stopped by somebody"),
     "t": ("stopped", "a process is being traced"),
@@ -20,10 +61,29 @@ _STATES: Final = {
     "Z": ("dead", "it is dead already"),
     "X": ("dead", "it is dead already"),
 }
+_PLACES: Final[dict[Place, Objection]] = {
+    "running": ("runnable", "it is about to run"),
+    "disk": ("disk_wait", "a thread waits for a disk or file system"),
+    "lock": ("lock", "a thread waits for a file lock"),
+    "terminal": ("terminal", "a thread waits at a terminal"),
+    "pipe_write": ("output", "a thread waits until somebody reads what it writes"),
+    "frozen": ("frozen", "its control group is frozen"),
+    "stopped": _STATES["T"],
+}
+_WAITS_FOR_SOMEBODY: Final = {
+    "approval": "somebody was asked",
+    "question": "somebody was asked",
+    "host": "its host was asked",
+    "hook": "a hook has not returned",
+    "retry": "it waits before it tries again",
+    "rate_limit": "it waits for its rate limit",
+    "compaction": "it compacts its context",
+    "scheduled": "it waits for a time",
+}
 
 
-def objections(sample: ProcDiag, config: WatchdogConfig) -> Iterator[tuple[str, str]]:
-    """Yield what in one sample speaks against a wedge: a code, and words."""
+def objections(sample: ProcDiag, config: WatchdogConfig) -> Iterator[Objection]:
+    """Yield what in one sample speaks against a wedge."""
     yield from hard_objections(sample)
     sockets = live_sockets(sample)
     if sockets:
@@ -32,7 +92,7 @@ def objections(sample: ProcDiag, config: WatchdogConfig) -> Iterator[tuple[str, 
         yield "cpu", f"it works ({percent(sample.cpu_rate)})"
 
 
-def hard_objections(sample: ProcDiag) -> Iterator[tuple[str, str]]:
+def hard_objections(sample: ProcDiag) -> Iterator[Objection]:
     """Yield what speaks against a kill whatever the cause."""
     if unknown := [name for name, value in _needed(sample).items() if value is None]:
         yield "unknown", f"unknown: {', '.join(unknown)}"
@@ -51,3 +111,103 @@ def _needed(sample: ProcDiag) -> dict[str, object]:
         "its connections": sample.sockets,
         "its CPU use": sample.cpu_rate,
     }
+
+
+def against_a_wedge(facts: Facts) -> dict[str, str]:
+    """Return what a deep look, and the session, have against calling it wedged; words by code."""
+    found: dict[str, str] = {}
+    for code, words in (*_of_session(facts), *_of_look(facts)):
+        found.setdefault(code, words)
+    return found
+
+
+def _of_session(facts: Facts) -> Iterator[Objection]:
+    state = facts.state
+    if not state.understood:
+        yield "undecoded", "nothing it said was understood, so nobody knows what it is about"
+    for wait in state.waits.values():
+        yield "expected_wait", _WAITS_FOR_SOMEBODY[wait.kind]
+    if facts.writes_elsewhere:
+        yield "writing", "it writes, though not to its output"
+
+
+def _of_look(facts: Facts) -> Iterator[Objection]:
+    look = facts.look
+    if look is None:
+        yield "unknown", "its threads and sockets could not be looked at"
+        return
+    if look.remote_client is not None:
+        yield "remote_client", f"{look.remote_client} is a client: the agent runs elsewhere"
+    if look.cgroup.frozen or any(process.frozen for process in look.processes):
+        yield _PLACES["frozen"]
+    if not look.complete:
+        yield "unknown", f"unknown: {'; '.join(look.problems) or 'not everything was looked at'}"
+    for process in look.processes:
+        yield from _of_threads(process)
+    yield from _of_sockets(facts)
+    yield from _of_stdin(facts)
+    yield from _of_waking(facts, look)
+
+
+def _of_threads(process: ProcessLook) -> Iterator[Objection]:
+    who = f"{process.name or 'process'} (pid {process.identity.pid})"
+    if process.threads is None or not process.all_threads:
+        yield "unknown", f"unknown: what the threads of {who} do"
+    for thread in process.threads or ():
+        where = wchan.place(thread)
+        if where in _PLACES:
+            yield _PLACES[where]
+        elif where not in wchan.HARMLESS:
+            yield "unknown", f"unknown: what {thread.wchan or 'a thread'} of {who} waits for"
+
+
+def _of_sockets(facts: Facts) -> Iterator[Objection]:
+    scene = facts.scene
+    if scene.sockets is None or scene.others is None or scene.listening is None:
+        yield "unknown", "unknown: where its sockets lead"
+        return
+    leading = (*scene.sockets, *scene.others)
+    if leading:
+        yield "connections", f"it has a connection to {peer(leading[0])}"
+    elif scene.listening:
+        yield "connections", f"{scene.listening[0].owner or 'it'} listens for connections"
+
+
+def _of_stdin(facts: Facts) -> Iterator[Objection]:
+    """Between two turns its input can wake it, whoever holds the other end."""
+    seen = facts.scene.in_depth(facts.agent)
+    if facts.state.turn_open or seen is None:
+        return
+    if seen.stdin.open_ended is not False and seen.stdin.kind in ("pipe", "socket", "terminal"):
+        yield "stdin", "its input is open: it may wait for a request"
+
+
+def _of_waking(facts: Facts, look: DeepLook) -> Iterator[Objection]:
+    """What wakes by itself may do something by itself: an attempt to connect takes 1 ms.
+
+    Runtimes whose idle loop wakes some times a second are known for it (`Traits.idles_awake`);
+    of those, one that is refused connections cannot be told from one that is not, and is spared
+    where anybody on its network is.
+    """
+    if facts.look is facts.looks[0]:
+        return
+    before = facts.looks[0]
+    awake = ran(look, before)
+    if awake is None:
+        yield "unknown", "unknown: whether its threads ran"
+    elif awake and look.refusals != before.refusals:
+        yield "refused", "it wakes, and somebody in its network is refused connections"
+    elif awake and (not facts.state.traits.idles_awake or _sleeps_and_wakes(facts)):
+        yield "wakes", f"{awake[0]} wakes by itself, so that it may yet go on"
+
+
+def _sleeps_and_wakes(facts: Facts) -> bool:
+    """Whether the agent's main thread sleeps for a time: no idle event loop does that."""
+    seen = facts.scene.in_depth(facts.agent)
+    threads = (seen.threads or ()) if seen is not None else ()
+    return any("nanosleep" in (t.wchan or "") for t in threads if t.tid == _main_thread(facts))
+
+
+def _main_thread(facts: Facts) -> int:
+    """Return the agent's pid, which is its main thread's."""
+    return facts.agent.identity.pid if facts.agent else 0

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from otel_untether.diagnosis import wait_channels as wchan
-from otel_untether.diagnosis.facts import SECOND
+from otel_untether.diagnosis.naming import in_state, named, one, peer
 from otel_untether.diagnosis.words import count, duration, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator
 
     from otel_untether.diagnosis.facts import Facts
-    from otel_untether.proc_diag.snapshot import ProcessDiag, SocketDiag
+    from otel_untether.diagnosis.scene import Connection
+    from otel_untether.diagnosis.wait_channels import Place
+    from otel_untether.proc_diag.deep_look import ProcessLook, ThreadLook
+    from otel_untether.proc_diag.snapshot import ProcessDiag
 
     Evidence = tuple[str, ...] | None
 
@@ -21,20 +24,35 @@ _MEMORY_FULL: Final = 10.0
 # Programs that ask people things; where the kernel's word is ambiguous, their name decides.
 _PROMPTERS: Final = frozenset(
     {"ssh", "git", "sudo", "su", "passwd", "vi", "vim", "nvim", "nano", "less", "more", "man"}
-    | {"gpg", "pinentry", "emacs", "top"}
+    | {"gpg", "pinentry", "emacs", "top", "git-remote-http", "git-remote-https", "pinentry-curses"}
 )
+_SECOND: Final = 10**9
+# Samples in a row that meet a process about to run: one that mostly sleeps is met asleep.
+_OFTEN: Final = 3
 
 
 def orphan_holds_output(facts: Facts) -> Evidence:
     """The agent ended, and a process it left behind keeps its output open."""
     if not facts.ended or not facts.children:
         return None
-    return (f"the agent has exited, but {_named(facts.children)} still holds its output",)
+    return (f"the agent has exited, but {named(facts.children)} still holds its output",)
 
 
 def dead(facts: Facts) -> Evidence:
     """The agent ended, and nobody has noticed."""
     return ("the agent process has exited",) if facts.ended else None
+
+
+def frozen(facts: Facts) -> Evidence:
+    """Its control group is frozen: docker pause, systemctl freeze."""
+    look = facts.look
+    if look is None:
+        return None
+    held = [p for p in look.processes if p.frozen]
+    if not look.cgroup.frozen and not held:
+        return None
+    where = f" ({look.cgroup.path})" if look.cgroup.path else ""
+    return (f"its control group{where} is frozen: docker pause, or systemctl freeze",)
 
 
 def stopped(facts: Facts) -> Evidence:
@@ -43,54 +61,135 @@ def stopped(facts: Facts) -> Evidence:
     halted = [p for p in newest.processes if p.state in ("T", "t")] if newest else []
     if not halted:
         return None
-    return (f"{_named(halted)} is stopped (state {halted[0].state}), resume it with SIGCONT",)
+    who = halted[0]
+    if who.state == "t":
+        return (f"{in_state(who)} is held by a debugger",)
+    seen = facts.scene.in_depth(who)
+    if seen is not None and seen.stdin.kind == "terminal" and seen.stdin.open_ended:
+        text = "is stopped; if it read its terminal from the background (SIGTTIN)"
+        return (f"{in_state(who)} {text}, SIGCONT stops it again: run it without a terminal",)
+    return (f"{in_state(who)} is stopped, resume it with kill -CONT {who.identity.pid}",)
 
 
 def disk_wait(facts: Facts) -> Evidence:
-    """It sleeps uninterruptibly, usually in a file system that does not answer."""
-    stuck = _throughout(facts, lambda process: process.state == "D")
-    if not stuck:
+    """It waits for a disk or a file system that does not answer, perhaps in a thread."""
+    stuck = _throughout(facts, wchan.waits_for_files)
+    if stuck:
+        return (f"{in_state(stuck[0])} waits for a disk or file system",)
+    return _stuck_thread(facts, "disk", "waits for a disk or file system")
+
+
+def lock_wait(facts: Facts) -> Evidence:
+    """It waits for a file lock that somebody else holds, perhaps in a thread."""
+    waiting = _throughout(facts, wchan.waits_for_lock)
+    if waiting:
+        found = _at(facts, "lock")
+        target = next((t.waits_on for _, t in found if t.waits_on), None)
+        return (f"{in_state(waiting[0])} waits for a file lock{f' on {target}' if target else ''}",)
+    return _stuck_thread(facts, "lock", "waits for a file lock")
+
+
+def _stuck_thread(facts: Facts, where: Place, text: str) -> Evidence:
+    """Report a thread that was there in every deep look of this silence."""
+    found = _at(facts, where)
+    for look in facts.looks[-3:-1]:
+        before = {t.tid for p in look.processes for t in p.threads or () if wchan.place(t) == where}
+        found = [(p, t) for p, t in found if t.tid in before]
+    if not found:
         return None
-    where = f" in {stuck[0].wchan}" if stuck[0].wchan else ""
-    return (f"{_named(stuck)} waits for a disk or file system (state D{where})",)
+    process, thread = found[0]
+    on = f" on {thread.waits_on}" if thread.waits_on else ""
+    return (f"{_thread(process, thread)} {text}{on}",)
+
+
+def _at(facts: Facts, where: Place) -> list[tuple[ProcessLook, ThreadLook]]:
+    processes = facts.look.processes if facts.look else ()
+    return [(p, t) for p in processes for t in p.threads or () if wchan.place(t) == where]
+
+
+def _thread(process: ProcessLook, thread: ThreadLook) -> str:
+    state = f"state {thread.state}" + (f" in {thread.wchan}" if thread.wchan else "")
+    which = "" if thread.tid == process.identity.pid else f", thread {thread.name or thread.tid}"
+    return f"{process.name or 'process'} (pid {process.identity.pid}, {state}{which})"
 
 
 def output_blocked(facts: Facts) -> Evidence:
     """Its output is not being read: the reader is slow, the agent is not to blame."""
     if facts.blocked_since is not None:
-        since = duration(max(0, facts.now - facts.blocked_since) / SECOND)
+        since = duration(max(0, facts.now - facts.blocked_since) / _SECOND)
         return (f"its output has not been read for {since}",)
-    leader = facts.leader
-    if leader is None or not wchan.writes_pipe(leader):
+    agent = facts.agent
+    if agent is None or not wchan.writes_pipe(agent):
         return None
-    return ("its output is not being read (the pipe is full)",)
+    if (other := _full_pipe(facts)) is not None and other:
+        return None  # it writes to somebody of its own tree: `child_not_reading`
+    return (f"its output is not being read (the pipe is full; {in_state(agent)})",)
+
+
+def child_not_reading(facts: Facts) -> Evidence:
+    """The agent waits to write to a process of its own, which does not read."""
+    agent = facts.agent
+    if agent is None or not wchan.writes_pipe(agent) or not (reader := _full_pipe(facts)):
+        return None
+    return (f"{in_state(agent)} waits to write to {reader}, which does not read",)
+
+
+def _full_pipe(facts: Facts) -> str | None:
+    """Return who else holds the pipe that the agent writes to: "" for its output, None unknown."""
+    seen = facts.scene.in_depth(facts.agent)
+    if seen is None or facts.look is None or seen.descriptors is None:
+        return None
+    target = next((t.waits_on for t in seen.threads or () if wchan.place(t) == "pipe_write"), None)
+    if target is None:
+        return None
+    if any(d.target == target and d.number in (1, 2) for d in seen.descriptors):
+        return ""
+    others = [p for p in facts.look.processes if p.identity != seen.identity]
+    holder = [p for p in others if any(d.target == target for d in p.descriptors or ())]
+    return f"{holder[0].name} (pid {holder[0].identity.pid})" if holder else None
 
 
 def awaiting_terminal(facts: Facts) -> Evidence:
     """Something asks a question at a terminal, where nobody sits."""
-    has_sockets = None if facts.sockets is None else bool(facts.sockets)
-    asking = [p for p in _living(facts) if _at_terminal(p, has_sockets=has_sockets)]
-    return (f"{_named(asking)} waits for input at a terminal",) if asking else None
+    asking = [process for process in _living(facts) if _at_terminal(facts, process)]
+    return (f"{in_state(asking[0])} waits for input at a terminal",) if asking else None
 
 
-def _at_terminal(process: ProcessDiag, *, has_sockets: bool | None) -> bool:
-    known = False if process.name in _PROMPTERS else has_sockets
-    return wchan.waits_on_terminal(process, has_sockets=known)
+def _at_terminal(facts: Facts, process: ProcessDiag) -> bool:
+    seen = facts.scene.in_depth(process)
+    if seen is None or seen.threads is None:
+        has = None if facts.sockets is None else bool(facts.sockets)
+        known = False if process.name in _PROMPTERS else has
+        return wchan.waits_on_terminal(process, has_sockets=known)
+    places = {wchan.place(thread) for thread in seen.threads}
+    if "terminal" in places:
+        return True
+    if seen.holds_terminal is False and process.name not in _PROMPTERS:
+        return False
+    # An editor waits in select(2) for its terminal and for nothing else.
+    polls = places <= {"asleep", "ended"} and process.name in _PROMPTERS
+    unsure = any((t.wchan or "").startswith("wait_woken") and not t.waits_on for t in seen.threads)
+    reads = seen.stdin.kind == "terminal" or seen.holds_terminal is not False
+    return (polls or unsure) and reads and not _tree_holds(facts, process)
 
 
-def lock_wait(facts: Facts) -> Evidence:
-    """It waits for a file lock that somebody else holds."""
-    waiting = _throughout(facts, wchan.waits_for_lock)
-    return (f"{_named(waiting)} waits for a file lock",) if waiting else None
+def _tree_holds(facts: Facts, process: ProcessDiag) -> bool:
+    """Whether a process has a connection that leads out, and may wait for that."""
+    outward = (facts.look.outward if facts.look else None) or ()
+    return any(process.identity.pid in (s.owner.pid, *s.holders) for s in outward)
 
 
 def memory_pressure(facts: Facts) -> Evidence:
-    """The machine is out of memory and everything crawls."""
+    """The machine, or the agent's own control group, is out of memory and everything crawls."""
     if facts.newest is None:
         return None
     full = facts.newest.host.pressure_memory_full
     if full is not None and full >= _MEMORY_FULL:
         return (f"the machine is short of memory (all tasks stalled {full:.0f} % of the time)",)
+    group = facts.look.cgroup if facts.look else None
+    if group is not None and group.memory_full is not None and group.memory_full >= _MEMORY_FULL:
+        share = f"all its tasks stalled {group.memory_full:.0f} % of the time"
+        return (f"its control group {group.path or ''} is short of memory ({share})",)
     kills = [sample.cgroup.oom_kills for sample in facts.recent]
     if len(kills) > 1 and None not in kills and kills[0] != kills[-1]:
         return ("the kernel killed a process of its control group for want of memory",)
@@ -100,36 +199,12 @@ def memory_pressure(facts: Facts) -> Evidence:
 def spinning(facts: Facts) -> Evidence:
     """The agent process itself burns CPU and says nothing."""
     # On a crowded machine it gets less than it asks for, but asks in every sample.
-    hungry = facts.steadily("R") and facts.leader_working
-    if not (facts.leader_busy or hungry) or facts.newest is None:
+    hungry = facts.steadily("R") and (facts.agent_working or len(facts.recent) >= _OFTEN)
+    idle_loop = facts.agent_spins and not facts.answering
+    if not (facts.agent_busy or hungry or idle_loop) or facts.agent is None:
         return None
-    rate = facts.newest.leader_cpu_rate or 0.0
-    return (f"the agent process is busy without a word ({percent(rate)})",)
-
-
-def wedged_in_a_call(facts: Facts) -> Evidence:
-    """A call is open that no process carries out, and nothing can wake the agent."""
-    calls = (*facts.tools, *facts.subagents)
-    if not calls or facts.children or any(call.mcp_server for call in facts.tools):
-        return None
-    if not facts.nothing_can_wake_it:
-        return None
-    return (f"nothing can wake it: {calls[-1].name} is open, but no process works on it",)
-
-
-def wedged(facts: Facts) -> Evidence:
-    """It sleeps, has no connection, and no process of its own that might be a tool."""
-    if facts.tools or facts.subagents or not facts.nothing_can_wake_it or _may_be_a_tool(facts):
-        return None
-    return ("nothing can wake it: no connection, no CPU use, no tool at work",)
-
-
-def _may_be_a_tool(facts: Facts) -> bool:
-    """Whether a child may be a tool that the engine has not named; unknown counts as yes."""
-    traits = facts.state.traits
-    if not traits.names_tools_late or not facts.children:
-        return False
-    return not traits.tools_leave_session or facts.tool_processes != ()
+    rate = facts.agent_cpu or 0.0
+    return (f"{one(facts.agent)} is busy without a word ({percent(rate)})",)
 
 
 def tool_awaits_stdin(facts: Facts) -> Evidence:
@@ -137,30 +212,43 @@ def tool_awaits_stdin(facts: Facts) -> Evidence:
     working = facts.tool_processes or ()
     parents = {process.ppid for process in working}
     leaves = [process for process in working if process.identity.pid not in parents]
-    if not leaves or not all(wchan.reads_pipe(process) for process in leaves):
+    if not leaves or facts.tools_at_work or not all(map(wchan.reads_pipe, leaves)):
         return None
-    return (f"{_named(leaves)}, started by a tool, waits for input on a pipe",)
+    return (f"{in_state(leaves[0])}, started by a tool, waits for input on a pipe",)
 
 
 def agent_awaits_stdin(facts: Facts) -> Evidence:
     """The agent waits for its own standard input to say something, or to end."""
-    if facts.leader is None or facts.children or not wchan.reads_pipe(facts.leader):
+    if facts.agent is None or facts.children:
         return None
-    return ("the agent waits for its standard input: write to it, or close it",)
+    seen = facts.scene.in_depth(facts.agent)
+    if seen is None or seen.threads is None:
+        if not wchan.reads_pipe(facts.agent):
+            return None
+        return (f"{in_state(facts.agent)} waits for its standard input: write to it, or close it",)
+    reading = [t for t in seen.threads if wchan.place(t) == "pipe_read"]
+    own = [t for t in reading if t.waits_on is None or t.waits_on == seen.stdin.target]
+    if not own or seen.stdin.open_ended is False:
+        return None
+    return (f"{_thread(seen, own[0])} waits for its standard input: write to it, or close it",)
 
 
 def network_lost(facts: Facts) -> Evidence:
     """A connection that cannot be made, was given up by the peer, or takes nothing any more."""
     if facts.sockets is None:
         return None
-    by_state = {state: [s for s in facts.sockets if s.state == state] for state in _BROKEN}
+    model = facts.model
     for state, text in _BROKEN.items():
-        if by_state[state] and (state == "SYN_SENT" or not facts.established):
-            return (f"{count(len(by_state[state]), 'connection')} {text}",)
+        found = [s for s in facts.sockets if s.state == state]
+        last = model is not None and model.state == state
+        if found and (state == "SYN_SENT" or not facts.established or last):
+            where = f" to {peer(found[0])}" if found[0].remote else ""
+            return (f"{count(len(found), 'connection')}{where} {text}",)
     stuck = [s for s in facts.established if _undelivered(facts, s)]
     if not stuck:
         return None
-    return (f"{stuck[0].send_queue} bytes are sent but not acknowledged: the peer is gone",)
+    sent = f"{stuck[0].send_queue} bytes are sent to {peer(stuck[0])}"
+    return (f"{sent} but not acknowledged: the peer is gone",)
 
 
 _BROKEN: Final = {
@@ -169,7 +257,7 @@ _BROKEN: Final = {
 }
 
 
-def _undelivered(facts: Facts, socket: SocketDiag) -> bool:
+def _undelivered(facts: Facts, socket: Connection) -> bool:
     queues = [
         {other.inode: other.send_queue for other in sample.sockets or ()}.get(socket.inode)
         for sample in facts.recent
@@ -177,9 +265,37 @@ def _undelivered(facts: Facts, socket: SocketDiag) -> bool:
     return len(queues) > 1 and all(queues)
 
 
+def agent_asleep(facts: Facts) -> Evidence:
+    """The agent sleeps without a connection, while others of its tree may yet wake it."""
+    if facts.sockets is None or facts.sockets or facts.agent is None:
+        return None
+    if facts.agent_working is not False or facts.agent.state != "S":
+        return None
+    if facts.alive is not True or facts.look is None:
+        return None
+    others = [*_listeners(facts), *_workers(facts)]
+    if not others:
+        return None
+    return (f"{in_state(facts.agent)} sleeps without a connection; {'; '.join(others[:3])}",)
+
+
+def _listeners(facts: Facts) -> Iterator[str]:
+    for socket in facts.scene.listening or ():
+        yield f"{socket.owner or 'a process of its tree'} listens"
+    for socket in facts.scene.others or ():
+        yield f"{socket.owner or 'a child'} has a connection to {peer(socket)}"
+
+
+def _workers(facts: Facts) -> Iterator[str]:
+    for process in facts.tools_at_work:
+        yield f"{one(process)} works"
+    if facts.resting is False and not facts.tools_at_work:
+        yield "something in its tree works"
+
+
 def _living(facts: Facts) -> tuple[ProcessDiag, ...]:
-    leader = facts.leader
-    return (*((leader,) if leader else ()), *facts.children)
+    agent = facts.agent
+    return (*((agent,) if agent else ()), *facts.children)
 
 
 def _throughout(facts: Facts, test: Callable[[ProcessDiag], bool]) -> list[ProcessDiag]:
@@ -189,44 +305,3 @@ def _throughout(facts: Facts, test: Callable[[ProcessDiag], bool]) -> list[Proce
         before = {process.identity for process in sample.processes if test(process)}
         held = [process for process in held if process.identity in before]
     return held
-
-
-def _named(processes: Sequence[ProcessDiag]) -> str:
-    """Return the first one's name, and how many more there are."""
-    first, more = processes[0].name or f"process {processes[0].identity.pid}", len(processes) - 1
-    return f"{first} and {count(more, 'other')}" if more else first
-
-
-def context(facts: Facts, cause: str) -> tuple[str, ...]:
-    """What else the tree shows that the cause has not said."""
-    if facts.newest is None:
-        return ("the process tree could not be looked at",)
-    connections = () if cause in _SAY_CONNECTIONS else _connections(facts)
-    return (*connections, *_work(facts), *_offspring(facts))
-
-
-_SAY_CONNECTIONS: Final = frozenset({"model_silent", "network_lost", "wedged"})
-
-
-def _connections(facts: Facts) -> tuple[str, ...]:
-    if facts.sockets is None:
-        return ("its connections are unknown",)
-    if not facts.established:
-        return ("no open connection",)
-    age = facts.receive_age
-    last = "" if age is None else f" (last byte {duration(age)} ago)"
-    return (f"{count(len(facts.established), 'open connection')}{last}",)
-
-
-def _work(facts: Facts) -> tuple[str, ...]:
-    if facts.cpu is None:
-        return ("CPU use unknown",)
-    return () if facts.resting else (percent(facts.cpu),)
-
-
-def _offspring(facts: Facts) -> tuple[str, ...]:
-    number = len(facts.children)
-    if not number:
-        return ()
-    idle = " idle" if facts.resting else ""
-    return (f"{count(number, 'child', 'children')}{idle}",)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 # Samples are late when the machine is busy; only a real hole (suspend, SIGSTOP) breaks a run.
 _SLACK: Final = 2.0
 _NS: Final = 1e9
+# Over so many samples it is told whether a process works: a minute, where they come every 5 s.
+_WINDOW: Final = 13
 
 
 class RecentSamples:
@@ -26,7 +28,8 @@ class RecentSamples:
     def __init__(self, config: WatchdogConfig) -> None:
         self.hole = 2 * config.sample_interval + _SLACK
         self.seen_at = float("-inf")
-        self._kept: deque[ProcDiag] = deque(maxlen=max(3, config.kill_confirmations))
+        self._recent = max(3, config.kill_confirmations)
+        self._kept: deque[ProcDiag] = deque(maxlen=max(_WINDOW, self._recent))
         self._seen_now = 0
 
     def take(self, window: Reversible[ProcDiag], now: int) -> list[ProcDiag]:
@@ -57,8 +60,17 @@ class RecentSamples:
         """Start anew: what was seen says nothing about what is."""
         self._kept.clear()
 
-    def current(self, now: int) -> tuple[ProcDiag, ...]:
-        """Return the last samples, or none if the newest is too old to speak for `now` (ns)."""
+    @property
+    def newest(self) -> ProcDiag | None:
+        """The newest sample, however old."""
+        return self._kept[-1] if self._kept else None
+
+    def window(self, now: int) -> tuple[ProcDiag, ...]:
+        """Return what is kept, or nothing if the newest is too old to speak for `now` (ns)."""
         if (now - self._seen_now) / _NS > self.hole:
             return ()
         return tuple(self._kept)
+
+    def current(self, now: int) -> tuple[ProcDiag, ...]:
+        """Return the last few, or none if the newest is too old to speak for `now` (ns)."""
+        return self.window(now)[-self._recent :]

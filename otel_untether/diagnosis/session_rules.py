@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from otel_untether import semconv
+from otel_untether.diagnosis.clocks import in_background
 from otel_untether.diagnosis.excuses import EXPLANATIONS
-from otel_untether.diagnosis.facts import SECOND, names_tools_late
-from otel_untether.diagnosis.thresholds import in_background, said_anything, threshold
+from otel_untether.diagnosis.facts import SECOND
+from otel_untether.diagnosis.naming import listed, one, peer, silence_of
+from otel_untether.diagnosis.objections import against_a_wedge
+from otel_untether.diagnosis.thresholds import said_anything, shows_a_tool
 from otel_untether.diagnosis.words import count, duration
+from otel_untether.session.activity import Activity, Wait
 
 if TYPE_CHECKING:
     from otel_untether.diagnosis.facts import Facts
-    from otel_untether.session.activity import Activity, Wait
 
     Evidence = tuple[str, ...] | None
 
@@ -23,26 +26,120 @@ _SPOKEN: Final = {
     "TurnFinished": "the result",
     "ModelAsked": "a request to the model",
     "ModelMessage": "a message from the model",
-    "TaskStarted": "a subagent's start",
-    "TaskProgress": "a subagent's progress",
-    "TaskFinished": "a subagent's end",
+    "TaskStarted": "the start of a task",
+    "TaskProgress": "a task's progress",
+    "TaskFinished": "the end of a task",
     "WaitBegan": "the start of a wait",
     "WaitEnded": "the end of a wait",
     "Retry": "a retry",
     "RateLimited": "a rate limit",
     "Compaction": "a compaction",
+    "Heartbeat": "a keep-alive",
     "StrayLine": "a line not understood",
 }
 
 
 def hook_hung(facts: Facts) -> Evidence:
-    """A hook that ran out of its time, and was the last thing the agent spoke of."""
-    hooks = [wait for wait in facts.state.waits.values() if wait.kind == "hook"]
-    newest = max(hooks, key=lambda wait: wait.since, default=None)
-    if newest is None or newest.since + SECOND < facts.state.last_sign:
+    """A hook, or the host that was to run it, ran out of its time."""
+    wait = facts.clock.subject
+    if facts.clock.name != "hook" or not isinstance(wait, Wait):
         return None
-    name = f" {newest.detail}" if newest.detail else ""
-    return (f"the hook{name} has not returned for {_since(facts, newest.since)}",)
+    name = f" {wait.detail}" if wait.detail else ""
+    took = _since(facts, wait.since)
+    if wait.kind == "host":
+        return (f"its host has not answered the hook{name} for {took}",)
+    return (f"the hook{name} has not returned for {took}",)
+
+
+def compaction_hung(facts: Facts) -> Evidence:
+    """It says that it compacts its context, and nothing else."""
+    wait = facts.clock.subject
+    if facts.clock.name != "compaction" or not isinstance(wait, Wait):
+        return None
+    said = f", said {wait.notices} times" if wait.notices > 1 else ""
+    return (f"it compacts its context for {_since(facts, wait.since)}{said}",)
+
+
+def model_unreachable(facts: Facts) -> Evidence:
+    """It tries and tries, and nobody answers."""
+    wait = _retries(facts)
+    if wait is None or wait.answers:
+        return None
+    why = f" ({wait.detail})" if wait.detail else ""
+    return (f"the model cannot be reached{why}: {wait.notices} tries in {_age(facts, wait)}",)
+
+
+def retrying(facts: Facts) -> Evidence:
+    """It tries and tries, and is told to come again."""
+    wait = _retries(facts)
+    if wait is None:
+        return None
+    why = f" ({wait.detail})" if wait.detail else ""
+    return (f"it is turned away{why}: {wait.notices} tries in {_age(facts, wait)}",)
+
+
+def _retries(facts: Facts) -> Wait | None:
+    wait = facts.clock.subject
+    return wait if facts.clock.name == "retry" and isinstance(wait, Wait) else None
+
+
+def _age(facts: Facts, wait: Wait) -> str:
+    return _since(facts, wait.since)
+
+
+def prompt_unread(facts: Facts) -> Evidence:
+    """It was given a prompt and does not take it."""
+    if not facts.prompted:
+        return None
+    seen = facts.scene.in_depth(facts.agent)
+    if seen is None or not seen.stdin.unread:
+        return None
+    unread = count(seen.stdin.unread, "byte")
+    return (f"a prompt ({unread}) lies unread in its input since its last result",)
+
+
+def prompt_taken(facts: Facts) -> Evidence:
+    """It took a prompt, and nothing shows what it does with it."""
+    if not facts.prompted:
+        return None
+    return ("it was given a prompt after its last result, and has done nothing with it",)
+
+
+def wedged_in_a_call(facts: Facts) -> Evidence:
+    """A call is open that no process carries out, and nothing can wake the agent."""
+    calls = (*facts.tools, *facts.subagents)
+    if not calls or facts.children or any(call.mcp_server for call in facts.tools):
+        return None
+    if not _asleep_for_good(facts):
+        return None
+    return (f"nothing can wake it: {calls[-1].name} is open, but no process works on it",)
+
+
+def wedged(facts: Facts) -> Evidence:
+    """It sleeps, has no connection, and no process of its own that might be a tool."""
+    if facts.tools or facts.subagents or not _asleep_for_good(facts) or _may_be_a_tool(facts):
+        return None
+    return ("nothing can wake it: no connection, no CPU use, no tool at work",)
+
+
+# What may veto the kill of a wedge without making it another cause.
+_DOUBTS: Final = frozenset({"wakes", "refused", "writing", "expected_wait", "undecoded"})
+
+
+def _asleep_for_good(facts: Facts) -> bool:
+    if not facts.nothing_can_wake_it or facts.heard:
+        return False
+    if facts.look is None:
+        return True
+    return not set(against_a_wedge(facts)) - _DOUBTS
+
+
+def _may_be_a_tool(facts: Facts) -> bool:
+    """Whether a child may be a tool that the engine has not named; unknown counts as yes."""
+    traits = facts.state.traits
+    if not traits.names_tools_late or not facts.children:
+        return False
+    return not traits.tools_leave_session or facts.tool_processes != ()
 
 
 def mcp_hung(facts: Facts) -> Evidence:
@@ -50,55 +147,88 @@ def mcp_hung(facts: Facts) -> Evidence:
     calls = [call for call in facts.tools if call.mcp_server is not None]
     if not calls:
         return None
-    oldest = _oldest(calls)
-    took = _since(facts, oldest.start)
-    return (f"the MCP server {oldest.mcp_server} has not answered {oldest.name} for {took}",)
+    call = _subject(facts, calls)
+    took = _since(facts, call.start)
+    return (f"the MCP server {call.mcp_server} has not answered {call.name} for {took}",)
 
 
 def subagent_hung(facts: Facts) -> Evidence:
-    """Subagents are at work, and none of them says anything."""
+    """Subagents are at work, and one of them, or all, say nothing."""
     if not facts.subagents:
         return None
-    names = ", ".join(sorted({_subagent_name(agent) for agent in facts.subagents}))
-    last = max(max(agent.last_sign, agent.start) for agent in facts.subagents)
-    number = count(len(facts.subagents), "subagent")
-    return (f"{number} ({names}) without a sign of life for {_since(facts, last)}",)
+    agent = facts.clock.subject
+    if isinstance(agent, Activity) and agent in facts.subagents and len(facts.subagents) > 1:
+        silent = [one for one in facts.subagents if one.progress <= agent.progress]
+    else:
+        silent = list(facts.subagents)
+    names = ", ".join(sorted({_subagent_name(agent) for agent in silent}))
+    last = max(max(agent.progress, agent.start) for agent in silent)
+    number = count(len(silent), "subagent")
+    of = f" of {len(facts.subagents)}" if len(silent) < len(facts.subagents) else ""
+    return (f"{number}{of} ({names}) without a sign of life for {_since(facts, last)}",)
 
 
 def tool_running(facts: Facts) -> Evidence:
     """A tool is slow, not hung: its processes work. Believed for twice its time."""
-    if not _tool_at_work(facts) or facts.leader_working is not False or facts.resting is not False:
+    if not _tool_at_work(facts) or not facts.tools_at_work:
         return None
-    if facts.cpu is None or facts.cpu < facts.config.cpu_idle_bound:
+    if facts.quiet >= 2 * facts.clock.seconds:
         return None
-    if facts.quiet >= 2 * threshold(facts).seconds:
-        return None
-    return (f"{_tool_name(facts)} is slow, but its processes work",)
+    return (f"{_tool_name(facts)} is slow, but {listed(facts.tools_at_work)} works",)
 
 
 def tool_hung(facts: Facts) -> Evidence:
     """A tool has not returned."""
     if facts.tools:
-        oldest = _oldest(facts.tools)
-        return (f"{oldest.name} has not returned for {_since(facts, oldest.start)}",)
-    if names_tools_late(facts.state) and facts.tool_processes:
+        call = _subject(facts, list(facts.tools))
+        who = f": {listed(facts.tool_processes)}" if facts.tool_processes else ""
+        return (f"{call.name} has not returned for {_since(facts, call.start)}{who}",)
+    if shows_a_tool(facts):
         return (f"{_tool_name(facts)} has not returned",)
     if in_background(facts.state):
         return ("work left running in the background says nothing any more",)
     return None
 
 
+def awaiting_prompt(facts: Facts) -> Evidence:
+    """Its turn is over and its input open: nobody knows that it was to end, so it may go on."""
+    state = facts.state
+    if state.last_result_at is None or facts.prompted or state.multi_prompt is not None:
+        return None
+    seen = facts.scene.in_depth(facts.agent)
+    if seen is None or seen.stdin.kind not in ("pipe", "socket") or not seen.stdin.open_ended:
+        return None
+    return ("its turn is over and its input open: it may wait for the next prompt",)
+
+
+def awaiting_request(facts: Facts) -> Evidence:
+    """Nothing it says is understood, and its input is open: perhaps a server between requests."""
+    state = facts.state
+    if state.understood or state.headless is True or facts.tools_at_work:
+        return None
+    seen = facts.scene.in_depth(facts.agent)
+    asked = state.serves is not None or state.headless is None
+    if seen is None or not asked or seen.stdin.kind not in ("pipe", "socket"):
+        return None
+    if not seen.stdin.open_ended or seen.stdin.unread:
+        return None
+    return ("its input is open, and it may be waiting for a request",)
+
+
 def exit_limbo(facts: Facts) -> Evidence:
     """The result is out, but the process stays."""
     done = facts.state.last_result_at
-    return None if done is None else (f"its result came {_since(facts, done)} ago, but it stays",)
+    if done is None or facts.prompted:
+        return None
+    return (f"its result came {_since(facts, done)} ago, but it stays",)
 
 
 def startup_hang(facts: Facts) -> Evidence:
     """It never got going. Once it is due for the liveness check, `wedged` may say why."""
     state = facts.state
-    silent = state.silent or (facts.tainted and not said_anything(state))
-    judged = facts.quiet >= facts.config.liveness_timeout and facts.nothing_can_wake_it
+    silent = state.silent and state.headless is not False
+    silent = silent or (facts.tainted and not said_anything(state))
+    judged = facts.quiet >= facts.config.liveness_timeout and _asleep_for_good(facts)
     if not silent or judged:
         return None
     if facts.tainted:
@@ -110,27 +240,39 @@ def after_tool_result(facts: Facts) -> Evidence:
     """A tool returned, and the agent did not go on: no request left it since, as far as known."""
     if facts.state.last_tool_result_at is None or facts.nothing_can_wake_it:
         return None
-    if facts.asked_since:
+    if facts.asked_since is not False and (facts.established or facts.sockets is None):
         return None
     ago = _since(facts, facts.state.last_tool_result_at)
     return (f"it did not go on after a tool returned {ago} ago",)
 
 
+def model_streaming(facts: Facts) -> Evidence:
+    """An answer arrives, for longer than any answer should take."""
+    model, rate = facts.model, facts.receive_rate
+    if not facts.answering or model is None or rate is None:
+        return None
+    return (f"an answer arrives from {peer(model)} ({rate / 1000:.1f} kB/s), but no line",)
+
+
 def model_silent(facts: Facts) -> Evidence:
     """A connection is open, and the model says nothing on it."""
-    if not facts.established:
+    model = facts.model
+    if model is None or not facts.established:
         return None
-    age = facts.receive_age
-    last = "" if age is None else f" (last byte {duration(age)} ago)"
-    quiet = "silent " if not facts.streaming else ""
-    return (
-        f"waiting for the model on {count(len(facts.established), f'{quiet}connection')}{last}",
-    )
+    if facts.streaming:
+        age = duration(facts.receive_age or 0.0)
+        return (f"waiting for the model on {peer(model)}, only keep-alives (last {age} ago)",)
+    return (f"waiting for the model on {peer(model)}{silence_of(model)}",)
 
 
 def unexplained(facts: Facts) -> Evidence:
     """Too little is known to say why."""
-    return ("too little is known to say why",) if facts.alive is None else ("no cause fits",)
+    if facts.alive is None:
+        return ("too little is known to say why",)
+    if facts.heard and facts.agent is not None:
+        return (f"{one(facts.agent)} says that it lives, and nothing else",)
+    doubts = against_a_wedge(facts) if facts.look is not None else {}
+    return ("no cause fits", *[words for code, words in doubts.items() if code == "unknown"])
 
 
 def waiting(wait: Wait, now: int) -> tuple[str, ...]:
@@ -154,7 +296,7 @@ def last_event(facts: Facts) -> tuple[str, ...]:
 
 
 def _tool_at_work(facts: Facts) -> bool:
-    named = bool(facts.tools) or names_tools_late(facts.state)
+    named = bool(facts.tools) or shows_a_tool(facts) or facts.state.traits.names_tools_late
     return named and bool(facts.children) and not facts.subagents
 
 
@@ -165,12 +307,16 @@ def _subagent_name(agent: Activity) -> str:
 
 def _tool_name(facts: Facts) -> str:
     if facts.tools:
-        return _oldest(facts.tools).name
+        return _subject(facts, list(facts.tools)).name
     processes = facts.tool_processes or facts.children
-    return processes[0].name or "a tool"
+    return one(processes[0]) if processes else "a tool"
 
 
-def _oldest(calls: tuple[Activity, ...] | list[Activity]) -> Activity:
+def _subject(facts: Facts, calls: list[Activity]) -> Activity:
+    """Return the call whose clock ran out, or the oldest."""
+    subject = facts.clock.subject
+    if isinstance(subject, Activity) and subject in calls:
+        return subject
     return min(calls, key=lambda call: call.start)
 
 

@@ -1,27 +1,31 @@
-"""How much silence is too much: the first threshold that fits what the session does."""
+"""How much silence of the main agent is too much: the first threshold that fits what it does."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from otel_untether.diagnosis.facts import names_tools_late
+from otel_untether.diagnosis.clocks import Clock, in_background
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from otel_untether.config.settings import WatchdogConfig
     from otel_untether.diagnosis.facts import Facts
-    from otel_untether.session.activity import Activity
     from otel_untether.session.state import SessionState
 
 # What explains a silence that is still below the threshold of this name.
 BELOW: Final = {
     "dead": "dead",
+    "hook": "hook_running",
+    "compaction": "compacting",
+    "retry": "retrying",
     "mcp_tool": "tool_running",
     "subagent": "subagent_running",
     "tool": "tool_running",
     "background": "background_work",
+    "prompt": "thinking",
     "post_result": "finishing",
+    "answer": "model_streaming",
     "streaming": "model_streaming",
     "resume_startup": "starting",
     "startup": "starting",
@@ -34,80 +38,61 @@ BELOW: Final = {
 _A_DAY: Final = 86_400.0
 
 
-class Threshold(NamedTuple):
-    """`seconds` of unexplained silence; `name` says which rule set it."""
-
-    name: str
-    seconds: float
+def of_main(facts: Facts, since: int) -> Clock:
+    """Return the main agent's clock, which has stood since `since` (ns)."""
+    return next(_of_main(facts, since))
 
 
-def threshold(facts: Facts) -> Threshold:
-    """Return the first threshold that fits. Waits were looked at before."""
-    return next(_thresholds(facts))
-
-
-def _thresholds(facts: Facts) -> Iterator[Threshold]:
+def _of_main(facts: Facts, since: int) -> Iterator[Clock]:
     config, state = facts.config, facts.state
-    if facts.ended:
-        yield Threshold("dead", 2 * config.sample_interval)
+    patient = max(config.stall_timeout, config.liveness_timeout)
     if state.traits.silent_until_done and not state.understood:
-        yield _until_done(facts)
-    yield from _working(facts)
-    if state.last_result_at is not None:
-        yield Threshold("post_result", config.post_result_timeout)
+        yield Clock("until_done", patient if _at_rest(facts) else _A_DAY, since)
+    if state.last_result_at is not None and not facts.prompted:
+        yield Clock("post_result", config.post_result_timeout, since)
+    if facts.answering:
+        yield Clock("answer", max(patient, config.streaming_timeout), since)
     if facts.streaming:
-        yield Threshold("streaming", max(config.stall_timeout, config.liveness_timeout))
+        yield Clock("streaming", patient, since)
+    if shows_a_tool(facts):
+        yield Clock("tool", config.tool_timeout, since)
     if facts.tainted and not said_anything(state):
-        yield Threshold("resume_startup", config.resume_startup_timeout)
-    if state.silent:
-        yield Threshold("startup", config.startup_timeout)
-    if facts.leader_working and facts.established and not facts.leader_busy:
-        yield Threshold("thinking", max(config.stall_timeout, config.liveness_timeout))
-    yield Threshold("silence", config.stall_timeout)
+        yield Clock("resume_startup", config.resume_startup_timeout, since)
+    if expected_to_speak(state) and state.silent:
+        yield Clock("startup", config.startup_timeout, since)
+    if facts.agent_working and facts.established and not facts.agent_busy:
+        yield Clock("thinking", patient, since)
+    yield Clock("silence", config.stall_timeout, since)
 
 
-def _until_done(facts: Facts) -> Threshold:
-    """Give one that prints only its answer all day, as long as it may be at work on it."""
-    idle = facts.resting is True and not facts.streaming and not facts.tool_processes
-    patience = max(facts.config.stall_timeout, facts.config.liveness_timeout)
-    return Threshold("until_done", patience if idle else _A_DAY)
+def _at_rest(facts: Facts) -> bool:
+    """Whether one that prints only its answer can certainly not be at work on it."""
+    return facts.resting is True and not facts.streaming and not facts.tool_processes
 
 
-def _working(facts: Facts) -> Iterator[Threshold]:
-    config = facts.config
-    if servers := [call for call in facts.tools if call.mcp_server is not None]:
-        yield Threshold("mcp_tool", _own_limit(servers, config.mcp_tool_timeout))
-    if facts.subagents:
-        yield Threshold("subagent", config.subagent_timeout)
-    if facts.tools or (names_tools_late(facts.state) and facts.tool_processes):
-        yield Threshold("tool", _own_limit(facts.tools, config.tool_timeout))
-    if in_background(facts.state):
-        yield Threshold("background", config.background_timeout)
+def expected_to_speak(state: SessionState) -> bool:
+    """Whether its first line comes soon: not in text mode, nor from who knows what program."""
+    if state.traits.silent_until_done:
+        return False
+    return state.engine != "unknown" if state.headless is None else state.headless
+
+
+def shows_a_tool(facts: Facts) -> bool:
+    """Whether the process tree shows a tool at work that no line has named."""
+    unnamed = facts.state.traits.names_tools_late or not facts.state.understood
+    return unnamed and bool(facts.tool_processes)
 
 
 def shortest(config: WatchdogConfig) -> float:
     """Return the seconds of silence below which no threshold can be reached."""
     return min(
-        2 * config.sample_interval,
         config.stall_timeout,
         config.startup_timeout,
         config.resume_startup_timeout,
         config.post_result_timeout,
         config.tool_timeout,
-        config.mcp_tool_timeout,
-        config.subagent_timeout,
-        config.background_timeout,
+        config.liveness_timeout,
     )
-
-
-def _own_limit(calls: Iterable[Activity], default: float) -> float:
-    """Return the most patience any of the calls asks for: some carry a time limit."""
-    return max([default, *(call.timeout for call in calls if call.timeout is not None)])
-
-
-def in_background(state: SessionState) -> bool:
-    """Whether the main agent is done for now, and only work it left running goes on."""
-    return bool(state.background or state.tasks) and state.model_asked_at is None
 
 
 def said_anything(state: SessionState) -> bool:
@@ -117,5 +102,5 @@ def said_anything(state: SessionState) -> bool:
 
 def awaits_prompt(state: SessionState) -> bool:
     """Whether the turn is over in a process that serves several: the next is not its to begin."""
-    done = state.last_result_at is not None and not in_background(state)
-    return done and state.multi_prompt is True
+    several = state.multi_prompt is True or state.serves is not None
+    return several and state.last_result_at is not None and not in_background(state)

@@ -31,6 +31,7 @@ class DeepLooks(NamedTuple):
     sockets: tuple[SocketLook, ...] | None
     cgroup: CgroupLook
     problems: tuple[str, ...]
+    refusals: int | None = None
 
 
 class Handle(Protocol):

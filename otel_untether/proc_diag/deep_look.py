@@ -31,6 +31,7 @@ class ThreadLook:
     see `placed`. `cpu_ticks` are clock ticks (usually 10 ms), user and system together.
     `waits_on` is the target of the descriptor that its system call is about (`pipe:[4711]`,
     `/home/u/.lock`), None where it waits in a call about no descriptor, or that is not told.
+    `runs` is how often it was given a CPU: a thread that sleeps on never is.
     """
 
     tid: int
@@ -39,6 +40,7 @@ class ThreadLook:
     wchan: str | None = None
     cpu_ticks: int | None = None
     waits_on: str | None = None
+    runs: int | None = None
 
     @property
     def placed(self) -> bool:
@@ -177,7 +179,8 @@ class DeepLook:
     `launchers` are those before it. `remote_client` names the program when the agent is only a
     client of something that runs elsewhere (`docker`, `ssh`, `kubectl`): of the real agent
     nothing is seen. `processes` are the living members in the order they were met; `sockets`
-    those of all families, None when not all members' could be told. `complete` is False when
+    those of all families, None when not all members' could be told. `refusals` counts attempts
+    to connect that failed, by anybody in the agent's network. `complete` is False when
     there was more than is looked at, or something could not be read: then `problems` say why.
     """
 
@@ -188,6 +191,7 @@ class DeepLook:
     processes: tuple[ProcessLook, ...] = ()
     sockets: tuple[SocketLook, ...] | None = None
     cgroup: CgroupLook = field(default_factory=CgroupLook)
+    refusals: int | None = None
     complete: bool = True
     problems: tuple[str, ...] = ()
 

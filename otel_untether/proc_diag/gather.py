@@ -30,6 +30,7 @@ def look_deeper(tree: Tree) -> DeepLook:
         processes=looks.processes,
         sockets=looks.sockets,
         cgroup=looks.cgroup,
+        refusals=looks.refusals,
         complete=not looks.problems and all(p.all_threads for p in looks.processes),
         problems=looks.problems,
     )

@@ -41,11 +41,11 @@ class SessionState:
     returned while their work goes on; `tasks` the subagents and shell commands at work, by
     task id (a shell task is its tool's own activity); `waits` what the agent may rightly be
     waiting for. `last_sign` is the arrival of the last output, whatever it said, `output` how
-    many bytes that was in all, and `lines_known` false where nobody split it. `decoded` says
-    that some of it was understood. `headless` and `multi_prompt` are what the command line
-    asks for, lines that can be decoded and several prompts in one process: None where that
-    could not be told. `serves` is the protocol it serves, if any. `usage` and
-    `cost_usd` are as the engine prints them, which for a resumed session includes its past.
+    many bytes that was in all, and `lines_known` false where nobody split it. `headless` and
+    `multi_prompt` are what the command line asks for, lines that can be decoded and several
+    prompts in one process: None where that could not be told. `serves` is the protocol it
+    serves, if any. `usage` and `cost_usd` are as the engine prints them, which for a resumed
+    session includes its past.
     """
 
     run_id: str
@@ -68,7 +68,6 @@ class SessionState:
     lines_known: bool = True
     stray_lines: int = 0
     events: int = 0
-    decoded: bool = False
     oddities: dict[str, int] = field(default_factory=dict)
     recent: deque[Recent] = field(default_factory=lambda: deque(maxlen=50))
     stderr_tail: deque[str] = field(default_factory=lambda: deque(maxlen=100))

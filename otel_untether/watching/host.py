@@ -323,6 +323,8 @@ def _state(info: RunInfo, decoder: LineDecoder) -> SessionState:
         info.started,
         engine=engine.name if engine else UNKNOWN,
         multi_prompt=info.multi_prompt,
+        headless=info.headless,
+        serves=info.serves,
     )
     if engine is not None:
         state.traits = engine.behaves(plain=info.plain)

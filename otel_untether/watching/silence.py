@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_untether import semconv
 from otel_untether.proc_diag import Tree
+from otel_untether.proc_diag.gather import look_deeper
 from otel_untether.spans import finding_attributes
 from otel_untether.stall import StallDetector
 from otel_untether.watching.kill_order import KillOrder
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from otel_untether.config.settings import WatchdogConfig
+    from otel_untether.proc_diag.deep_look import DeepLook
     from otel_untether.proc_diag.sampler import Sampler
     from otel_untether.session.activity import AttributeValue
     from otel_untether.session.state import SessionState
@@ -117,8 +119,20 @@ class SilenceWatch:
             return None
         with lock:
             return self._detector.tick(
-                self._state, self.window, now, blocked_since=self._subject.blocked_since()
+                self._state,
+                self.window,
+                now,
+                blocked_since=self._subject.blocked_since(),
+                look=self._look_deeper,
             )
+
+    def _look_deeper(self) -> DeepLook | None:
+        """Look at the tree in detail; None, which is *unknown*, where that fails."""
+        try:
+            return look_deeper(self.tree)
+        except Exception:  # noqa: BLE001  a look that fails must not end the watching
+            _log.exception("the process tree could not be looked at")
+            return None
 
     def _report(self, finding: Finding) -> None:
         self._stalls += finding.kind == "stall"
@@ -141,8 +155,7 @@ class SilenceWatch:
         self._order.start(finding_attributes(finding))
 
     def _still_silent(self, finding: Finding) -> bool:
-        spoke = self._state.last_sign != finding.since
-        return not spoke and not self._subject.blocked_since()
+        return finding.stands(self._state) and not self._subject.blocked_since()
 
     def _tell(self, hook: str, *what: object) -> None:
         for hear in hooks(self._listeners, hook):

@@ -23,9 +23,11 @@ class RunInfo:
     `run_id` names it in all telemetry; `started` is ns since the epoch. `engine` is the CLI's
     name, None where its output is to tell. `executable` is the command's base name, `pid` the
     agent's process where there is one to watch. `multi_prompt` says that it takes one prompt
-    after another, `resumed` that it continues an earlier session (None: not known), `plain` that
-    it was asked for something else than the events that its engine's decoder reads, `guessed`
-    that the command line only looks like that engine's, so that its first lines may correct it.
+    after another, `headless` that it was asked for lines that can be decoded, `resumed` that it
+    continues an earlier session (None: not known), `serves` the protocol it serves, if any,
+    `plain` that it was asked for something else than the events that its engine's decoder reads,
+    `guessed` that the command line only looks like that engine's, so that its first lines may
+    correct it.
     `attributes` go onto the root span as they are.
     """
 
@@ -34,7 +36,9 @@ class RunInfo:
     engine: str | None = None
     executable: str | None = None
     pid: int | None = None
-    multi_prompt: bool = False
+    multi_prompt: bool | None = False
+    headless: bool | None = None
+    serves: str | None = None
     resumed: bool | None = None
     plain: bool = False
     guessed: bool = False
@@ -53,13 +57,16 @@ class RunInfo:
         :raises ValueError: for an unknown `engine`; it lists those there are.
         """
         known = registry.get(engine) if engine else registry.detect_argv(argv)
+        told = known if known is not None and known.argv_match(argv) else None
         return cls(
             run_id,
             started,
             engine=known.name if known else None,
             executable=PurePath(argv[0]).name,
-            multi_prompt=known is not None and known.multi_prompt(argv),
-            resumed=True if known is not None and known.resumes(argv) else None,
+            multi_prompt=told.multi_prompt(argv) if told else None,
+            headless=told.understood and told.headless(argv) if told else None,
+            serves=told.serves(argv) if told else None,
+            resumed=True if told is not None and told.resumes(argv) else None,
             guessed=engine is None and known is not None,
             plain=known is not None and known.prints_no_events(argv),
         )

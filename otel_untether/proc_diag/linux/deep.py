@@ -47,8 +47,10 @@ def look(root: str, members: Sequence[ProcessDiag], agent: Identity | None) -> D
     sockets = look_at_sockets(known, root)
     found = _Look(root, known, sockets)
     processes = tuple(found.process(member, holder) for member, holder in shown)
-    cgroup = found.cgroups.look(f"{root}/{agent.pid if agent else 0}")
-    return DeepLooks(processes, None if problems else sockets, cgroup, tuple(problems))
+    pid = agent.pid if agent else 0
+    cgroup = found.cgroups.look(f"{root}/{pid}")
+    refusals = procfs.parse_refusals(files.read(f"{root}/{pid}/net/snmp"))
+    return DeepLooks(processes, None if problems else sockets, cgroup, tuple(problems), refusals)
 
 
 def _lives(root: str, identity: Identity) -> bool:

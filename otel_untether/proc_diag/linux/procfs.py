@@ -117,3 +117,21 @@ def parse_stack(raw: bytes | None) -> tuple[str, ...] | None:
     """
     words = [line.split() for line in (raw or b"").decode(errors="replace").splitlines()]
     return tuple(line[1].partition("+")[0] for line in words if len(line) > 1) or None
+
+
+def parse_refusals(raw: bytes | None) -> int | None:
+    r"""Return how many attempts to connect failed, of /proc/<pid>/net/snmp: refused, or no route.
+
+    >>> parse_refusals(b"Ip: OutNoRoutes\nIp: 2\nTcp: ActiveOpens AttemptFails\nTcp: 9 3\n")
+    5
+    """
+    lines = [line.split() for line in (raw or b"").splitlines()]
+    named = zip(lines[::2], lines[1::2], strict=False)
+    counts = {
+        name: int(n)
+        for names, values in named
+        for name, n in zip(names[1:], values[1:], strict=False)
+    }
+    wanted = [counts.get(b"OutNoRoutes"), counts.get(b"AttemptFails")]
+    known = [number for number in wanted if number is not None]
+    return sum(known) if len(known) == len(wanted) else None

@@ -32,7 +32,6 @@ def moved(state: SessionState, event: ev.Event) -> None:
     """
     if state.line_moved is not None:
         state.main.progress, state.line_moved = state.line_moved, None
-    state.decoded = state.decoded or not isinstance(event, ev.StrayLine)
     if isinstance(event, _STANDING + _OF_A_TASK) or _compacts_still(event):
         return
     lane = _lane(state, event) if isinstance(event, _OF_A_LANE) else state.main

@@ -16,6 +16,7 @@ from otel_untether.clock import Clock
 from otel_untether.config.settings import WatchdogConfig
 from otel_untether.engines import registry
 from otel_untether.proc_diag import Tree, sample
+from otel_untether.proc_diag.gather import look_deeper
 from otel_untether.session import events as ev
 from otel_untether.session.fold.apply import apply
 from otel_untether.session.state import SessionState
@@ -44,6 +45,7 @@ def watch(
     clock, tree, detector = Clock(), Tree(pid), StallDetector(CONFIG)
     state = SessionState(run_id="r", started=clock.now(), engine="claude", traits=CLAUDE)
     state.line(clock.now())
+    apply(state, ev.TurnStarted(at=clock.now()))
     if tell is not None:
         tell(state, clock.now())
     window: list[ProcDiag] = []
@@ -51,7 +53,7 @@ def watch(
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         window = [*window[-20:], *sample([tree])]
-        finding = detector.tick(state, window, clock.now())
+        finding = detector.tick(state, window, clock.now(), look=lambda: look_deeper(tree))
         found += [finding] if finding else []
         time.sleep(CONFIG.sample_interval)
     tree.close()
@@ -136,7 +138,7 @@ def test_a_silent_peer_is_a_silent_model() -> None:
     with peer(lambda _connection: None) as port, processes.holding_sockets(port, 1) as pid:
         found = watch(pid)
     assert first(found) == ("stall", "model_silent")
-    assert "one silent connection (last byte" in describe(found[0])
+    assert f"waiting for the model on 127.0.0.1:{port}, silent for" in describe(found[0])
     assert not killed(found)
 
 

@@ -15,8 +15,10 @@ from tests.unit.diagnosis.worlds import (
     CONFIG,
     T0,
     S,
+    at_time,
     child,
     judge,
+    looker,
     sample,
     session,
     socket,
@@ -59,16 +61,12 @@ class Watch:
     def tick(self, seconds: float) -> None:
         self.seconds = seconds
         if self.look is not None:
-            self.window = [*self.window[-20:], _at(self.look, seconds)]
-        finding = self.detector.tick(self.state, self.window, T0 + round(seconds * S))
+            self.window = [*self.window[-20:], at_time(self.look, 1000 + seconds)]
+        look = looker(self.look, 1000 + seconds)
+        now = T0 + round(seconds * S)
+        finding = self.detector.tick(self.state, self.window, now, look=look)
         if finding is not None:
             self.found.append((seconds, finding))
-
-
-def _at(look: ProcDiag, seconds: float) -> ProcDiag:
-    return type(look)(
-        **{**{name: getattr(look, name) for name in look.__slots__}, "at": 1000 + seconds}
-    )
 
 
 def at(seconds: float) -> int:
@@ -197,7 +195,7 @@ def test_an_answer_is_not_followed_by_an_instant_escalation() -> None:
     assert watch.until(1305) == [(1300.0, "stall")]
 
 
-@pytest.mark.parametrize("kind", ["rate_limit", "retry", "scheduled", "hook"])
+@pytest.mark.parametrize("kind", ["rate_limit", "retry", "scheduled"])
 def test_a_wait_explains_silence_until_it_is_over_and_no_longer(kind: Any) -> None:
     watch = Watch(tell(session(), wait(kind, 2000)))
     assert watch.until(2295) == []
@@ -205,12 +203,30 @@ def test_a_wait_explains_silence_until_it_is_over_and_no_longer(kind: Any) -> No
 
 
 @pytest.mark.parametrize(
-    ("kind", "limit"), [("rate_limit", 60), ("retry", 60), ("scheduled", 3600), ("hook", 600)]
+    ("kind", "limit"), [("rate_limit", 60), ("retry", 60), ("scheduled", 3600)]
 )
 def test_a_wait_without_an_end_has_an_age_limit(kind: Any, limit: float) -> None:
     watch = Watch(tell(session(), wait(kind)))
     assert watch.until(limit + 295) == []
     assert watch.until(limit + 300) == [(limit + 300, "stall")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "limit", "cause"),
+    [
+        ("hook", 600, "hook_hung"),
+        ("host", 600, "hook_hung"),
+        ("compaction", 300, "compaction_hung"),
+    ],
+)
+def test_what_takes_longer_than_it_may_is_reported_at_once(
+    kind: Any, limit: float, cause: str
+) -> None:
+    """Not after its time and another threshold, whatever else is open."""
+    watch = Watch(tell(session(), tool(), wait(kind)))
+    assert watch.until(limit - 5) == []
+    assert watch.until(limit) == [(limit, "stall")]
+    assert watch.found[0][1].cause == cause
 
 
 def test_an_announced_end_is_believed_for_a_day_at_most() -> None:
@@ -232,7 +248,7 @@ def test_a_session_between_two_prompts_is_never_stalled() -> None:
 
 def printing_at_its_end() -> SessionState:
     state = session()
-    state.traits = registry.get("claude").behaves(plain=True)
+    state.events, state.traits = 0, registry.get("claude").behaves(plain=True)
     return state
 
 

@@ -18,7 +18,18 @@ from hypothesis import settings
 from otel_untether.config.settings import WatchdogConfig
 from otel_untether.session import events as ev
 from otel_untether.stall import Finding, StallDetector
-from tests.unit.diagnosis.worlds import T0, S, child, process, sample, session, socket, tell, tool
+from tests.unit.diagnosis.worlds import (
+    T0,
+    S,
+    child,
+    looker,
+    process,
+    sample,
+    session,
+    socket,
+    tell,
+    tool,
+)
 
 if TYPE_CHECKING:
     from otel_untether.proc_diag.snapshot import ProcDiag
@@ -78,7 +89,7 @@ class Life:
             self.asked = True
             self.say(ev.WaitBegan(at=self.at(), id="w", kind="approval"))
         else:
-            self.asked = False
+            self.asked = False  # who speaks again has been answered
             self.say(ev.ModelMessage(at=self.at(), id=str(self.now)))
 
     def say(self, event: ev.Event) -> None:
@@ -113,7 +124,8 @@ class Life:
         self.harmless.append((self.now, provably_asleep(look)))
         if self.asked:
             self.excuses.append(self.now)
-        finding = self.detector.tick(self.state, self.window, self.at())
+        deeper = looker(self.look, self.now)
+        finding = self.detector.tick(self.state, self.window, self.at(), look=deeper)
         if finding is not None:
             self.findings.append((self.now, finding))
 

@@ -16,6 +16,7 @@ from tests.unit.diagnosis.worlds import (
     S,
     child,
     judge,
+    looker,
     process,
     sample,
     session,
@@ -127,6 +128,10 @@ def test_agreement_must_last_for_half_the_liveness_timeout() -> None:
     assert "kill" in [finding.kind for finding in short]
     recent = [sample(at=a, cpu=0.5) for a in range(0, 540, 5)]
     recent += [sample(at=a) for a in range(540, 601, 5)]
-    detector = StallDetector(config)
-    found = [detector.tick(session(), recent, T0 + 601 * S + i) for i in range(4)]
-    assert [f.decision.vetoes for f in found if f and f.decision] == [("window",)]
+    detector, state, found = StallDetector(config), session(), []
+    for at in (601.0, 601.1, 601.2, 601.3, 601.4, 601.5):
+        recent.append(sample(at=at))
+        now = T0 + round(at * S)
+        found.append(detector.tick(state, recent, now, look=looker(sample(), at)))
+    vetoes = [f.decision.vetoes for f in found if f and f.decision]
+    assert vetoes == [("window",)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from otel_untether.config.settings import WatchdogConfig
 from otel_untether.engines import registry
+from otel_untether.proc_diag.deep_look import DeepLook, ProcessLook, SocketLook, ThreadLook
 from otel_untether.proc_diag.snapshot import HostDiag, Identity, ProcDiag, ProcessDiag, SocketDiag
 from otel_untether.session import events as ev
 from otel_untether.session.fold.apply import apply
@@ -14,7 +15,7 @@ from otel_untether.session.state import SessionState
 from otel_untether.stall import StallDetector
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from otel_untether.stall import Finding
 
@@ -30,6 +31,7 @@ def session(engine: str = "claude", **changes: Any) -> SessionState:
     traits = registry.get(engine).traits
     state = SessionState(run_id="r", started=T0, engine=engine, traits=traits, **changes)
     state.line(T0)
+    state.events, state.turn_open = 1, True
     return state
 
 
@@ -95,7 +97,61 @@ def samples(last: ProcDiag, seconds: float, config: WatchdogConfig = CONFIG) -> 
     """The same look again and again, over the last `seconds`, ending at `seconds`."""
     number = int(seconds / config.sample_interval) + 1
     times = [seconds - i * config.sample_interval for i in reversed(range(number))]
-    return [replace(last, at=at) for at in times]
+    return [at_time(last, at) for at in times]
+
+
+def at_time(look: ProcDiag, at: float) -> ProcDiag:
+    """The same look at another time: those that use CPU have used more of it by then."""
+    own = look.leader_cpu_rate
+    others = None if look.cpu_rate is None or own is None else max(0.0, look.cpu_rate - own)
+    leader = look.leader and _used(look.leader, own, at)
+    children = [p for p in look.processes if p is not look.leader]
+    shares = [others, *[0.0] * len(children)]
+    members = tuple(_used(p, share, at) for p, share in zip(children, shares, strict=False))
+    processes = (*((leader,) if leader else ()), *members)
+    return replace(look, at=at, leader=leader, processes=processes)
+
+
+def _used(one: ProcessDiag, rate: float | None, at: float) -> ProcessDiag:
+    if rate is None:
+        return one
+    return replace(one, cpu_user=rate * at, cpu_system=0.0, cpu_waited=0.0)
+
+
+def deep(look: ProcDiag, **changes: Any) -> DeepLook:
+    """A deep look that shows what the sample shows: one thread a process, in epoll by default."""
+    leader = look.leader or process()
+    living = [p for p in look.processes if p.state not in ("Z", "X")]
+    sockets = tuple(_in_depth(s, leader) for s in look.sockets or ())
+    whole: dict[str, Any] = {
+        "agent": leader.identity,
+        "processes": tuple(_one_in_depth(p) for p in living),
+        "sockets": None if look.sockets is None else sockets,
+    }
+    return DeepLook(look.at, **{**whole, **changes})
+
+
+def _one_in_depth(one: ProcessDiag) -> ProcessLook:
+    wchan = one.wchan or ("do_epoll_wait" if one.state == "S" else None)
+    main = ThreadLook(one.identity.pid, one.name, one.state, wchan, cpu_ticks=1, runs=1)
+    return ProcessLook(
+        one.identity, one.ppid, one.pgid, one.sid, one.name, one.state, (main,), descriptors=()
+    )
+
+
+def _in_depth(one: SocketDiag, owner: ProcessDiag) -> SocketLook:
+    return SocketLook(
+        one.inode or 0,
+        "tcp",
+        owner.identity,
+        owner.name,
+        state=one.state,
+        remote=f"203.0.113.9:{one.remote_port}",
+        reach="outside",
+        send_queue=one.send_queue,
+        send_age=one.send_age,
+        receive_age=one.receive_age,
+    )
 
 
 def judge(
@@ -103,14 +159,33 @@ def judge(
     look: ProcDiag | None,
     idle: float,
     config: WatchdogConfig = CONFIG,
+    *,
+    seen: DeepLook | None = None,
     **options: Any,
 ) -> list[Finding]:
-    """Return what a detector finds in the ticks after `idle` seconds of the same silence."""
+    """Return what a detector finds in the ticks after `idle` seconds of the same silence.
+
+    Each of them brings a new sample and a deep look that shows the same, or `seen`.
+    """
     detector = StallDetector(config, **options)
     window = [] if look is None else samples(look, idle, config)
-    now = state.last_sign + round(idle * S)
-    found = [detector.tick(state, window, now + i * S // 1000) for i in range(6)]
+    found = []
+    for tick in range(6):
+        at = idle + tick / 1000
+        if look is not None:
+            window = [*window, at_time(look, at)] if tick else window
+        now = state.last_sign + round(at * S)
+        found.append(detector.tick(state, window, now, look=looker(look, at, seen)))
     return [finding for finding in found if finding is not None]
+
+
+def looker(
+    look: ProcDiag | None, at: float, seen: DeepLook | None = None
+) -> Callable[[], DeepLook | None] | None:
+    """A function that takes a deep look at what a sample shows."""
+    if look is None:
+        return None
+    return lambda: replace(seen, at=at) if seen is not None else deep(replace(look, at=at))
 
 
 def cause(state: SessionState, look: ProcDiag | None, idle: float = 4000, **options: Any) -> str:
