@@ -141,6 +141,7 @@ KEYS: Final = (
     Key("watchdog", "kill_causes", "causes", "the causes that may be killed"),
     Key("watchdog", "kill_confirmations", "count", "consecutive samples that must agree"),
     Key("watchdog", "kill_grace", "seconds", "between SIGTERM and SIGKILL"),
+    Key("watchdog", "reap_orphans", "flag", "end what outlives its agent, at the agent's end"),
     Key("watchdog", "startup_timeout", "seconds", "silence before the first line"),
     Key("watchdog", "resume_startup_timeout", "seconds", "the same, resuming one that stalled"),
     Key("watchdog", "tool_timeout", "seconds", "silence while a tool runs"),

@@ -44,9 +44,14 @@ def table(document: dict[str, Any], section: str, file: str) -> dict[str, Any]:
 
 
 def from_untether(file: str) -> Values:
-    """Return the settings that Untether shares with us; its other keys are its own business."""
+    """Return the settings that Untether shares with us; its other keys are its own business.
+
+    So is what it ends itself (`reap_orphans`, on by default there): we end that on our own
+    setting's word only.
+    """
     found = table(parse(file), "watchdog", file)
     shared = (key for key in KEYS if key.section == "watchdog" and key.name in found)
+    shared = (key for key in shared if key.name != "reap_orphans")
     return {key.path: key.check(found[key.name], f"{file}: {key.path}") for key in shared}
 
 

@@ -56,6 +56,7 @@ class WatchdogConfig(NamedTuple):
     kill_causes: tuple[str, ...] = ("wedged",)
     kill_confirmations: int = 3
     kill_grace: float = 5.0
+    reap_orphans: bool = False
     startup_timeout: float = 120.0
     resume_startup_timeout: float = 60.0
     tool_timeout: float = 600.0

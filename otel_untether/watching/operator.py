@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
+from otel_untether import semconv
 from otel_untether.stall import describe
 from otel_untether.watching.listener import Listener
 
@@ -12,9 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_untether.kill.killer import KillReport
+    from otel_untether.session.outcome import Outcome
+    from otel_untether.session.summary import Summary
     from otel_untether.stall import Finding
 
 _log: Final = logging.getLogger("otel_untether")
+_NAMED: Final = 5  # of those left behind
 
 
 def warn(line: str) -> None:
@@ -39,3 +43,11 @@ class Operator(Listener):
             self._say(f"not killed: {report.refused}")
         for survivor in report.survivors:
             self._say(f"survived the kill: process {survivor.pid} ({survivor.name})")
+
+    def ended(self, outcome: Outcome, summary: Summary, at: int) -> None:
+        """Say who outlived the agent."""
+        del outcome, at
+        left = summary.extra.get(semconv.LEFT_BEHIND)
+        if isinstance(left, tuple):
+            more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
+            self._say(f"left behind by the agent: {', '.join(left[:_NAMED])}{more}")

@@ -12,6 +12,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from otel_untether import semconv
+from otel_untether.kill.left_behind import described, end_left_behind
 from otel_untether.proc_diag import Tree
 from otel_untether.proc_diag.gather import look_deeper
 from otel_untether.spans import finding_attributes
@@ -21,7 +22,7 @@ from otel_untether.watching.listener import hooks
 from otel_untether.watching.peaks import Peaks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from otel_untether.config.settings import WatchdogConfig
@@ -66,6 +67,7 @@ class SilenceWatch:
         self._stalls = 0
         self._order: KillOrder | None = None
         self._cause = ""
+        self._left_behind: tuple[str, ...] = ()
 
     @property
     def killed_for(self) -> str | None:
@@ -95,6 +97,7 @@ class SilenceWatch:
         last = self._judge(self._subject.clock.now(), lock)
         if last is not None and last.kind == "recovered":
             self._report(last)  # it spoke again, and ended before anybody looked
+        self._leave()
         self._sampler.remove(self._state.run_id)
         for diag in self.window.since(self._seen):
             self._peaks.add(diag)
@@ -105,7 +108,25 @@ class SilenceWatch:
             semconv.STALLED: self._stalls > 0,
             semconv.STALL_COUNT: self._stalls,
         }
+        if self._left_behind:
+            stalled[semconv.LEFT_BEHIND] = self._left_behind
         return {**self._peaks.attributes(), **stalled}
+
+    def _leave(self) -> None:
+        """Note who outlived the agent; end them where that was asked for."""
+        try:
+            self._left_behind = described(self.tree.left_behind())
+            if self._left_behind and self._config.reap_orphans:
+                reaps = self._subject.reaper == os.getpid()
+                grace = self._config.kill_grace
+                end_left_behind(self.tree, grace=grace, record=self._note, reap=reaps)
+        except Exception:  # noqa: BLE001  whatever it is, the session ends all the same
+            _log.exception("what outlived the agent is not known")
+
+    def _note(self, event: str, facts: Mapping[str, AttributeValue]) -> None:
+        """Record a step; where the decision cannot be recorded, nothing is signalled."""
+        for listener in self._listeners:
+            listener.noted(event, facts, self._subject.clock.now())
 
     def _take_samples(self, now: int) -> None:
         for diag in self.window.since(self._seen):
