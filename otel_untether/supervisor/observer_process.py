@@ -173,6 +173,7 @@ class Session:
         self._guard = guard
         self._readers = [CopyReader(ring) for ring in link.rings]
         self._unread = False
+        self._deaf = False
         self._passed = 0
         self._next_tick = 0
 
@@ -215,7 +216,9 @@ class Session:
             return
         self._next_tick = now + self._observer.tick_interval
         self._count()
-        if not is_stopped(self._link.relay):
+        # What the agent says meanwhile is heard a moment after the relay is continued.
+        deaf, self._deaf = self._deaf, is_stopped(self._link.relay)
+        if not (deaf or self._deaf):
             self._guard(self._observer.tick, now)
         self._link.numbers[OVERTIME] = int(self._observer.overtime * 1e9)
 

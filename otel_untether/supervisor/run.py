@@ -231,10 +231,10 @@ class _Run:
             prctl = ctypes.CDLL(None).prctl
         except (ImportError, OSError, MemoryError):
             return  # little memory, or a Python built without it
-        prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         number = ctypes.c_int()
         if prctl(_PR_GET_PDEATHSIG, ctypes.byref(number), 0, 0, 0) == 0 and self._watcher:
             self._watcher.dies_with(number.value)
+        prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
     def _wait(self) -> int | None:
         """Forward signals until the agent has ended; return its exit code, -N for signal N.

@@ -21,6 +21,18 @@ if TYPE_CHECKING:
 
 __all__ = ["shell"]
 PR_SET_PDEATHSIG = 1
+# Speaks once the relay is a subreaper, which it becomes when it has asked for that signal.
+ADOPTED = """
+import os, subprocess, time
+relay = f'PPid:\\t{os.getppid()}\\n'
+while True:
+    orphan = int(subprocess.check_output(['sh', '-c', 'sleep 5 >/dev/null & echo $!']))
+    if relay in open(f'/proc/{orphan}/status').read():
+        break
+    time.sleep(0.05)
+print(os.getpid(), flush=True)
+time.sleep(60)
+"""
 STOPPING = "import os, signal; os.kill(os.getpid(), signal.SIGSTOP); print('con' + 'tinued')"
 
 
@@ -59,7 +71,7 @@ def test_without_a_shell_that_waits_a_stop_is_the_agents_alone(tmp_path: Path) -
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_what_our_death_was_to_mean_for_us_it_means_for_the_agent(number: int) -> None:
     """PR_SET_PDEATHSIG of whoever spawned us: bare, the agent would have died with it."""
-    argv, env = watched("sh", "-c", "echo $$; exec sleep 60")
+    argv, env = watched(*python(ADOPTED))
     code = (
         "import ctypes, os, sys, time\n"
         "pid = os.fork()\n"
@@ -71,17 +83,10 @@ def test_what_our_death_was_to_mean_for_us_it_means_for_the_agent(number: int) -
     spawner = subprocess.Popen([sys.executable, "-c", code, *argv], env=env, stdout=subprocess.PIPE)
     assert spawner.stdout is not None
     agent = int(spawner.stdout.readline())
-    wait_until(lambda: watched_death_signal_is_known(agent))
     spawner.kill()
     spawner.wait()
     wait_until(lambda: not Path(f"/proc/{agent}").exists())
     spawner.stdout.close()
-
-
-def watched_death_signal_is_known(agent: int) -> bool:
-    """Whether the relay is a subreaper already, which it becomes when it learns of that."""
-    relay = int(Path(f"/proc/{agent}/status").read_text().split("PPid:")[1].split()[0])
-    return "libffi" in Path(f"/proc/{relay}/maps").read_text()
 
 
 def lines_of(*command: str, summary: str, stderr: int) -> list[bytes]:
