@@ -37,7 +37,7 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 # So that the agent's own start has the cores.
-_NICE: Final = 5
+_NICE: Final = 10
 # Seconds between looks at a busy stream: every chunk for itself would cost the relay a switch.
 _NAP: Final = 0.005
 # Seconds between the time that delivery is given and the one at which the kernel ends us.
