@@ -1,6 +1,6 @@
 """`run` as a source: what the supervisor sees of the agent goes to a watched session.
 
-Made in the observer's thread once the agent runs, so what it imports delays nobody.
+Made in the observer's process once the agent runs, so what it imports delays nobody.
 """
 
 from __future__ import annotations
