@@ -38,7 +38,7 @@ def test_it_decodes_by_name_and_by_its_first_line(
     environ: dict[str, str], named: list[str]
 ) -> None:
     recording = str(EXAMPLE / "tests" / "recordings" / "demo.jsonl")
-    done = untether(environ, "run", *named, "--", "cat", recording)
+    done = untether(environ, "run", "--exit-timeout", "60", *named, "--", "cat", recording)
     assert done.returncode == 0
     assert "demo completed" in done.stderr
     assert "1 turn, 1 tool (1 failed), 120 tokens in, 8 out" in done.stderr

@@ -23,7 +23,8 @@ def started(
     agent.chmod(0o700)
     state = str(tmp_path / "state")
     environ = {**os.environ, "OTEL_UNTETHER_STATE_DIR": state, **environ}
-    command = [sys.executable, "-m", "otel_untether", "run", "--", str(agent), *arguments]
+    command = [sys.executable, "-m", "otel_untether", "run", "--exit-timeout", "60", "--"]
+    command += [str(agent), *arguments]
     return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
 
 
