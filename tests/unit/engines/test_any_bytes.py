@@ -78,7 +78,9 @@ def test_real_lines_with_a_member_replaced(line: Any, value: Any, data: st.DataO
 
 
 @pytest.mark.parametrize("name", DECODED)
-@given(known=st.sampled_from(OBJECTS), junk=st.dictionaries(st.text(max_size=5), any_json))
+@given(
+    known=st.sampled_from(OBJECTS), junk=st.dictionaries(st.text(max_size=5), any_json, max_size=3)
+)
 def test_members_nobody_knows_change_nothing(
     name: str, known: dict[str, Any], junk: dict[str, Any]
 ) -> None:
