@@ -28,7 +28,7 @@ def test_every_wait_has_advice() -> None:
 def test_every_veto_the_code_can_give_is_described() -> None:
     """Codes are yielded as literals; the page has each of them."""
     given: set[str] = set()
-    for name in ("otel_untether/diagnosis/objections.py", "otel_untether/stall.py"):
+    for name in ("otel_untether/diagnosis/objections.py", "otel_untether/diagnosis/liveness.py"):
         source = (stall_docs.PAGE.parent.parent / name).read_text()
         given |= set(re.findall(r'yield "(\w+)", ', source))
         given |= set(re.findall(r'": \("(\w+)", "', source))
