@@ -9,10 +9,12 @@ import os
 import select
 import stat
 import termios
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from otel_untether.proc_diag.deep_look import StdinLook
 from otel_untether.proc_diag.linux import kernel_files as files
+from otel_untether.proc_diag.linux import procfs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
 
 # A process that leaks descriptors (650,000 were seen) must not hold up the look at the others.
 MAX_DESCRIPTORS: Final = 4_096
+# File systems that answer for what is on this machine: no server that could be gone.
+_LOCAL: Final = frozenset(
+    {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs", "tmpfs", "ramfs"}
+    | {"devtmpfs", "overlay", "squashfs", "erofs", "vfat", "exfat"}
+)
 _TERMINALS: Final = ("/dev/pts/", "/dev/tty", "/dev/console")
 
 
@@ -84,9 +91,38 @@ def look_at_stdin(
         return _pipe(f"{base}/fd/0", target, writer)
     if kind == "socket" and target is not None:
         return _socket(target, sockets.get(socket_inode(target) or 0))
+    if kind == "file" and target is not None:
+        return _named(base, target)
     if kind in ("null", "closed"):
         return StdinLook(kind, target, unread=0, open_ended=False)
-    return StdinLook(kind, target, open_ended={"file": False, "terminal": True}.get(kind))
+    return StdinLook(kind, target, open_ended=True if kind == "terminal" else None)
+
+
+def _named(base: str, target: str) -> StdinLook:
+    """Tell a file, which has an end, from a named pipe or a device, by asking its file system.
+
+    Asked is only one that is on this machine: another may never answer.
+    """
+    if file_system(base, 0) not in _LOCAL:
+        return StdinLook("other", target)
+    try:
+        mode = os.stat(f"{base}/fd/0").st_mode  # noqa: PTH116  through a link of the kernel's
+    except OSError:
+        return StdinLook("other", target)
+    if stat.S_ISREG(mode):
+        return StdinLook("file", target, open_ended=False)
+    if stat.S_ISFIFO(mode):  # whoever knows its name may open it and write
+        return replace(_pipe(f"{base}/fd/0", target, "outside"), open_ended=True)
+    return StdinLook("other", target)
+
+
+def file_system(base: str, number: int) -> str | None:
+    """Return the type of the file system that a descriptor's file is on, None if not told."""
+    mount = procfs.parse_field(files.read(f"{base}/fdinfo/{number}"), b"mnt_id")
+    for line in (files.read(f"{base}/mountinfo") or b"").splitlines():
+        if mount is not None and line.startswith(b"%d " % mount):
+            return line.partition(b" - ")[2].partition(b" ")[0].decode(errors="replace")
+    return None
 
 
 def _socket(target: str, socket: SocketLook | None) -> StdinLook:

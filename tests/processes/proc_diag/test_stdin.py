@@ -104,6 +104,26 @@ def test_other_kinds_of_standard_input(tmp_path: Path) -> None:
         assert stdin_of(pid) == ("null", 0, None, False)
 
 
+def test_a_named_pipe_is_no_file_that_has_an_end(tmp_path: Path) -> None:
+    """Anybody may open it and write, were there nobody who has it open now."""
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with reader(reading) as pid:
+        os.close(reading)
+        assert stdin_of(pid) == ("pipe", 0, "outside", True)
+        writing = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        os.write(writing, b"123")
+        assert stdin_of(pid) == ("pipe", 3, "outside", True)
+        os.close(writing)
+        assert stdin_of(pid) == ("pipe", 3, "outside", True)
+
+
+def test_a_device_as_standard_input_may_say_anything() -> None:
+    with Path("/dev/zero").open() as zero, reader(zero.fileno()) as pid:
+        assert stdin_of(pid) == ("other", None, None, None)
+
+
 def test_a_socket_as_standard_input_as_node_makes_it() -> None:
     ours, theirs = socket.socketpair()
     with reader(theirs.fileno()) as pid:
