@@ -31,6 +31,6 @@ def look_deeper(tree: Tree) -> DeepLook:
         sockets=looks.sockets,
         cgroup=looks.cgroup,
         refusals=looks.refusals,
-        complete=not looks.problems and all(p.all_threads for p in looks.processes),
+        complete=not looks.problems,
         problems=looks.problems,
     )

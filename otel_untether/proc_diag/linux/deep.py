@@ -43,14 +43,21 @@ def look(root: str, members: Sequence[ProcessDiag], agent: Identity | None) -> D
     ]
     if left := len(members) - len(pairs):
         problems.append(f"{left} more processes were not looked at")
+    whole = not problems
     known = [holder for _, holder in shown if holder is not None]
     sockets = look_at_sockets(known, root)
     found = _Look(root, known, sockets)
-    processes = tuple(found.process(member, holder) for member, holder in shown)
-    pid = agent.pid if agent else 0
-    cgroup = found.cgroups.look(f"{root}/{pid}")
-    refusals = procfs.parse_refusals(files.read(f"{root}/{pid}/net/snmp"))
-    return DeepLooks(processes, None if problems else sockets, cgroup, tuple(problems), refusals)
+    looks = [found.process(member, holder) for member, holder in shown]
+    processes = tuple(one for one in looks if one.threads or _lives(root, one.identity))
+    problems += [
+        f"process {one.identity.pid} has threads that were not looked at"
+        for one in processes
+        if not one.all_threads
+    ]
+    base = f"{root}/{agent.pid if agent else 0}"
+    cgroup = found.cgroups.look(base)
+    refusals = procfs.parse_refusals(files.read(f"{base}/net/snmp"))
+    return DeepLooks(processes, sockets if whole else None, cgroup, tuple(problems), refusals)
 
 
 def _lives(root: str, identity: Identity) -> bool:

@@ -194,6 +194,8 @@ time.sleep(600)
         look = look_deeper(Tree(process.pid))
     assert look.threads is None
     assert not look.complete
+    assert look.problems == (f"process {process.pid} has threads that were not looked at",)
+    assert look.sockets == ()
     assert len(agent_of(look).threads or ()) == 2
 
 
