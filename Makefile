@@ -77,6 +77,7 @@ bench: $(VENV)/.dev
 # Pages that are made from the source, and a reference of what is public in build/api.
 docs: $(VENV)/.dev
 	$(BIN)/python -m scripts.semconv_docs > docs/telemetry.md
+	$(BIN)/python -m scripts.config_docs > docs/configuration.md
 	$(BIN)/pdoc --docformat restructuredtext --output-directory build/api otel_untether \
 		otel_untether.spans otel_untether.metrics otel_untether.stall \
 		otel_untether.engines.engine otel_untether.session.events

@@ -165,6 +165,11 @@ LINES: Final = _attribute("untether.session.lines", "int", "Lines of output read
 STRAY_LINES: Final = _attribute(
     "untether.session.stray_lines", "int", "Of them, not understood (still signs of life)."
 )
+ODDITIES: Final = _attribute(
+    "untether.session.oddities",
+    "string[]",
+    "What should not happen and was survived, with how often: `result_without_call 3`.",
+)
 REASON: Final = _attribute(
     "untether.end.reason", "string", "Why a span ended whose own end was not seen."
 )

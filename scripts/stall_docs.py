@@ -16,7 +16,7 @@ from otel_untether.config.settings import WatchdogConfig
 from otel_untether.diagnosis.advice import ADVICE
 from otel_untether.diagnosis.causes import RULES
 from otel_untether.diagnosis.objections import VETOES
-from otel_untether.diagnosis.words import duration
+from otel_untether.session.wording import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

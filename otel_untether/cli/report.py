@@ -14,6 +14,7 @@ from otel_untether.cli.common import open_store, read, show
 from otel_untether.notice import printable
 from otel_untether.report import json_document as machine
 from otel_untether.report.terminal import text as words
+from otel_untether.session.wording import figure
 from otel_untether.store.runs import StoreError
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def _list(store: Store) -> int:
         print(_line(run))
     hidden = len(listing.runs) - _LISTED
     if hidden > 0:
-        print(f"and {words.count(hidden, 'older run')} in {store.runs_dir}")
+        print(f"and {figure(hidden, 'older run')} in {store.runs_dir}")
     if not listing.runs:
         print(f"{store.runs_dir}: {_NO_RUNS}", file=sys.stderr)
     for problem in listing.problems:

@@ -70,6 +70,11 @@ class Key(NamedTuple):
         return f"OTEL_UNTETHER_{name.upper()}"
 
     @property
+    def expected(self) -> str:
+        """What its value has to be, in words."""
+        return _EXPECTED[self.kind]
+
+    @property
     def is_threshold(self) -> bool:
         """Whether it is a patience of the watchdog, which a working directory may vary."""
         timing = ("kill_grace", "sample_interval")
@@ -78,7 +83,7 @@ class Key(NamedTuple):
     def check(self, value: Any, place: str) -> Any:
         """Return `value` as the setting's type, or raise `ConfigError` naming `place`."""
         if not _fits(self.kind, value):
-            raise ConfigError(f"{place}: expected {_EXPECTED[self.kind]}, got {value!r}")
+            raise ConfigError(f"{place}: expected {self.expected}, got {value!r}")
         if self.kind in ("seconds", "number", "cores"):
             return float(value)
         if self.kind == "path" and value is not None:
@@ -163,7 +168,7 @@ KEYS: Final = (
     Key("telemetry", "keep_days", "number", "days a finished run is kept"),
     Key("telemetry", "keep_runs", "count", "finished runs that are kept"),
     Key("telemetry", "keep_megabytes", "number", "megabytes that finished runs may take"),
-    Key("capture", "content", "flag", "record prompts, arguments and results, redacted"),
+    Key("capture", "content", "flag", "record arguments and results of tools, redacted"),
     Key("capture", "max_length", "count", "characters kept of one piece of content"),
 )  # fmt: skip
 

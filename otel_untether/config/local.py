@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from otel_untether.config.keys import Key
     from otel_untether.config.reading import Values
 
-_FACTOR: Final = 4.0
+FACTOR: Final = 4.0
 _TOLD: Final = 6  # of what was not taken, by name
 
 
@@ -81,7 +81,7 @@ def _problem(path: str, value: Any, known: Mapping[str, Any], *, killing: bool) 
 
 
 def _beyond(key: Key, seconds: float, known: Mapping[str, Any], *, killing: bool) -> str:
-    low, high = known[key.path] / (1 if killing else _FACTOR), known[key.path] * _FACTOR
+    low, high = known[key.path] / (1 if killing else FACTOR), known[key.path] * FACTOR
     return "" if low <= seconds <= high else f"expected {low:g} to {high:g} s"
 
 

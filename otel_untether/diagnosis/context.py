@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from otel_untether.diagnosis.naming import listed, peer
-from otel_untether.diagnosis.words import count, duration, percent
+from otel_untether.session.wording import count, duration, percent
 
 if TYPE_CHECKING:
     from otel_untether.diagnosis.facts import Facts

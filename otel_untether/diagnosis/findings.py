@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
-from otel_untether.diagnosis.words import duration
+from otel_untether.session.wording import duration
 
 if TYPE_CHECKING:
     from otel_untether.diagnosis.clocks import Clock

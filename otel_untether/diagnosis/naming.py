@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from otel_untether.diagnosis.words import count, duration
+from otel_untether.session.wording import count, duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

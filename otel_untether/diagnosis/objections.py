@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 from otel_untether.diagnosis import wait_channels as wchan
 from otel_untether.diagnosis.naming import peer
 from otel_untether.diagnosis.scene import live_sockets
-from otel_untether.diagnosis.words import count, percent
 from otel_untether.diagnosis.work import ran
+from otel_untether.session.wording import count, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

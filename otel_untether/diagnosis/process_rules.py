@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_untether.diagnosis import wait_channels as wchan
 from otel_untether.diagnosis.naming import in_state, named, one, peer
-from otel_untether.diagnosis.words import count, duration, percent
+from otel_untether.session.wording import count, duration, percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

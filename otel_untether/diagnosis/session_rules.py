@@ -11,8 +11,8 @@ from otel_untether.diagnosis.facts import SECOND
 from otel_untether.diagnosis.naming import listed, one, peer, silence_of
 from otel_untether.diagnosis.objections import against_a_wedge
 from otel_untether.diagnosis.thresholds import said_anything, shows_a_tool
-from otel_untether.diagnosis.words import count, duration
 from otel_untether.session.activity import Activity, Wait
+from otel_untether.session.wording import count, duration
 
 if TYPE_CHECKING:
     from otel_untether.diagnosis.facts import Facts

@@ -52,6 +52,7 @@ class Facts:
     stalls: int = 0
     cost_usd: float | None = None
     tainted: bool = False
+    oddities: tuple[str, ...] = ()
     tokens: Mapping[str, int] = field(default_factory=dict)
     peaks: Mapping[str, float] = field(default_factory=dict)
 
@@ -82,6 +83,7 @@ def facts(recorded: Recorded, root: SpanNode) -> Facts:
         stalls=sum(node.kind == "stall" for node in nodes),
         cost_usd=_cost(found, record),
         tainted=found.get(semconv.TAINTED) is True,
+        oddities=_texts(found, semconv.ODDITIES),
         tokens=_tokens(found, chats),
         peaks=_peaks(found),
     )
@@ -140,6 +142,11 @@ def _peaks(found: Attributes) -> dict[str, float]:
 def _text(found: Attributes, name: str) -> str | None:
     value = found.get(name)
     return str(value) if value is not None else None
+
+
+def _texts(found: Attributes, name: str) -> tuple[str, ...]:
+    value = found.get(name)
+    return tuple(map(str, value)) if isinstance(value, tuple) else ()
 
 
 def _integer(found: Attributes, name: str) -> int | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from otel_untether import semconv
+from otel_untether.session.wording import duration, figure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +25,7 @@ class Summary:
 
     `duration` in seconds, `cost_usd` None where the engine prints no cost, `turns`, `tools` and
     `tool_errors` None where nothing that it printed was understood, `extra` the attributes that
-    others measured (peaks, stalls).
+    others measured (peaks, stalls), `oddities` how often what should not happen did, by name.
     """
 
     run_id: str
@@ -45,6 +46,7 @@ class Summary:
     stray_lines: int | None
     extra: Mapping[str, AttributeValue] = field(default_factory=dict)
     trace_id: str | None = None
+    oddities: Mapping[str, int] = field(default_factory=dict)
 
     def attributes(self) -> dict[str, AttributeValue]:
         """As attributes of the root span and of the summary event."""
@@ -60,6 +62,7 @@ class Summary:
             semconv.ENGINE_VERSION: self.version,
             semconv.LINES: self.lines,
             semconv.STRAY_LINES: self.stray_lines,
+            semconv.ODDITIES: [f"{what} {n}" for what, n in sorted(self.oddities.items())] or None,
             semconv.STALLED: False,
             semconv.STALL_COUNT: 0,
             **usage_attributes(self.usage),
@@ -83,13 +86,13 @@ class Summary:
         name = self.engine if known else self.executable or self.engine
         parts = [
             f"{name} {word}" + (f" ({error})" if error else ""),
-            f"in {seconds(self.duration)}",
-            None if self.turns is None else _count(self.turns, "turn"),
-            None if self.tools is None else _count(self.tools, "tool") + failed,
+            f"in {duration(self.duration)}",
+            None if self.turns is None else figure(self.turns, "turn"),
+            None if self.tools is None else figure(self.tools, "tool") + failed,
             _tokens(self.usage),
             None if self.cost_usd is None else f"${self.cost_usd:.4f}",
             _peak(self.extra.get(semconv.PEAK_RSS)),
-            _count(stalls, "stall warning") if isinstance(stalls, int) and stalls else None,
+            figure(stalls, "stall warning") if isinstance(stalls, int) and stalls else None,
             f"trace {self.trace_id}" if self.trace_id else None,
         ]
         return ", ".join(part for part in parts if part)
@@ -125,6 +128,7 @@ def summarise(
         lines=state.lines if state.lines_known else None,
         stray_lines=state.stray_lines if state.lines_known else None,
         extra=dict(extra),
+        oddities=dict(state.oddities),
     )
 
 
@@ -140,21 +144,6 @@ def usage_attributes(usage: Usage | None) -> dict[str, AttributeValue]:
         semconv.REASONING_TOKENS: usage.reasoning,
     }
     return {name: count for name, count in known.items() if count is not None}
-
-
-def seconds(duration: float) -> str:
-    """Seconds for people: 0.42 s, 12.3 s, 5 min 2 s, 1 h 5 min."""
-    if duration < 60:
-        return f"{duration:.2f} s" if duration < 10 else f"{duration:.1f} s"
-    minutes, rest = divmod(round(duration), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _tokens(usage: Usage) -> str | None:

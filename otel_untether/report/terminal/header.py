@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_untether.report.terminal import text as words
 from otel_untether.report.terminal.style import joined
+from otel_untether.session.wording import figure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,13 +45,14 @@ def _numbers(told: Facts) -> list[str]:
     failed = f" ({told.tool_errors} failed)" if told.tool_errors else ""
     parts = [
         told.model,
-        None if told.turns is None else words.count(told.turns, "turn"),
-        None if told.tools is None else words.count(told.tools, "tool call") + failed,
-        words.count(told.stalls, "stall warning") if told.stalls else None,
+        None if told.turns is None else figure(told.turns, "turn"),
+        None if told.tools is None else figure(told.tools, "tool call") + failed,
+        figure(told.stalls, "stall warning") if told.stalls else None,
         _tokens(told),
         None if told.cost_usd is None else words.money(told.cost_usd),
         f"exit {told.exit_code}" if told.exit_code else None,
         "resumes a tainted session" if told.tainted else None,
+        f"odd: {'; '.join(told.oddities)}" if told.oddities else None,
         *_peaks(told),
     ]
     return [part for part in parts if part]
@@ -73,4 +75,4 @@ def _peaks(told: Facts) -> Iterator[str]:
         yield f"peak {told.peaks['cpu']:.2f} cores"
     for word, noun, plural in _COUNTED:
         if word in told.peaks:
-            yield f"peak {words.count(int(told.peaks[word]), noun, plural)}"
+            yield f"peak {figure(int(told.peaks[word]), noun, plural)}"

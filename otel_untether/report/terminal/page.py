@@ -12,6 +12,7 @@ from otel_untether.report.terminal import text as words
 from otel_untether.report.terminal.rows import rows
 from otel_untether.report.terminal.style import joined
 from otel_untether.report.terminal.waterfall import Axis, axis
+from otel_untether.session.wording import figure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -102,13 +103,13 @@ def _tools(root: SpanNode, until: int, on: Axis, style: Style) -> Iterator[str]:
         name = words.clip(words.safe(total.name), on.labels - 2, style.glyphs.ellipsis)
         failed = style.paint("error", f"  {total.errors} failed") if total.errors else ""
         longest = f"  longest {words.duration(total.longest)}" if total.calls > 1 else ""
-        calls = words.count(total.calls, "call").rjust(9)
+        calls = figure(total.calls, "call").rjust(9)
         took = words.duration(total.total).rjust(8)
         yield f"  {words.pad(name, on.labels - 2)} {took} {calls}{longest}{failed}"
     if len(totals) > _TOOLS:
         rest = totals[_TOOLS:]
-        calls = words.count(sum(total.calls for total in rest), "call")
-        yield style.paint("dim", f"  and {calls} of {words.count(len(rest), 'other tool')}")
+        calls = figure(sum(total.calls for total in rest), "call")
+        yield style.paint("dim", f"  and {calls} of {figure(len(rest), 'other tool')}")
 
 
 def _stalls(root: SpanNode, style: Style) -> Iterator[str]:
@@ -118,7 +119,7 @@ def _stalls(root: SpanNode, style: Style) -> Iterator[str]:
         found = node.attributes
         cause = words.safe(str(found.get(semconv.STALL_CAUSE) or "cause unknown"))
         number = found.get(semconv.STALL_NUMBER)
-        warned = words.count(number, "warning") if isinstance(number, int) else "warned"
+        warned = figure(number, "warning") if isinstance(number, int) else "warned"
         last = words.duration((node.end or node.start) - root.start)
         idle = words.duration(_idle(node))
         yield f"  {style.paint('stall', cause)}  silent for {idle}, {warned}, last at {last}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otel_untether.report.terminal import text as words
+from otel_untether.session.wording import figure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,7 +46,7 @@ def _series(samples: Sequence[Sample]) -> Iterator[tuple[str, list[float | None]
     rss = [sample.rss for sample in samples]
     yield "memory", rss, f"peak {words.size(_highest(rss))}"
     tcp = [sample.tcp for sample in samples]
-    yield "TCP", tcp, f"peak {words.count(int(_highest(tcp)), 'socket')}"
+    yield "TCP", tcp, f"peak {figure(int(_highest(tcp)), 'socket')}"
     total = _highest([sample.output for sample in samples])
     yield "output", list(_rates(samples)), words.size(total)
 

@@ -41,11 +41,6 @@ def money(dollars: float) -> str:
     return f"${dollars:.2f}" if dollars == 0 or dollars >= 1 else f"${dollars:.4f}"
 
 
-def count(number: int, noun: str, plural: str | None = None) -> str:
-    """Write a number of things: 1 turn, 12 turns."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
-
-
 def safe(text: str) -> str:
     """Make text fit for a terminal: what an agent printed must not steer it.
 

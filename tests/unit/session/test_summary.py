@@ -2,13 +2,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import pytest
-
 from otel_untether import semconv
 from otel_untether.session.events import Usage
 from otel_untether.session.outcome import Outcome
 from otel_untether.session.state import SessionState
-from otel_untether.session.summary import Summary, seconds, summarise
+from otel_untether.session.summary import Summary, summarise
 from otel_untether.session.traits import Traits
 
 S = 10**9
@@ -64,9 +62,9 @@ def test_what_is_unknown_is_absent() -> None:
     assert not set(absent) & set(attributes)
 
 
-@pytest.mark.parametrize(
-    ("duration", "expected"),
-    [(0.421, "0.42 s"), (12.34, "12.3 s"), (302.0, "5 min 2 s"), (3900.0, "1 h 5 min")],
-)
-def test_durations_are_for_people(duration: float, expected: str) -> None:
-    assert seconds(duration) == expected
+def test_what_should_not_happen_is_told_with_how_often() -> None:
+    state = SessionState("run", started=0)
+    for what in ("result_without_call", "not_json", "not_json"):
+        state.odd(what)
+    attributes = summarise(state, Outcome("unknown"), None, S, {}).attributes()
+    assert attributes[semconv.ODDITIES] == ["not_json 2", "result_without_call 1"]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from otel_untether import semconv
 from otel_untether.report import json_document as machine
 from otel_untether.report import run as folder
 from otel_untether.report.terminal import page as terminal
@@ -245,3 +246,11 @@ def test_columns_are_honoured_within_reason(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("COLUMNS", "7")
     assert style_of(Terminal("utf-8"), {}).width == 40
     assert style_of(Terminal("utf-8"), {}, width=99).width == 99
+
+
+def test_what_should_not_have_happened_is_told(tmp_path: Path) -> None:
+    """An operator who wonders about a number sees that something was amiss."""
+    session = Session()
+    session.root(10, **{semconv.ODDITIES: ("not_json 2", "result_without_call 1")})
+    lines = report(session, tmp_path)
+    assert "odd: not_json 2; result_without_call 1" in "\n".join(lines)
