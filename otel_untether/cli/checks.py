@@ -97,10 +97,10 @@ def _endpoint(url: str, variable: str, environ: Mapping[str, str]) -> Check:
         return Check("endpoint", "problem", f"{variable}: {error}", "expected http://host:4318")
     if not parts.hostname:
         return Check(
-            "endpoint", "problem", f"{variable}: no host in {url!r}", "expected http://host:4318"
+            "endpoint", "problem", f"{variable} names no host", "expected http://host:4318"
         )
     protocol = environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc" if port == 4317 else "http")
-    address = parts.hostname, port or _PORTS[protocol.partition("/")[0]]
+    address = parts.hostname, port or _PORTS.get(protocol.partition("/")[0], _PORTS["http"])
     shown = f"{address[0]}:{address[1]} ({variable})"
     try:
         socket.create_connection(address, timeout=_CONNECT).close()

@@ -51,6 +51,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--engine", metavar="NAME", help="the agent's format, where the lines do not tell"
     )
+    parser.add_argument("--config", metavar="FILE", help="read this otel-untether.toml")
     parser.add_argument("-q", "--quiet", action="store_true", help="print no summary lines")
 
 
@@ -131,14 +132,15 @@ def _leave(file: Path, args: argparse.Namespace, prefix: str) -> None:
 def _one(file: Path, args: argparse.Namespace, prefix: str = "") -> int:
     from otel_untether.sources.replay import replay  # noqa: PLC0415  imports the SDK
 
-    progress = _Progress(f"{prefix}{file.name}")
+    known = settings(args.config)
+    progress = _Progress(printable(f"{prefix}{file.name}"))
     try:
         done = replay(
             inspect(file),
-            store=open_store(),
+            store=open_store(known),
             environ=os.environ,
             engine=args.engine,
-            settings=settings(),
+            settings=known,
             progress=progress.show,
         )
     except (RecordingError, StoreError, OSError) as error:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from otel_untether.cli.common import open_store, read, show
+from otel_untether.cli.common import open_store, read, settings, show
 from otel_untether.notice import printable
 from otel_untether.report import json_document as machine
 from otel_untether.report.terminal import text as words
@@ -47,6 +47,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("run", nargs="?", metavar="RUN", help="id, trace id or folder of a run")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--all", action="store_true", help="give every span a line of its own")
+    parser.add_argument("--config", metavar="FILE", help="read this otel-untether.toml")
     parser.add_argument("--list", action="store_true", help="list the runs, newest first")
     parser.add_argument(
         "--color", choices=("auto", "always", "never"), default="auto", help="colours (auto)"
@@ -57,7 +58,7 @@ def add_parser(subparsers: Subparsers) -> None:
 def main(args: argparse.Namespace) -> int:
     """Print the report."""
     try:
-        store = open_store()
+        store = open_store(settings(args.config))
         if args.list:
             return _list(store)
         recorded = read(_chosen(store, args.run))
@@ -88,9 +89,9 @@ def _list(store: Store) -> int:
         print(_line(run))
     hidden = len(listing.runs) - _LISTED
     if hidden > 0:
-        print(f"and {figure(hidden, 'older run')} in {store.runs_dir}")
+        print(printable(f"and {figure(hidden, 'older run')} in {store.runs_dir}"))
     if not listing.runs:
-        print(f"{store.runs_dir}: {_NO_RUNS}", file=sys.stderr)
+        print(printable(f"{store.runs_dir}: {_NO_RUNS}"), file=sys.stderr)
     for problem in listing.problems:
         print(printable(f"not read: {problem}"), file=sys.stderr)
     return 0

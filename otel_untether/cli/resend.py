@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
-from otel_untether.cli.common import open_store
+from otel_untether.cli.common import open_store, settings
 from otel_untether.report.terminal.text import clip, safe
 from otel_untether.store.housekeeping import mend
 from otel_untether.store.runs import Run, Store, StoreError
@@ -42,6 +42,7 @@ def add_parser(subparsers: Subparsers) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("run", nargs="*", metavar="RUN", help="start of a run's id or trace id")
+    parser.add_argument("--config", metavar="FILE", help="read this otel-untether.toml")
     parser.add_argument(
         "--all", action="store_true", help="also runs that were recorded without an endpoint"
     )
@@ -72,7 +73,7 @@ def main(args: argparse.Namespace) -> int:
     from otel_untether.export.resend import resend  # noqa: PLC0415
 
     try:
-        chosen, problems = _chosen(open_store(), args.run, everything=args.all)
+        chosen, problems = _chosen(open_store(settings(args.config)), args.run, everything=args.all)
         send = Sender(os.environ, args.timeout)
         outcomes = [resend(run, send) for run in chosen]
     except (StoreError, ConfigError) as error:

@@ -81,6 +81,20 @@ def test_an_endpoint_that_is_no_url_says_what_was_expected(url: str) -> None:
     assert (check.status, check.advice) == ("problem", "expected http://host:4318")
 
 
+def test_a_url_that_is_wrong_is_not_shown_with_its_password() -> None:
+    (check,) = checks.endpoints({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://me:hunter2@:4318"})
+    assert check.status == "problem"
+    assert "hunter2" not in " ".join(check)
+
+
+def test_a_protocol_that_nobody_knows_is_no_reason_to_fail(listener: int) -> None:
+    environ = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{listener}",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "carrier/pigeon",
+    }
+    assert [check.status for check in checks.endpoints(environ)] == ["ok"]
+
+
 def test_no_endpoint_is_fine_and_says_where_runs_go() -> None:
     (check,) = checks.endpoints({})
     assert (check.status, "report" in check.text) == ("ok", True)

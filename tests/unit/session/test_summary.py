@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import pytest
+
 from otel_untether import semconv
 from otel_untether.session.events import Usage
 from otel_untether.session.outcome import Outcome

@@ -6,6 +6,7 @@ import io
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -251,6 +252,7 @@ def test_columns_are_honoured_within_reason(monkeypatch: pytest.MonkeyPatch) -> 
 def test_what_should_not_have_happened_is_told(tmp_path: Path) -> None:
     """An operator who wonders about a number sees that something was amiss."""
     session = Session()
-    session.root(10, **{semconv.ODDITIES: ("not_json 2", "result_without_call 1")})
+    oddities: dict[str, Any] = {semconv.ODDITIES: ("not_json 2", "result_without_call 1")}
+    session.root(10, **oddities)
     lines = report(session, tmp_path)
     assert "odd: not_json 2; result_without_call 1" in "\n".join(lines)

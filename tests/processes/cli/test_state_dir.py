@@ -1,0 +1,53 @@
+"""Every command looks for runs where the settings keep them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COMMAND = [sys.executable, "-m", "otel_untether"]
+
+
+@pytest.fixture(params=["user's file", "named file", "variable"])
+def place(tmp_path: Path, request: pytest.FixtureRequest) -> tuple[dict[str, str], list[str]]:
+    """A place that says where runs are kept: environment and options."""
+    environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home")}
+    text = f'[telemetry]\nstate_dir = "{tmp_path}/kept"\n'
+    match request.param:
+        case "variable":
+            return environ | {"OTEL_UNTETHER_STATE_DIR": str(tmp_path / "kept")}, []
+        case "named file":
+            (tmp_path / "named.toml").write_text(text)
+            return environ, ["--config", str(tmp_path / "named.toml")]
+        case _:
+            folder = tmp_path / "home" / ".config" / "otel-untether"
+            folder.mkdir(parents=True)
+            (folder / "otel-untether.toml").write_text(text)
+            return environ, []
+
+
+def test_what_run_kept_is_found_by_report_and_resend(
+    tmp_path: Path, place: tuple[dict[str, str], list[str]]
+) -> None:
+    """Resend used to look elsewhere, and said that nothing was left."""
+    environ, options = place
+    environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://127.0.0.1:9"
+
+    def start(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [*COMMAND, arguments[0], *options, *arguments[1:]]
+        return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+
+    assert start("run", "--exit-timeout", "1", "--", "true").returncode == 0
+    (run,) = (tmp_path / "kept" / "runs").iterdir()
+    assert run.name.rpartition("-")[2] in start("report", "--list").stdout
+    left = start("resend")
+    assert left.returncode == 1
+    # Its observer may still be at it, and then that is said.
+    assert "in 1 run" in left.stdout or "1 not looked at" in left.stdout
