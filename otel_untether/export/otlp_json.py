@@ -32,6 +32,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_untether.store import run_folder
 from otel_untether.store.files import LineFile
+from otel_untether.store.private_folder import make_private
 from otel_untether.store.runs import state_dir
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class Lines:
 
     def _open(self) -> LineFile:
         if self._file is None:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(self._path.parent)
             self._file = LineFile(self._path)
         return self._file
 

@@ -137,13 +137,20 @@ def _is_mapped(uid: int) -> bool:
 
 
 def _is_own_group(gid: int) -> bool:
-    """Whether nobody but us is in a group, as where each user has one of their own."""
+    """Whether nobody but us is in a group, as where each user has one of their own.
+
+    Group 0 is root's, and that of containers which run as a user without a name.
+    """
     import grp  # noqa: PLC0415  only where a folder is writable for its group
     import pwd  # noqa: PLC0415
 
     try:
-        group, user = grp.getgrgid(gid), pwd.getpwuid(os.geteuid()).pw_name
+        group = grp.getgrgid(gid)
     except KeyError:
         return False
+    try:
+        user = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        user = "root"
     private = gid == _ROOT or (gid == os.getegid() and group.gr_name == user)
     return private and all(member in (user, "root") for member in group.gr_mem)

@@ -12,6 +12,7 @@ from otel_untether import semconv
 from otel_untether.session.summary import usage_attributes
 from otel_untether.spans import EVENTS_OF_FINDINGS, finding_attributes
 from otel_untether.store import run_folder
+from otel_untether.store.files import replace
 from otel_untether.watching.listener import Listener
 from otel_untether.watching.stall_dump import stall_dump
 
@@ -136,8 +137,7 @@ class RunRecord(Listener):
     def _dump(self, finding: Finding) -> None:
         with contextlib.suppress(OSError, msgspec.MsgspecError):
             path = self._run.path / run_folder.stall_dump(finding.at)
-            path.write_bytes(stall_dump(finding, self._tree(), self._state))
-            path.chmod(0o600)
+            replace(path, stall_dump(finding, self._tree(), self._state))
 
 
 def _open(path: Path) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,15 @@ class Victim:
             check=False,
             timeout=PATIENCE,
         )
+
+    def wait_until_kept(self) -> None:
+        """Wait for every run's observer, which may go on when the command is over."""
+        deadline = time.monotonic() + PATIENCE
+        while not all(
+            b'"ended"' in path.read_bytes() for path in self.state.glob("runs/*/run.json")
+        ):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
     def run(self, *agent: str, **environ: str) -> subprocess.CompletedProcess[str]:
         """Watch an agent."""

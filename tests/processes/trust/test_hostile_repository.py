@@ -95,6 +95,7 @@ def test_content_is_not_captured_because_the_repository_says_so(victim: Victim) 
     put(victim, "[capture]\ncontent = true\nmax_length = 100000\n")
     done = victim.start("run", "--engine", "claude", "--", "cat", str(RECORDING))
     assert "capture.content (not for a working directory to set)" in done.stderr
+    victim.wait_until_kept()
     (traces,) = victim.state.glob("runs/*/traces.jsonl")
     assert "gen_ai.tool.call.arguments" not in traces.read_text()
     assert "gen_ai.tool.call.result" not in traces.read_text()

@@ -140,6 +140,7 @@ FILES = (run_folder.TRACES, run_folder.JOURNAL, run_folder.SAMPLES, run_folder.L
 def healthy(victim: Victim) -> str:
     """The id of a run that nothing is wrong with."""
     assert victim.run("true").returncode == 0
+    victim.wait_until_kept()
     (path,) = victim.state.glob("runs/*")
     return path.name.rpartition("-")[2]
 
@@ -235,6 +236,7 @@ def test_runs_in_a_directory_of_others_are_neither_recovered_nor_deleted(
 ) -> None:
     """Whoever may write there could have us write, and delete, elsewhere."""
     assert victim.run("true").returncode == 0
+    victim.wait_until_kept()
     (path,) = victim.state.glob("runs/*")
     dead = {"pid": 1, "started": "1", "boot": "another"}
     record = recorded(run_id=path.name.rpartition("-")[2], ended=None, watcher=dead, started=1)

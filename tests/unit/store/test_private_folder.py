@@ -165,6 +165,20 @@ def test_a_group_without_a_name_is_nobody_s_own(monkeypatch: pytest.MonkeyPatch)
     assert not private_folder._is_own_group(4242)
 
 
+@pytest.mark.parametrize(("members", "fine"), [([], True), (["root"], True), (["eve"], False)])
+def test_root_s_group_is_fine_for_a_user_without_a_name(
+    monkeypatch: pytest.MonkeyPatch, members: list[str], fine: object
+) -> None:
+    """As in containers of OpenShift, whose folders are 0775 and of root and its group."""
+
+    def nameless(_: int) -> object:
+        raise KeyError
+
+    monkeypatch.setattr("pwd.getpwuid", nameless)
+    monkeypatch.setattr(grp, "getgrgid", lambda _: grp.struct_group(("root", "x", 0, members)))
+    assert private_folder._is_own_group(0) is fine
+
+
 def test_only_a_folder_itself_is_real(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     require_real(tmp_path / "folder")
