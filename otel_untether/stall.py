@@ -25,7 +25,6 @@ from otel_untether.diagnosis.liveness import LivenessWatchdog
 from otel_untether.diagnosis.prompts import Prompts
 from otel_untether.diagnosis.session_rules import last_event, waiting
 from otel_untether.session.activity import Wait
-from otel_untether.session.wording import count, duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Reversible

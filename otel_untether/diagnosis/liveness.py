@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from otel_untether.diagnosis.findings import Decision
 from otel_untether.diagnosis.objections import against_a_wedge, hard_objections, objections
 from otel_untether.diagnosis.samples import RecentSamples
-from otel_untether.diagnosis.words import count, duration
+from otel_untether.session.wording import count, duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Reversible
