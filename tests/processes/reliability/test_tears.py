@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
-from otel_untether.store import run_folder
+from otel_untether.store import run_folder, run_lock
 from otel_untether.store.recovery import recover
 from otel_untether.store.runs import Store, load_run
 
@@ -48,6 +48,11 @@ def wait_for(condition: Any) -> None:
         time.sleep(0.02)
 
 
+def is_over(run: Path) -> bool:
+    """Whether a run has ended and nobody works for it any more."""
+    return load_run(run).record.ended is not None and run_lock.is_held(run) is False
+
+
 def has(state: Path, name: str, text: bytes) -> bool:
     """Whether a text is in that file of the run."""
     return any(text in path.read_bytes() for path in state.glob(f"runs/*/{name}"))
@@ -59,8 +64,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     state = tmp_path_factory.mktemp("ended")
     start(state, "cat", str(RECORDING)).wait()
     (run,) = state.glob("runs/*")
-    wait_for(lambda: load_run(run).record.ended and not load_run(run).running)
-    wait_for(lambda: recover(run) == 0)
+    wait_for(lambda: is_over(run))
     return run
 
 
@@ -207,7 +211,7 @@ def test_who_resumes_a_crashed_session_knows_it_at_once(crashed: Path, tmp_path:
     shutil.copytree(crashed, before)
     start(tmp_path, "cat", str(RECORDING)).wait()
     (after,) = (path for path in tmp_path.glob("runs/*") if path != before)
-    wait_for(lambda: load_run(after).record.ended and not load_run(after).running)
+    wait_for(lambda: is_over(after))
     (root,) = (span for span in spans(after).values() if span["name"] == "invoke_agent claude")
     known = facts(root)
     assert known["untether.session.resumed"] is True
