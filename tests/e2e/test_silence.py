@@ -44,7 +44,7 @@ def test_a_model_that_stops_in_the_middle_of_its_answer(agents: Agents) -> None:
         ],
     )
     assert set(session.causes) == {"model_silent"}
-    assert "on one silent connection" in session.stderr
+    assert "waiting for the model on 127.0.0.1:" in session.stderr
 
 
 def test_a_model_that_never_answers(agents: Agents) -> None:
