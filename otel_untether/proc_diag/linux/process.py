@@ -9,7 +9,6 @@ everything is read at every look.
 
 from __future__ import annotations
 
-import functools
 import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -20,12 +19,13 @@ from otel_untether.proc_diag.linux.host import parse_membership
 from otel_untether.proc_diag.snapshot import Identity, ProcessDiag
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from otel_untether.proc_diag.snapshot import ProcessState
 
 # A process that leaks descriptors (650,000 were seen) must not hold up everybody else's look.
 MAX_LINKS: Final = 10_000
+_STDIO: Final = ("0", "1", "2")
 _ENDED: Final = ("Z", "X")
 
 
@@ -183,19 +183,26 @@ class LinuxHandle:
         except OSError:
             return None, None
         try:
-            read = functools.partial(files.link, directory=directory)
-            self.stdio = read("0"), read("1"), read("2")
             if (size := os.fstat(directory).st_size) > MAX_LINKS:  # the count, since Linux 6.2
+                self._follow(directory, _STDIO)
                 return size, None
             if (names := files.listing(directory)) is None:
                 return None, None
             if len(names) > MAX_LINKS:
+                self._follow(directory, _STDIO)
                 return len(names), None
-            return len(names), frozenset(_socket_inodes(directory, names))
+            return len(names), self._follow(directory, names)
         except OSError:  # it has ended since
             return None, None
         finally:
             os.close(directory)
+
+    def _follow(self, directory: int, names: Sequence[str]) -> frozenset[int]:
+        """Follow descriptors: keep what the standard ones point to, return the sockets' inodes."""
+        links = {name: files.link(name, directory) for name in names}
+        self.stdio = links.get("0"), links.get("1"), links.get("2")
+        sockets = (link for link in links.values() if link and link.startswith("socket:["))
+        return frozenset(int(link[8:-1]) for link in sockets)
 
 
 def signalable(pid: int) -> bool:
@@ -207,13 +214,6 @@ def signalable(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _socket_inodes(directory: int, names: Sequence[str]) -> Iterator[int]:
-    for name in names:
-        link = files.link(name, directory)
-        if link is not None and link.startswith("socket:["):
-            yield int(link[8:-1])
 
 
 def with_stat(diag: ProcessDiag, stat: procfs.Stat) -> ProcessDiag:
