@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,7 +33,10 @@ def agent() -> Iterator[subprocess.Popen[bytes]]:
 
 def server_of(agent: subprocess.Popen[bytes]) -> Identity:
     assert agent.stdout is not None
-    server = identify(int(agent.stdout.readline()))
+    pid = int(agent.stdout.readline())
+    # Its shell has said so before it becomes the server itself.
+    eventually(lambda: Path(f"/proc/{pid}/comm").read_text() == "sleep\n")
+    server = identify(pid)
     assert server is not None
     return server
 

@@ -90,6 +90,8 @@ def test_an_orphan_with_the_run_s_trace_context_is_a_member() -> None:
         look(tree)
         orphan = ask(a)
         members, strangers, _ = look(tree)
+        while not members and not strangers:
+            members, strangers, _ = look(tree)
         report = kill(tree)
         say(member=members == [orphan], strangers=strangers, hit=len(report.terminated),
             alive=os.path.exists(f"/proc/{orphan}"))

@@ -139,7 +139,8 @@ QUICK = WatchdogConfig(
     kill_confirmations=2,
     sample_interval=0.1,
 )
-SILENT = "print('{}', flush=True); import threading; threading.Event().wait()"
+INIT = '{"type":"system","subtype":"init","session_id":"s","claude_code_version":"2.1.330"}'
+SILENT = f"import threading; print({INIT!r}, flush=True); threading.Event().wait()"
 
 
 async def test_silence_is_explained(
@@ -156,7 +157,9 @@ async def test_silence_is_explained(
 async def test_a_wedged_agent_is_killed_on_request(provider: TracerProvider) -> None:
     watchdog = QUICK._replace(stall_auto_kill=True)
     with anyio.fail_after(10):
-        async with watch(python(SILENT), tracer_provider=provider, watchdog=watchdog) as agent:
+        async with watch(
+            python(SILENT), engine="claude", tracer_provider=provider, watchdog=watchdog
+        ) as agent:
             await agent.wait()
     assert agent.summary is not None
     assert agent.summary.outcome == ("killed", "wedged")
