@@ -80,6 +80,7 @@ class FleetMetrics:
         self.cost = _counter(meter, semconv.COST)
         self.decoded = _counter(meter, semconv.EVENTS_DECODED)
         self.unknown = _counter(meter, semconv.EVENTS_UNKNOWN)
+        self.oddities = _counter(meter, semconv.ODDITIES_COUNTED)
         self._lost = _counter(meter, semconv.TELEMETRY_LOST)
         self.tools, self.models = Names(), Names()
         self._errors, self._failures = Names(), Names()
@@ -139,6 +140,7 @@ class SessionMetrics:
         self._counted: dict[str, int] = {}
         self._cost = 0.0
         self._decoded = self._unknown = 0
+        self._oddities: dict[str, int] = {}
         self._ticked: tuple[object, ...] = ()
         fleet.active.add(1, self._labels)
         if self._engine != _UNKNOWN:
@@ -156,7 +158,8 @@ class SessionMetrics:
     def tick(self) -> None:
         """Count what has grown since the last tick."""
         fleet, state = self._fleet, self._state
-        totals = (state.engine, state.events, state.stray_lines, state.tokens, state.cost)
+        odd = tuple(state.oddities.values())
+        totals = (state.engine, state.events, state.stray_lines, state.tokens, state.cost, odd)
         if totals == self._ticked:
             return  # an idle session costs nothing
         self._ticked = totals
@@ -167,6 +170,14 @@ class SessionMetrics:
         fleet.decoded.add(max(0, decoded - self._decoded), self._labels)
         fleet.unknown.add(max(0, unknown - self._unknown), self._labels)
         self._decoded, self._unknown = decoded, unknown
+        self._count_oddities()
+
+    def _count_oddities(self) -> None:
+        for what, number in self._state.oddities.items():
+            new = number - self._oddities.get(what, 0)
+            self._oddities[what] = number
+            if new > 0:
+                self._fleet.oddities.add(new, {**self._labels, semconv.ODDITY: what})
 
     def found(self, finding: Finding) -> None:
         """Count a stall warning, a kill decided without being carried out, or a veto.

@@ -352,6 +352,9 @@ SESSION_STATE: Final = _attribute(
 KILL_VETO: Final = _attribute(
     "untether.kill.veto", "string", "What spoke against a kill first, as a code, or dry-run."
 )
+ODDITY: Final = _attribute(
+    "untether.oddity", "string", "Its kind: `result_without_call`, `recorder_error`, …"
+)
 TELEMETRY_SIGNAL: Final = _attribute(
     "untether.telemetry.signal", "string", "traces, metrics, logs."
 )
@@ -457,6 +460,13 @@ EVENTS_UNKNOWN: Final = _metric(
     "{event}",
     "Lines of output not understood.",
     (ENGINE,),
+)
+ODDITIES_COUNTED: Final = _metric(
+    "untether.oddities",
+    "counter",
+    "{oddity}",
+    "What should not happen in a session and was survived, a mistake of ours included.",
+    (ENGINE, ODDITY),
 )
 TELEMETRY_LOST: Final = _metric(
     "untether.telemetry.lost",

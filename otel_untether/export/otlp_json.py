@@ -26,9 +26,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_untether.store import run_folder
 from otel_untether.store.files import LineFile
@@ -39,8 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from opentelemetry.sdk._logs import ReadableLogRecord
-    from opentelemetry.sdk.trace import ReadableSpan
 
 Signal: TypeAlias = Literal["traces", "logs", "metrics"]
 Request: TypeAlias = (
@@ -156,42 +152,6 @@ class Lines:
         """Close the file, if it was ever opened."""
         if self._file is not None:
             self._file.close()
-
-
-class FileSpanExporter(SpanExporter):
-    """Appends spans to a file."""
-
-    def __init__(self, path: Path) -> None:
-        self._lines = Lines("traces", path)
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Append a batch as one line."""
-        problem = self._lines.write(spans)
-        return SpanExportResult.FAILURE if problem else SpanExportResult.SUCCESS
-
-    def shutdown(self) -> None:
-        """Close the file."""
-        self._lines.close()
-
-
-class FileLogExporter(LogRecordExporter):
-    """Appends log records to a file."""
-
-    def __init__(self, path: Path) -> None:
-        self._lines = Lines("logs", path)
-
-    def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
-        """Append a batch as one line."""
-        problem = self._lines.write(batch)
-        return LogRecordExportResult.FAILURE if problem else LogRecordExportResult.SUCCESS
-
-    def shutdown(self) -> None:
-        """Close the file."""
-        self._lines.close()
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002
-        """Nothing is buffered."""
-        return True
 
 
 class FileMetricExporter(MetricExporter):

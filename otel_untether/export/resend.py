@@ -22,7 +22,7 @@ from otel_untether.export.otlp_json import FILES, parse
 from otel_untether.store import run_lock
 from otel_untether.store.files import lines
 from otel_untether.store.recovery import recover
-from otel_untether.store.run_folder import DELIVERED, UNDELIVERED
+from otel_untether.store.run_folder import DELIVERED
 from otel_untether.store.runs import Run, StoreError
 
 if TYPE_CHECKING:
@@ -73,11 +73,6 @@ class Batch:
 def was_meant_for_collector(run: Run) -> bool:
     """Whether an OTLP exporter was configured when the run was watched."""
     return (run.path / DELIVERED).exists()
-
-
-def has_undelivered(run_dir: Path) -> bool:
-    """Whether something is left in a run's folder that was meant for a collector."""
-    return (run_dir / UNDELIVERED).exists()
 
 
 def resend(run: Run, send: Send) -> Resent:

@@ -142,11 +142,6 @@ def _strings(value: Any, depth: int) -> Iterator[str]:
             yield from _strings(item, depth + 1)
 
 
-def redact_value(value: Any, limit: int | None = None) -> Any:
-    """Return a decoded JSON value without its secrets; `limit` as for `redact_json`."""
-    return _Walk(limit).value(value, 0)
-
-
 class _Walk:
     """One pass over a JSON value; `left` is how many characters are still looked at."""
 

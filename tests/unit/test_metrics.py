@@ -239,6 +239,17 @@ def test_lines_not_understood_are_counted_apart(fleet: Fleet) -> None:
     assert list(fleet.values(semconv.EVENTS_UNKNOWN).values()) == [4]
 
 
+def test_what_should_not_happen_is_counted_by_its_kind(fleet: Fleet) -> None:
+    state = session()
+    metrics = fleet.metrics.session(state)
+    for _ in range(2):
+        state.odd("result_without_call")
+        metrics.tick()
+    metrics.end(Outcome("completed"), 1060 * SECOND)
+    labels = (("untether.engine", "claude"), ("untether.oddity", "result_without_call"))
+    assert fleet.values(semconv.ODDITIES_COUNTED) == {labels: 2}
+
+
 def test_lost_telemetry_is_counted_by_signal(fleet: Fleet) -> None:
     fleet.metrics.lost("traces", 3)
     labels = (("untether.telemetry.signal", "traces"),)
@@ -250,6 +261,7 @@ def test_metrics_are_what_the_registry_says(fleet: Fleet) -> None:
     state = session()
     state.model, state.cost_usd = "opus", 1.0
     state.usage = Usage(input=1, output=1, cache_read=1, cache_write=1, reasoning=1)
+    state.odd("result_without_call")
     metrics = fleet.metrics.session(state)
     metrics.changed([tool(error="1")])
     metrics.found(finding("stall"))

@@ -34,7 +34,8 @@ from otel_untether.engines.claude.shapes import (
     UserLine,
 )
 from otel_untether.engines.claude.system import system
-from otel_untether.engines.parsing.salvage import BROKEN, Readers, decoder, given, read, salvage
+from otel_untether.engines.parsing.line_reader import LineReader
+from otel_untether.engines.parsing.salvage import Readers, decoder, given, read
 from otel_untether.engines.parsing.values import word
 from otel_untether.session.events import (
     Event,
@@ -57,19 +58,6 @@ _QUIET: Final = frozenset({
     "prompt_suggestion", "tool_use_summary",
 })  # fmt: skip
 _QUESTIONS: Final = frozenset({"elicitation", "request_user_dialog"})
-
-
-def decode(line: bytes, at: int) -> tuple[Event, ...]:
-    """Return what one line of stdout says; `at` is when it arrived, in ns since the epoch.
-
-    Nothing is raised, whatever the bytes: what cannot be read becomes a `StrayLine`, beside
-    the events of what can.
-    """
-    try:
-        parsed = _decoder.decode(line)
-    except BROKEN:
-        return salvage(line, at, _READERS, _QUIET)
-    return tuple(_READERS[type(parsed)](parsed, at))
 
 
 def _stream_event(line: StreamLine, at: int) -> Iterator[Event]:
@@ -219,3 +207,4 @@ _READERS: Final[Readers] = {
 }
 _decoder: Final = decoder(_READERS)
 _answer_decoder: Final = msgspec.json.Decoder(Answer)
+decode: Final = LineReader(_decoder, _READERS, quiet=_QUIET)

@@ -24,8 +24,9 @@ from otel_untether.engines.codex.shapes import (
     TurnFailed,
     TurnStartedLine,
 )
+from otel_untether.engines.parsing.line_reader import LineReader
 from otel_untether.engines.parsing.reasons import reason
-from otel_untether.engines.parsing.salvage import BROKEN, Readers, decoder, salvage
+from otel_untether.engines.parsing.salvage import Readers, decoder
 from otel_untether.session.events import (
     Event,
     ModelMessage,
@@ -43,19 +44,6 @@ if TYPE_CHECKING:
 
 _QUIET: Final = frozenset({"item.plan.delta"})
 _RECONNECTING: Final = re.compile(r"Reconnecting\b(?:\W+(\d{1,9})/(\d{1,9}))?")
-
-
-def decode(line: bytes, at: int) -> tuple[Event, ...]:
-    """Return what one line of stdout says; `at` is when it arrived, in ns since the epoch.
-
-    Nothing is raised, whatever the bytes: what cannot be read becomes a `StrayLine`, beside
-    the events of what can.
-    """
-    try:
-        parsed = _decoder.decode(line)
-    except BROKEN:
-        return salvage(line, at, _READERS, _QUIET)
-    return tuple(_READERS[type(parsed)](parsed, at))
 
 
 def _thread_started(line: ThreadStarted, at: int) -> Iterator[Event]:
@@ -112,3 +100,4 @@ _READERS: Final[Readers] = {
     ErrorLine: _error,
 }
 _decoder: Final = decoder(_READERS)
+decode: Final = LineReader(_decoder, _READERS, quiet=_QUIET)

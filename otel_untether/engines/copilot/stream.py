@@ -18,8 +18,9 @@ from otel_untether.engines.copilot.tools import (
     tool_start,
     tool_update,
 )
+from otel_untether.engines.parsing.line_reader import LineReader
 from otel_untether.engines.parsing.reasons import of_status, reason
-from otel_untether.engines.parsing.salvage import BROKEN, Readers, decoder, salvage
+from otel_untether.engines.parsing.salvage import Readers, decoder
 from otel_untether.engines.parsing.values import nanoseconds, word
 from otel_untether.session.events import (
     Compaction,
@@ -50,19 +51,6 @@ _QUIET: Final = frozenset({
     "subagent.selected", "system.message", "system.notification", "tool.execution_progress",
     "tool.shell_output",
 })  # fmt: skip
-
-
-def decode(line: bytes, at: int) -> tuple[Event, ...]:
-    """Return what one line of stdout says; `at` is when it arrived, in ns since the epoch.
-
-    Nothing is raised, whatever the bytes: what cannot be read becomes a `StrayLine`, beside
-    the events of what can.
-    """
-    try:
-        parsed = _decoder.decode(line)
-    except BROKEN:
-        return salvage(line, at, _READERS, _QUIET)
-    return tuple(_READERS[type(parsed)](parsed, at))
 
 
 def _session_start(line: Line, at: int) -> Iterator[Event]:
@@ -214,3 +202,4 @@ _READERS: Final[Readers] = {
     shapes.Result: _result,
 }
 _decoder: Final = decoder(_READERS)
+decode: Final = LineReader(_decoder, _READERS, quiet=_QUIET)

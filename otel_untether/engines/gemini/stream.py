@@ -24,8 +24,9 @@ from otel_untether.engines.gemini.shapes import (
     ToolResult,
     ToolUse,
 )
+from otel_untether.engines.parsing.line_reader import LineReader
 from otel_untether.engines.parsing.reasons import reason
-from otel_untether.engines.parsing.salvage import BROKEN, Readers, decoder, given, read, salvage
+from otel_untether.engines.parsing.salvage import Readers, decoder, given, read
 from otel_untether.engines.parsing.values import nanoseconds, word
 from otel_untether.session.events import (
     Event,
@@ -46,19 +47,6 @@ if TYPE_CHECKING:
 _FROM_OUTSIDE: Final = ("mcp_", "google_web_search", "web_fetch")
 _INTERRUPTED: Final = "FatalCancellationError"
 _OF_THE_MODEL: Final = "[API Error"
-
-
-def decode(line: bytes, at: int) -> tuple[Event, ...]:
-    """Return what one line of stdout says; `at` is when it arrived, in ns since the epoch.
-
-    Nothing is raised, whatever the bytes: what cannot be read becomes a `StrayLine`, beside
-    the events of what can.
-    """
-    try:
-        parsed = _decoder.decode(line)
-    except BROKEN:
-        return salvage(line, at, _READERS, frozenset())
-    return tuple(_READERS[type(parsed)](parsed, at))
 
 
 def _init(line: Init, at: int) -> Iterator[Event]:
@@ -171,3 +159,4 @@ _READERS: Final[Readers] = {
 }
 _decoder: Final = decoder(_READERS)
 _arguments_decoder: Final = msgspec.json.Decoder(Arguments)
+decode: Final = LineReader(_decoder, _READERS)

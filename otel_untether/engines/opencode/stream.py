@@ -31,8 +31,9 @@ from otel_untether.engines.opencode.shapes import (
     ToolState,
     ToolUse,
 )
+from otel_untether.engines.parsing.line_reader import LineReader
 from otel_untether.engines.parsing.reasons import of_status, reason
-from otel_untether.engines.parsing.salvage import BROKEN, Readers, decoder, given, read, salvage
+from otel_untether.engines.parsing.salvage import Readers, decoder, given, read
 from otel_untether.engines.parsing.values import from_milliseconds, word
 from otel_untether.session.events import (
     Event,
@@ -53,19 +54,6 @@ if TYPE_CHECKING:
 _FROM_OUTSIDE: Final = frozenset({"codesearch", "webfetch", "websearch"})
 _DENIED: Final = ("The user rejected permission", "The user has specified a rule which prevents")
 _GOES_ON: Final = frozenset({"tool-calls", "unknown"})
-
-
-def decode(line: bytes, at: int) -> tuple[Event, ...]:
-    """Return what one line of stdout says; `at` is when it arrived, in ns since the epoch.
-
-    Nothing is raised, whatever the bytes: what cannot be read becomes a `StrayLine`, beside
-    the events of what can.
-    """
-    try:
-        parsed = _decoder.decode(line)
-    except BROKEN:
-        return salvage(line, at, _READERS, frozenset())
-    return tuple(_READERS[type(parsed)](parsed, at))
 
 
 def _step_start(line: StepStart, at: int) -> Iterator[Event]:
@@ -200,3 +188,4 @@ _READERS: Final[Readers] = {
 _decoder: Final = decoder(_READERS)
 _metadata_decoder: Final = msgspec.json.Decoder(Metadata)
 _arguments_decoder: Final = msgspec.json.Decoder(Arguments)
+decode: Final = LineReader(_decoder, _READERS)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from otel_untether.engines.parsing.line_reader import LineReader
 from otel_untether.engines.parsing.reasons import reason
-from otel_untether.engines.parsing.salvage import BROKEN, Readers, decoder, given, read, salvage
+from otel_untether.engines.parsing.salvage import Readers, decoder, given, read
 from otel_untether.engines.parsing.values import nanoseconds, word
 from otel_untether.engines.pi.shapes import (
     AgentEnd,
@@ -61,19 +62,6 @@ _QUIET: Final = frozenset({
 })  # fmt: skip
 _EXIT_CODE: Final = re.compile(rb"Command exited with code (\d{1,9})\"")
 _STATUS: Final = re.compile(r"(\d{3})\b")
-
-
-def decode(line: bytes, at: int) -> tuple[Event, ...]:
-    """Return what one line of stdout says; `at` is when it arrived, in ns since the epoch.
-
-    Nothing is raised, whatever the bytes: what cannot be read becomes a `StrayLine`, beside
-    the events of what can.
-    """
-    try:
-        parsed = _decoder.decode(line)
-    except BROKEN:
-        return salvage(line, at, _READERS, _QUIET)
-    return tuple(_READERS[type(parsed)](parsed, at))
 
 
 def _session(line: Session, at: int) -> Iterator[Event]:
@@ -229,3 +217,4 @@ _READERS: Final[Readers] = {
 }
 _decoder: Final = decoder(_READERS)
 _message_decoder: Final = msgspec.json.Decoder(Message)
+decode: Final = LineReader(_decoder, _READERS, quiet=_QUIET)

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from otel_untether.engines.parsing.line_reader import LineReader
 from otel_untether.engines.parsing.reasons import reason
-from otel_untether.engines.parsing.salvage import BROKEN, Readers, decoder, given, read, salvage
+from otel_untether.engines.parsing.salvage import Readers, decoder, given, read
 from otel_untether.engines.parsing.values import word
 from otel_untether.engines.qwen.shapes import (
     Answer,
@@ -65,19 +66,6 @@ _RECEIPT: Final = b"Background agent launched successfully"
 _EXIT_CODE: Final = re.compile(rb"Command: .*\\nExit Code: (\d{1,9})\\n")
 _DENIED: Final = re.compile(rb"requires user approval|denied by|declined", re.IGNORECASE)
 _REQUEST_FAILED: Final = "[API Error"
-
-
-def decode(line: bytes, at: int) -> tuple[Event, ...]:
-    """Return what one line of stdout says; `at` is when it arrived, in ns since the epoch.
-
-    Nothing is raised, whatever the bytes: what cannot be read becomes a `StrayLine`, beside
-    the events of what can.
-    """
-    try:
-        parsed = _decoder.decode(line)
-    except BROKEN:
-        return salvage(line, at, _READERS, frozenset())
-    return tuple(_READERS[type(parsed)](parsed, at))
 
 
 def _system(line: SystemLine, at: int) -> Iterator[Event]:
@@ -273,3 +261,4 @@ _READERS: Final[Readers] = {
 }
 _decoder: Final = decoder(_READERS)
 _arguments_decoder: Final = msgspec.json.Decoder(Arguments)
+decode: Final = LineReader(_decoder, _READERS)

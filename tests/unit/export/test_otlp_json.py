@@ -26,7 +26,9 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 
 from otel_untether.export import otlp_json
-from otel_untether.export.otlp_json import FileLogExporter, FileMetricExporter, FileSpanExporter
+from otel_untether.export.keeping import LogKeeper, SpanKeeper
+from otel_untether.export.ledger import Ledger
+from otel_untether.export.otlp_json import FileMetricExporter, Lines
 from tests.support.otlp_receiver import REQUESTS
 
 if TYPE_CHECKING:
@@ -129,11 +131,17 @@ def test_exemplars_have_hex_ids_too() -> None:
     assert strictly("metrics", line) == request
 
 
+def span_exporter(path: Path) -> SpanKeeper:
+    return SpanKeeper(Lines("traces", path), None, Ledger(kept=True))
+
+
 def test_logs_fit_the_schema_and_come_back(tmp_path: Path) -> None:
     """Through the SDK, as a session's log records are."""
     path = tmp_path / "logs.jsonl"
     provider = LoggerProvider(shutdown_on_exit=False)
-    provider.add_log_record_processor(SimpleLogRecordProcessor(FileLogExporter(path)))
+    provider.add_log_record_processor(
+        SimpleLogRecordProcessor(LogKeeper(Lines("logs", path), Ledger(kept=True)))
+    )
     provider.get_logger("test").emit(
         LogRecord(
             timestamp=1,
@@ -201,7 +209,7 @@ def test_files_are_private_and_appended_to(tmp_path: Path) -> None:
     """One line an export, mode 0600."""
     path = tmp_path / "new" / "traces.jsonl"
     for _ in range(2):
-        exporter = FileSpanExporter(path)
+        exporter = span_exporter(path)
         assert exporter.export([a_span()]) is SpanExportResult.SUCCESS
         exporter.shutdown()
     assert len(path.read_bytes().splitlines()) == 2
@@ -212,7 +220,7 @@ def test_a_torn_line_spoils_only_itself(tmp_path: Path) -> None:
     """After a crash in the middle of a line the next export begins on a new one."""
     path = tmp_path / "traces.jsonl"
     path.write_bytes(b'{"resourceSpans": [{"scop')
-    exporter = FileSpanExporter(path)
+    exporter = span_exporter(path)
     exporter.export([a_span()])
     exporter.shutdown()
     torn, whole = path.read_bytes().splitlines()
@@ -230,7 +238,7 @@ def test_nothing_to_report_is_no_line(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
 def test_a_full_disk_is_a_failed_export() -> None:
     """Not an exception: the span's end() must not notice."""
-    exporter = FileSpanExporter(Path("/dev/full"))
+    exporter = span_exporter(Path("/dev/full"))
     assert exporter.export([a_span()]) is SpanExportResult.FAILURE
     exporter.shutdown()
 
