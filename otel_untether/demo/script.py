@@ -128,15 +128,18 @@ def _subagent(main: Voice, started: Block) -> None:
     ended = {"status": "completed", "end_time": time.time_ns() // 1_000_000}
     session.system("task_updated", task_id=task_id, patch=ended)
     session.system("task_notification", **task, status="completed", summary="Found.", usage=done)
-    report = {
+    main.result(started, [text("Found.")], _report(task_id, given["subagent_type"], done))
+
+
+def _report(task_id: str, kind: str, done: dict[str, int]) -> dict[str, object]:
+    return {
         "status": "completed",
         "agentId": task_id,
-        "agentType": given["subagent_type"],
+        "agentType": kind,
         "totalDurationMs": done["duration_ms"],
         "totalTokens": done["total_tokens"],
         "totalToolUseCount": done["tool_uses"],
     }
-    main.result(started, [text("Found.")], report)
 
 
 def _task_usage(voice: Voice, began: int) -> dict[str, int]:

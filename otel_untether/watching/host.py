@@ -105,9 +105,8 @@ class Host:
         from there, and which nobody measures. Nothing is raised: what went wrong is in
         `telemetry.problems`.
         """
-        telemetry = export.start(
-            identity, root=root, run_dir=run.path if run else None, environ=environ
-        )
+        folder = run.path if run else None
+        telemetry = export.start(identity, root=root, run_dir=folder, environ=environ)
         if ids is not None:
             sdk.set_id_generator(telemetry.tracer_provider, ids)
         live = ids is None

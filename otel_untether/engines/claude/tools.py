@@ -96,16 +96,7 @@ def finished(
     if outcome.scheduled_for:
         events.append(_wakeup(call_id, int(outcome.scheduled_for) * 1_000_000, at, happened))
     if outcome.status == "completed" and outcome.agent_id:
-        ended = TaskFinished(
-            at=at,
-            happened=happened,
-            id=outcome.agent_id,
-            tool_id=call_id,
-            error=error,
-            tokens=outcome.total_tokens,
-            tool_uses=outcome.total_tool_use_count,
-        )
-        events.append(ended)
+        events.append(_subagent_finished(outcome, outcome.agent_id, call_id, error, at, happened))
     returned = ToolFinished(
         at=at,
         happened=happened,
@@ -120,6 +111,25 @@ def finished(
     )
     events.append(returned)
     return events
+
+
+def _subagent_finished(
+    outcome: ToolOutcome,
+    agent_id: str,
+    call_id: str,
+    error: str | None,
+    at: int,
+    happened: int | None,
+) -> TaskFinished:
+    return TaskFinished(
+        at=at,
+        happened=happened,
+        id=agent_id,
+        tool_id=call_id,
+        error=error,
+        tokens=outcome.total_tokens,
+        tool_uses=outcome.total_tool_use_count,
+    )
 
 
 def _failure(
