@@ -130,6 +130,7 @@ class _Run:
         except (OSError, MemoryError) as error:
             notice(f"this run is not observed: {_why(error)}")
             return None
+        _make_ready()
         made.await_ready()
         return made
 
@@ -361,6 +362,16 @@ class _Run:
         return any(relay.failed for relay in self._relays) or (
             self._plain is not None and self._plain.failed
         )
+
+
+def _make_ready() -> None:
+    """Import what carries the agent's bytes, while the observer notes the run on disk."""
+    try:
+        import resource  # noqa: F401, PLC0415  in the shadow of that wait
+
+        from otel_untether.supervisor import relay  # noqa: F401, PLC0415  likewise
+    except (ImportError, OSError, MemoryError):
+        pass  # little memory: it is tried again where it is needed, and said there
 
 
 def _is_memory_short() -> bool:
