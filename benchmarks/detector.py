@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from otel_untether.config.settings import WatchdogConfig
 from otel_untether.engines import registry
-from otel_untether.proc_diag.snapshot import Identity, ProcDiag, ProcessDiag, SocketDiag
+from otel_untether.proc_diag.snapshot import Identity, ProcessSnapshot, SocketDiag, TreeSnapshot
 from otel_untether.session import events as ev
 from otel_untether.session.fold.apply import apply
 from otel_untether.session.state import SessionState
@@ -28,14 +28,14 @@ TICKS = 4000
 TARGET = 50.0
 
 
-def tree(cpu: float, *, connected: bool) -> ProcDiag:
+def tree(cpu: float, *, connected: bool) -> TreeSnapshot:
     """Return a sample of an agent with nine children."""
-    leader = ProcessDiag(Identity(100, 1), ppid=1, pgid=100, sid=100, name="node", state="S")
+    leader = ProcessSnapshot(Identity(100, 1), ppid=1, pgid=100, sid=100, name="node", state="S")
     children = tuple(
         replace(leader, identity=Identity(200 + i, 1), ppid=100, name="uvx") for i in range(9)
     )
     sockets = (SocketDiag(1, "ESTABLISHED", 443, receive_age=900.0),) if connected else ()
-    return ProcDiag(
+    return TreeSnapshot(
         0.0,
         alive=True,
         leader=leader,
@@ -56,13 +56,13 @@ def silent(_state: SessionState, _now: int) -> None:
     """Print nothing."""
 
 
-def measure(look: ProcDiag, live: Callable[[SessionState, int], None]) -> float:
+def measure(look: TreeSnapshot, live: Callable[[SessionState, int], None]) -> float:
     """Return the median tick in µs, at one tick and one new sample every 5 s."""
     detector = StallDetector(WatchdogConfig(stall_auto_kill=True))
     traits = registry.get("claude").traits
     state = SessionState(run_id="r", started=START, engine="claude", traits=traits)
     state.line(START)
-    window: list[ProcDiag] = []
+    window: list[TreeSnapshot] = []
     spent = []
     for tick in range(TICKS):
         now = START + tick * 5 * SECOND

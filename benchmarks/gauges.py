@@ -43,7 +43,7 @@ from otel_untether import semconv
 from otel_untether.export.gauge_exporter import BATCH, GaugeExporter
 from otel_untether.export.session_gauges import SessionGauges
 from otel_untether.metrics import FleetMetrics
-from otel_untether.proc_diag import Identity, ProcDiag, ProcessDiag, SocketDiag, Tree
+from otel_untether.proc_diag import Identity, ProcessSnapshot, SocketDiag, Tree, TreeSnapshot
 from otel_untether.proc_diag.sampler import Sampler, Window
 from otel_untether.session.outcome import Outcome
 from otel_untether.session.state import SessionState
@@ -96,17 +96,17 @@ class Counting(MetricExporter):
         """Nothing is open."""
 
 
-def diag(number: int) -> ProcDiag:
+def diag(number: int) -> TreeSnapshot:
     """Make a sample of a tree of three processes with one connection."""
     members = tuple(
-        ProcessDiag(
+        ProcessSnapshot(
             Identity(number * 10 + i, float(i)), number, number, number, "node", "S",
             1.0 + i, 0.5, 0.0, 10**8 + number, 11, 24, "do_epoll_wait", 100, 5, 10**6, 10**5,
         )
         for i in range(3)
     )  # fmt: skip
     socket = SocketDiag(number, "ESTABLISHED", 443, 0, 0, 0.5, 0.5)
-    return ProcDiag(
+    return TreeSnapshot(
         time.monotonic(), alive=True, leader=members[0], processes=members, sockets=(socket,),
         cpu_time=4.5, cpu_rate=0.1, leader_cpu_rate=0.1, rss=3 * 10**8, threads=33, fds=72,
         io_read=3 * 10**6, io_written=3 * 10**5,

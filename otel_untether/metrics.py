@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from otel_untether.clock import Clock
     from otel_untether.kill.killer import KillReport
-    from otel_untether.proc_diag import ProcDiag
+    from otel_untether.proc_diag import TreeSnapshot
     from otel_untether.proc_diag.sampler import Window
     from otel_untether.session.activity import Change
     from otel_untether.session.outcome import Outcome
@@ -321,7 +321,7 @@ class SessionPoints:
             return "waiting"
         return "starting" if state.silent else "working"
 
-    def _tree_points(self, diag: ProcDiag) -> Iterator[Point]:
+    def _tree_points(self, diag: TreeSnapshot) -> Iterator[Point]:
         living = sum(process.state not in ("Z", "X") for process in diag.processes)
         known = diag.alive is not None
         now_values = (
@@ -344,7 +344,7 @@ class SessionPoints:
             if value is not None:
                 yield metric, value, _NO_LABELS
 
-    def _connection_points(self, diag: ProcDiag) -> Iterator[Point]:
+    def _connection_points(self, diag: TreeSnapshot) -> Iterator[Point]:
         if diag.sockets is None and not self.ended:
             return
         sockets = () if self.ended or diag.sockets is None else diag.sockets

@@ -17,7 +17,7 @@ from otel_untether.diagnosis import clocks, excuses, thresholds
 from otel_untether.diagnosis.advice import action
 from otel_untether.diagnosis.attributes import attributes
 from otel_untether.diagnosis.causes import CAUSES, Explanation, explain
-from otel_untether.diagnosis.clocks import Clock
+from otel_untether.diagnosis.clocks import ProgressClock
 from otel_untether.diagnosis.context import context
 from otel_untether.diagnosis.facts import SECOND, Facts
 from otel_untether.diagnosis.findings import Decision, Finding, Kind, describe
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from otel_untether.config.settings import WatchdogConfig
     from otel_untether.proc_diag.deep_look import DeepLook
-    from otel_untether.proc_diag.snapshot import ProcDiag
+    from otel_untether.proc_diag.snapshot import TreeSnapshot
     from otel_untether.session.state import SessionState
 
 __all__ = [
@@ -54,7 +54,7 @@ class Assessment(NamedTuple):
 
     cause: str
     idle_s: float
-    threshold: Clock
+    threshold: ProgressClock
     stall: bool
 
 
@@ -87,7 +87,7 @@ class StallDetector:
         self._begin_silence()
 
     def _begin_silence(self) -> None:
-        self._clock: Clock | None = None
+        self._clock: ProgressClock | None = None
         self._warnings = 0
         self._told: dict[str, int] = {}
         self._decided = False
@@ -97,7 +97,7 @@ class StallDetector:
     def tick(
         self,
         state: SessionState,
-        window: Reversible[ProcDiag],
+        window: Reversible[TreeSnapshot],
         now: int,
         *,
         blocked_since: int | None = None,
@@ -176,7 +176,7 @@ class StallDetector:
             self._watchdog.heard()
         self._sign = state.last_sign
 
-    def _moved_on(self, state: SessionState, clock: Clock) -> Finding | None:
+    def _moved_on(self, state: SessionState, clock: ProgressClock) -> Finding | None:
         """What was overdue is no more."""
         warnings = self._warnings
         self._begin_silence()
@@ -195,7 +195,7 @@ class StallDetector:
             return False
         return self._prompts.watch(done, now, self._look)
 
-    def _overdue_wait(self, state: SessionState, now: int) -> Clock | None:
+    def _overdue_wait(self, state: SessionState, now: int) -> ProgressClock | None:
         """Return a hook, a compaction, a row of retries that takes too long."""
         if not state.waits:
             return None
@@ -209,7 +209,7 @@ class StallDetector:
         answered = self._answers.of(state, self._watchdog.samples.current(now))
         return excuses.in_force(state, self.config, now, answered)
 
-    def _quiet(self, clock: Clock, now: int) -> float:
+    def _quiet(self, clock: ProgressClock, now: int) -> float:
         """Return for how many seconds nothing explained that a clock stands still."""
         since = self._watched(clock.since)
         if not isinstance(clock.subject, Wait):
@@ -228,11 +228,13 @@ class StallDetector:
         newest = self._watchdog.samples.newest
         return newest is not None and newest.alive is False
 
-    def _facts(self, state: SessionState, now: int, overdue: Clock | None) -> Facts:
+    def _facts(self, state: SessionState, now: int, overdue: ProgressClock | None) -> Facts:
         samples = self._watchdog.samples
         recent, window = samples.current(now), samples.window(now)
         self._floor = max(self._floor, excuses.last_excused(state, self.config, now))
-        first = overdue or Clock("silence", self.config.stall_timeout, self._main_since(state, now))
+        first = overdue or ProgressClock(
+            "silence", self.config.stall_timeout, self._main_since(state, now)
+        )
         facts = Facts(
             state,
             self.config,
@@ -256,10 +258,10 @@ class StallDetector:
         clock = (kept or late or candidates)[0]
         return facts.timed(clock, self._quiet(clock, facts.now))
 
-    def _clocks(self, facts: Facts) -> Iterator[Clock]:
+    def _clocks(self, facts: Facts) -> Iterator[ProgressClock]:
         state, config = facts.state, self.config
         if facts.ended:
-            yield Clock("dead", 2 * config.sample_interval, state.last_sign)
+            yield ProgressClock("dead", 2 * config.sample_interval, state.last_sign)
         yield from clocks.of_work(state, config)
         if clocks.in_background(state):
             yield clocks.of_background(state, config)
@@ -288,9 +290,9 @@ class StallDetector:
         pace = self.config.approval_timeout
         old = wait.kind in excuses.ASKED and now - wait.since >= pace * SECOND
         if old and self._due("waiting", now, pace):
-            facts = facts.timed(Clock("approval", pace, state.last_sign), 0.0)
+            facts = facts.timed(ProgressClock("approval", pace, state.last_sign), 0.0)
             return self._report("waiting", facts, why, wait.kind)
-        facts = facts.timed(Clock("wait", 0.0, state.last_sign), 0.0)
+        facts = facts.timed(ProgressClock("wait", 0.0, state.last_sign), 0.0)
         return self._spared(facts, why, wait.kind)
 
     def _silence(self, facts: Facts, *, fresh: bool) -> Finding | None:

@@ -69,14 +69,14 @@ def _seconds(text: str) -> float:
 def main(args: argparse.Namespace) -> int:
     """Send it, newest run first, and say what became of it."""
     # Here and not above: `--help` needs no OpenTelemetry.
-    from otel_untether.export.otlp_client import ConfigError, Sender  # noqa: PLC0415
+    from otel_untether.export.otlp_client import EndpointError, Sender  # noqa: PLC0415
     from otel_untether.export.resend import resend  # noqa: PLC0415
 
     try:
         chosen, problems = _chosen(open_store(settings(args.config)), args.run, everything=args.all)
         send = Sender(os.environ, args.timeout)
         outcomes = [resend(run, send) for run in chosen]
-    except (StoreError, ConfigError) as error:
+    except (StoreError, EndpointError) as error:
         print(f"otel-untether resend: {safe(str(error))}", file=sys.stderr)
         return 2
     problems += [text for outcome in outcomes for text in outcome.problems]

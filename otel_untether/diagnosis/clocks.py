@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _LONGEST_CALL: Final = 3600.0
 
 
-class Clock(NamedTuple):
+class ProgressClock(NamedTuple):
     """`seconds` without progress since `since` (ns) are too many; `name` says by which rule.
 
     `subject` is the call, subagent or wait that owes something, None for the main agent.
@@ -48,18 +48,18 @@ class Clock(NamedTuple):
         return wait is not None and wait.since == subject.since
 
 
-def of_waits(state: SessionState, config: WatchdogConfig) -> Iterator[Clock]:
+def of_waits(state: SessionState, config: WatchdogConfig) -> Iterator[ProgressClock]:
     """Yield the clocks of what explains silence only for a time, and is itself overdue then."""
     for wait in state.waits.values():
         if wait.kind in ("hook", "host"):
-            yield Clock("hook", config.hook_timeout, wait.since, wait)
+            yield ProgressClock("hook", config.hook_timeout, wait.since, wait)
         elif wait.kind == "compaction":
-            yield Clock("compaction", config.compaction_timeout, wait.since, wait)
+            yield ProgressClock("compaction", config.compaction_timeout, wait.since, wait)
         elif wait.kind == "retry" and wait.notices > 1:
-            yield Clock("retry", config.stall_timeout, wait.since, wait)
+            yield ProgressClock("retry", config.stall_timeout, wait.since, wait)
 
 
-def of_work(state: SessionState, config: WatchdogConfig) -> Iterator[Clock]:
+def of_work(state: SessionState, config: WatchdogConfig) -> Iterator[ProgressClock]:
     """Yield the clocks of calls and subagents, in the order in which they are reported."""
     calls = [call for call in state.open.values() if not call.left]
     plain = [call for call in calls if not starts_subagent(call)]
@@ -68,24 +68,26 @@ def of_work(state: SessionState, config: WatchdogConfig) -> Iterator[Clock]:
     yield from _tools(plain, config)
 
 
-def _servers(calls: Sequence[Activity], config: WatchdogConfig) -> Iterator[Clock]:
+def _servers(calls: Sequence[Activity], config: WatchdogConfig) -> Iterator[ProgressClock]:
     for call in calls:
-        yield Clock("mcp_tool", own_limit(call, config.mcp_tool_timeout), call.progress, call)
+        yield ProgressClock(
+            "mcp_tool", own_limit(call, config.mcp_tool_timeout), call.progress, call
+        )
 
 
 def _agents(
     state: SessionState, calls: Sequence[Activity], config: WatchdogConfig
-) -> Iterator[Clock]:
+) -> Iterator[ProgressClock]:
     """Yield those of subagents that wait for nobody below them; silent ones count for a call."""
     for agent in state.subagents:
         if not any(child.kind in ("tool", "agent") for child in agent.children):
-            yield Clock("subagent", config.subagent_timeout, agent.progress, agent)
+            yield ProgressClock("subagent", config.subagent_timeout, agent.progress, agent)
     for call in calls:
         if starts_subagent(call) and not any(child.kind == "agent" for child in call.children):
-            yield Clock("subagent", config.subagent_timeout, call.progress, call)
+            yield ProgressClock("subagent", config.subagent_timeout, call.progress, call)
 
 
-def _tools(calls: Sequence[Activity], config: WatchdogConfig) -> Iterator[Clock]:
+def _tools(calls: Sequence[Activity], config: WatchdogConfig) -> Iterator[ProgressClock]:
     """Yield those of other calls; of several in one lane the most patient speaks for all.
 
     Some CLIs print the results of calls that ran side by side only when the last is there.
@@ -94,7 +96,7 @@ def _tools(calls: Sequence[Activity], config: WatchdogConfig) -> Iterator[Clock]
         if call.mcp_server is None:
             beside = [other for other in calls if other.parent is call.parent]
             limit = max(own_limit(other, _default(other, config)) for other in beside)
-            yield Clock("tool", limit, call.progress, call)
+            yield ProgressClock("tool", limit, call.progress, call)
 
 
 def _default(call: Activity, config: WatchdogConfig) -> float:
@@ -108,10 +110,12 @@ def own_limit(call: Activity, default: float) -> float:
     return max(default, min(call.timeout, max(_LONGEST_CALL, default)))
 
 
-def of_background(state: SessionState, config: WatchdogConfig) -> Clock:
+def of_background(state: SessionState, config: WatchdogConfig) -> ProgressClock:
     """Return the clock of a session of which only work in the background goes on."""
     moved = [task.progress for task in (*state.tasks.values(), *state.background.values())]
-    return Clock("background", config.background_timeout, max([state.main.progress, *moved]))
+    return ProgressClock(
+        "background", config.background_timeout, max([state.main.progress, *moved])
+    )
 
 
 def in_background(state: SessionState) -> bool:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from otel_untether.config.settings import WatchdogConfig
-    from otel_untether.proc_diag.snapshot import Identity, ProcDiag
+    from otel_untether.proc_diag.snapshot import Identity, TreeSnapshot
     from otel_untether.session.activity import Wait
     from otel_untether.session.events import WaitKind
     from otel_untether.session.state import SessionState
@@ -88,7 +88,7 @@ def _since(wait: Wait) -> int:
     return wait.since
 
 
-def stirs(recent: Sequence[ProcDiag], config: WatchdogConfig) -> bool:
+def stirs(recent: Sequence[TreeSnapshot], config: WatchdogConfig) -> bool:
     """Whether a tree does something: it computes, or bytes come and go on a connection.
 
     An agent that keeps a core busy by itself does not: that is a loop.
@@ -120,7 +120,7 @@ class Answers:
     def __init__(self) -> None:
         self._before: dict[str, frozenset[Identity]] = {}
 
-    def of(self, state: SessionState, recent: Sequence[ProcDiag]) -> frozenset[str]:
+    def of(self, state: SessionState, recent: Sequence[TreeSnapshot]) -> frozenset[str]:
         """Return the keys of the requests that were answered, by the last samples."""
         requests = [wait for wait in state.waits.values() if wait.kind in ASKED]
         if not requests:
@@ -135,7 +135,7 @@ class Answers:
         return frozenset(w.key for w in requests if lasting - self._before[w.key])
 
 
-def _lasting(recent: Sequence[ProcDiag]) -> frozenset[Identity]:
+def _lasting(recent: Sequence[TreeSnapshot]) -> frozenset[Identity]:
     """Return the members in a session of their own that all of the last samples have."""
     found = [
         {

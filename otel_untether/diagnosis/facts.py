@@ -17,9 +17,9 @@ from otel_untether.diagnosis.work import STREAM_BOUND, WRITING, received, work_o
 
 if TYPE_CHECKING:
     from otel_untether.config.settings import WatchdogConfig
-    from otel_untether.diagnosis.clocks import Clock
+    from otel_untether.diagnosis.clocks import ProgressClock
     from otel_untether.proc_diag.deep_look import DeepLook
-    from otel_untether.proc_diag.snapshot import ProcDiag, ProcessDiag
+    from otel_untether.proc_diag.snapshot import ProcessSnapshot, TreeSnapshot
     from otel_untether.session.activity import Activity
     from otel_untether.session.state import SessionState
 
@@ -45,16 +45,16 @@ class Facts:
     state: SessionState
     config: WatchdogConfig
     now: int
-    clock: Clock
+    clock: ProgressClock
     quiet: float
-    recent: tuple[ProcDiag, ...] = ()
-    window: tuple[ProcDiag, ...] = ()
+    recent: tuple[TreeSnapshot, ...] = ()
+    window: tuple[TreeSnapshot, ...] = ()
     looks: tuple[DeepLook, ...] = ()
     tainted: bool = False
     prompted: bool = False
     blocked_since: int | None = None
 
-    def timed(self, clock: Clock, quiet: float) -> Facts:
+    def timed(self, clock: ProgressClock, quiet: float) -> Facts:
         """Judge by another clock; nothing that was worked out from the tree depends on it."""
         self.clock, self.quiet = clock, quiet
         return self
@@ -80,17 +80,17 @@ class Facts:
         return self.looks[-1] if self.looks else None
 
     @property
-    def newest(self) -> ProcDiag | None:
+    def newest(self) -> TreeSnapshot | None:
         """The newest sample."""
         return self.recent[-1] if self.recent else None
 
     @property
-    def agent(self) -> ProcessDiag | None:
+    def agent(self) -> ProcessSnapshot | None:
         """The agent's own process."""
         return self.scene.agent
 
     @property
-    def children(self) -> tuple[ProcessDiag, ...]:
+    def children(self) -> tuple[ProcessSnapshot, ...]:
         """The living members other than the agent and its launchers."""
         return self.scene.children
 
@@ -249,7 +249,7 @@ class Facts:
         return always([self.streaming, at_least(self.receive_rate, STREAM_BOUND)])
 
     @cached_property
-    def tool_processes(self) -> tuple[ProcessDiag, ...] | None:
+    def tool_processes(self) -> tuple[ProcessSnapshot, ...] | None:
         """The members in a session of their own, None if that is unknown for one of them.
 
         Every CLI starts the shell of a tool with setsid, and its MCP servers without.
@@ -261,7 +261,7 @@ class Facts:
         return tuple(child for child in self.children if child.sid != self.agent.sid)
 
     @cached_property
-    def tools_at_work(self) -> tuple[ProcessDiag, ...]:
+    def tools_at_work(self) -> tuple[ProcessSnapshot, ...]:
         """The processes of a tool that did something over the window: CPU, files, the network."""
         bound = self.config.cpu_idle_bound
         fed = self._fed()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 from otel_untether.session.wording import duration
 
 if TYPE_CHECKING:
-    from otel_untether.diagnosis.clocks import Clock
+    from otel_untether.diagnosis.clocks import ProgressClock
     from otel_untether.session.activity import AttributeValue
     from otel_untether.session.state import SessionState
 
@@ -57,7 +57,7 @@ class Finding:
     pid: int | None = None
     heard: bool = False
     last_sign: int = 0
-    clock: Clock | None = field(default=None, repr=False, compare=False)
+    clock: ProgressClock | None = field(default=None, repr=False, compare=False)
 
     @property
     def idle_s(self) -> float:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from otel_untether.config.settings import WatchdogConfig
     from otel_untether.diagnosis.facts import Facts
     from otel_untether.diagnosis.findings import Action
-    from otel_untether.proc_diag.snapshot import ProcDiag
+    from otel_untether.proc_diag.snapshot import TreeSnapshot
 
 
 class LivenessWatchdog:
@@ -52,7 +52,7 @@ class LivenessWatchdog:
         if self._cause == "wedged":
             self.start_over()
 
-    def take(self, window: Reversible[ProcDiag], now: int) -> bool:
+    def take(self, window: Reversible[TreeSnapshot], now: int) -> bool:
         """Take the samples not seen yet, and return whether there were any.
 
         :param window: the last samples of the tree, oldest first.
@@ -63,7 +63,7 @@ class LivenessWatchdog:
             self._take(sample)
         return bool(news)
 
-    def _take(self, sample: ProcDiag) -> None:
+    def _take(self, sample: TreeSnapshot) -> None:
         if not self.samples.keep(sample):
             self.start_over()
         self.objections = tuple(code for code, _ in objections(sample, self.config))

@@ -11,24 +11,24 @@ if TYPE_CHECKING:
 
     from otel_untether.diagnosis.scene import Connection
     from otel_untether.proc_diag.deep_look import ThreadLook
-    from otel_untether.proc_diag.snapshot import ProcessDiag
+    from otel_untether.proc_diag.snapshot import ProcessSnapshot
 
 _SHOWN = 3
 
 
-def named(processes: Sequence[ProcessDiag]) -> str:
+def named(processes: Sequence[ProcessSnapshot]) -> str:
     """Return the first one's name and pid, and how many more there are."""
     first, more = one(processes[0]), len(processes) - 1
     return f"{first} and {count(more, 'other')}" if more else first
 
 
-def one(process: ProcessDiag) -> str:
+def one(process: ProcessSnapshot) -> str:
     """Return "git (pid 4711)"."""
     pid = process.identity.pid
     return f"{process.name} (pid {pid})" if process.name else f"process {pid}"
 
 
-def in_state(process: ProcessDiag, thread: ThreadLook | None = None) -> str:
+def in_state(process: ProcessSnapshot, thread: ThreadLook | None = None) -> str:
     """Return "git (pid 4711, state S in wait_woken)", of the thread at fault where one is."""
     state = thread.state if thread else process.state
     wchan = thread.wchan if thread else process.wchan
@@ -39,7 +39,7 @@ def in_state(process: ProcessDiag, thread: ThreadLook | None = None) -> str:
     return f"{process.name or 'process'} (pid {process.identity.pid}{where})"
 
 
-def listed(processes: Sequence[ProcessDiag]) -> str:
+def listed(processes: Sequence[ProcessSnapshot]) -> str:
     """Return the names and pids of a few, and how many more there are."""
     text = ", ".join(one(process) for process in processes[:_SHOWN])
     more = len(processes) - _SHOWN

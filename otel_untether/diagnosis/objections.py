@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from otel_untether.diagnosis.facts import Facts
     from otel_untether.diagnosis.wait_channels import Place
     from otel_untether.proc_diag.deep_look import DeepLook, ProcessLook
-    from otel_untether.proc_diag.snapshot import ProcDiag
+    from otel_untether.proc_diag.snapshot import TreeSnapshot
 
     Objection = tuple[str, str]
 
@@ -82,7 +82,7 @@ _WAITS_FOR_SOMEBODY: Final = {
 }
 
 
-def objections(sample: ProcDiag, config: WatchdogConfig) -> Iterator[Objection]:
+def objections(sample: TreeSnapshot, config: WatchdogConfig) -> Iterator[Objection]:
     """Yield what in one sample speaks against a wedge."""
     yield from hard_objections(sample)
     sockets = live_sockets(sample)
@@ -92,7 +92,7 @@ def objections(sample: ProcDiag, config: WatchdogConfig) -> Iterator[Objection]:
         yield "cpu", f"it works ({percent(sample.cpu_rate)})"
 
 
-def hard_objections(sample: ProcDiag) -> Iterator[Objection]:
+def hard_objections(sample: TreeSnapshot) -> Iterator[Objection]:
     """Yield what speaks against a kill whatever the cause."""
     if unknown := [name for name, value in _needed(sample).items() if value is None]:
         yield "unknown", f"unknown: {', '.join(unknown)}"
@@ -104,7 +104,7 @@ def hard_objections(sample: ProcDiag) -> Iterator[Objection]:
         yield _STATES["T"]
 
 
-def _needed(sample: ProcDiag) -> dict[str, object]:
+def _needed(sample: TreeSnapshot) -> dict[str, object]:
     return {
         "whether it lives": sample.alive,
         "its state": sample.leader.state if sample.leader else None,

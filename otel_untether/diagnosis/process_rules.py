@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from otel_untether.diagnosis.scene import Connection
     from otel_untether.diagnosis.wait_channels import Place
     from otel_untether.proc_diag.deep_look import ProcessLook, ThreadLook
-    from otel_untether.proc_diag.snapshot import ProcessDiag
+    from otel_untether.proc_diag.snapshot import ProcessSnapshot
 
     Evidence = tuple[str, ...] | None
 
@@ -155,7 +155,7 @@ def awaiting_terminal(facts: Facts) -> Evidence:
     return (f"{in_state(asking[0])} waits for input at a terminal",) if asking else None
 
 
-def _at_terminal(facts: Facts, process: ProcessDiag) -> bool:
+def _at_terminal(facts: Facts, process: ProcessSnapshot) -> bool:
     seen = facts.scene.in_depth(process)
     if seen is None or seen.threads is None:
         has = None if facts.sockets is None else bool(facts.sockets)
@@ -173,7 +173,7 @@ def _at_terminal(facts: Facts, process: ProcessDiag) -> bool:
     return (polls or unsure) and reads and not _tree_holds(facts, process)
 
 
-def _tree_holds(facts: Facts, process: ProcessDiag) -> bool:
+def _tree_holds(facts: Facts, process: ProcessSnapshot) -> bool:
     """Whether a process has a connection that leads out, and may wait for that."""
     outward = (facts.look.outward if facts.look else None) or ()
     return any(process.identity.pid in (s.owner.pid, *s.holders) for s in outward)
@@ -293,12 +293,12 @@ def _workers(facts: Facts) -> Iterator[str]:
         yield "something in its tree works"
 
 
-def _living(facts: Facts) -> tuple[ProcessDiag, ...]:
+def _living(facts: Facts) -> tuple[ProcessSnapshot, ...]:
     agent = facts.agent
     return (*((agent,) if agent else ()), *facts.children)
 
 
-def _throughout(facts: Facts, test: Callable[[ProcessDiag], bool]) -> list[ProcessDiag]:
+def _throughout(facts: Facts, test: Callable[[ProcessSnapshot], bool]) -> list[ProcessSnapshot]:
     """Return the living members for which `test` held in every recent sample."""
     held = [process for process in _living(facts) if test(process)]
     for sample in facts.recent[:-1] if held else ():

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Reversible
 
     from otel_untether.config.settings import WatchdogConfig
-    from otel_untether.proc_diag.snapshot import ProcDiag
+    from otel_untether.proc_diag.snapshot import TreeSnapshot
 
 # Samples are late when the machine is busy; only a real hole (suspend, SIGSTOP) breaks a run.
 _SLACK: Final = 2.0
@@ -29,15 +29,15 @@ class RecentSamples:
         self.hole = 2 * config.sample_interval + _SLACK
         self.seen_at = float("-inf")
         self._recent = max(3, config.kill_confirmations)
-        self._kept: deque[ProcDiag] = deque(maxlen=max(_WINDOW, self._recent))
+        self._kept: deque[TreeSnapshot] = deque(maxlen=max(_WINDOW, self._recent))
         self._seen_now = 0
 
-    def take(self, window: Reversible[ProcDiag], now: int) -> list[ProcDiag]:
+    def take(self, window: Reversible[TreeSnapshot], now: int) -> list[TreeSnapshot]:
         """Take what `window` (oldest first) has of new samples, and return them in order.
 
         `now` is ns since the epoch.
         """
-        news: list[ProcDiag] = []
+        news: list[TreeSnapshot] = []
         for sample in reversed(window):
             if sample.at <= self.seen_at:
                 break
@@ -47,7 +47,7 @@ class RecentSamples:
             self._seen_now = now
         return news
 
-    def keep(self, sample: ProcDiag) -> bool:
+    def keep(self, sample: TreeSnapshot) -> bool:
         """Keep a new sample, and return whether it follows the one before without a gap."""
         follows = sample.continuous and sample.at - self.seen_at <= self.hole
         if not follows:
@@ -61,16 +61,16 @@ class RecentSamples:
         self._kept.clear()
 
     @property
-    def newest(self) -> ProcDiag | None:
+    def newest(self) -> TreeSnapshot | None:
         """The newest sample, however old."""
         return self._kept[-1] if self._kept else None
 
-    def window(self, now: int) -> tuple[ProcDiag, ...]:
+    def window(self, now: int) -> tuple[TreeSnapshot, ...]:
         """Return what is kept, or nothing if the newest is too old to speak for `now` (ns)."""
         if (now - self._seen_now) / _NS > self.hole:
             return ()
         return tuple(self._kept)
 
-    def current(self, now: int) -> tuple[ProcDiag, ...]:
+    def current(self, now: int) -> tuple[TreeSnapshot, ...]:
         """Return the last few, or none if the newest is too old to speak for `now` (ns)."""
         return self.window(now)[-self._recent :]

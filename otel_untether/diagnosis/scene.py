@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from otel_untether.proc_diag.deep_look import DeepLook, ProcessLook, SocketLook
-    from otel_untether.proc_diag.snapshot import ProcDiag, ProcessDiag, SocketDiag
+    from otel_untether.proc_diag.snapshot import ProcessSnapshot, SocketDiag, TreeSnapshot
 
 # Sockets in these states are nobody's connection any more.
 _GONE: Final = frozenset({"TIME_WAIT", "CLOSE"})
@@ -53,22 +53,22 @@ class Scene:
     they could not be told.
     """
 
-    newest: ProcDiag | None
+    newest: TreeSnapshot | None
     look: DeepLook | None
-    agent: ProcessDiag | None
-    children: tuple[ProcessDiag, ...]
+    agent: ProcessSnapshot | None
+    children: tuple[ProcessSnapshot, ...]
     sockets: tuple[Connection, ...] | None
     others: tuple[Connection, ...] | None
     listening: tuple[Connection, ...] | None
 
-    def in_depth(self, process: ProcessDiag | None) -> ProcessLook | None:
+    def in_depth(self, process: ProcessSnapshot | None) -> ProcessLook | None:
         """Return what the deep look says of a process."""
         if self.look is None or process is None:
             return None
         return next((p for p in self.look.processes if p.identity == process.identity), None)
 
 
-def picture(newest: ProcDiag | None, look: DeepLook | None) -> Scene:
+def picture(newest: TreeSnapshot | None, look: DeepLook | None) -> Scene:
     """Put the picture together; `look` None where none was taken."""
     if newest is None:
         return Scene(None, look, None, (), None, None, None)
@@ -90,14 +90,14 @@ def picture(newest: ProcDiag | None, look: DeepLook | None) -> Scene:
     return Scene(newest, look, agent, children, *_outward(look, agent))
 
 
-def live_sockets(sample: ProcDiag | None) -> tuple[SocketDiag, ...] | None:
+def live_sockets(sample: TreeSnapshot | None) -> tuple[SocketDiag, ...] | None:
     """Return the tree's TCP sockets that could still carry something, None if unknown."""
     if sample is None or sample.sockets is None:
         return None
     return tuple(s for s in sample.sockets if s.state not in _GONE)
 
 
-def _agent(newest: ProcDiag, look: DeepLook | None) -> ProcessDiag | None:
+def _agent(newest: TreeSnapshot, look: DeepLook | None) -> ProcessSnapshot | None:
     if look is None or look.agent is None:
         return newest.leader
     found = (p for p in newest.processes if p.identity == look.agent)
@@ -105,7 +105,7 @@ def _agent(newest: ProcDiag, look: DeepLook | None) -> ProcessDiag | None:
 
 
 def _outward(
-    look: DeepLook, agent: ProcessDiag | None
+    look: DeepLook, agent: ProcessSnapshot | None
 ) -> tuple[
     tuple[Connection, ...] | None, tuple[Connection, ...] | None, tuple[Connection, ...] | None
 ]:

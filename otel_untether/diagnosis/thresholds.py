@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from otel_untether.diagnosis.clocks import Clock, in_background
+from otel_untether.diagnosis.clocks import ProgressClock, in_background
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,31 +38,31 @@ BELOW: Final = {
 _A_DAY: Final = 86_400.0
 
 
-def of_main(facts: Facts, since: int) -> Clock:
+def of_main(facts: Facts, since: int) -> ProgressClock:
     """Return the main agent's clock, which has stood since `since` (ns)."""
     return next(_of_main(facts, since))
 
 
-def _of_main(facts: Facts, since: int) -> Iterator[Clock]:
+def _of_main(facts: Facts, since: int) -> Iterator[ProgressClock]:
     config, state = facts.config, facts.state
     patient = max(config.stall_timeout, config.liveness_timeout)
     if state.traits.silent_until_done and not state.understood:
-        yield Clock("until_done", patient if _at_rest(facts) else _A_DAY, since)
+        yield ProgressClock("until_done", patient if _at_rest(facts) else _A_DAY, since)
     if state.last_result_at is not None and not facts.prompted:
-        yield Clock("post_result", config.post_result_timeout, since)
+        yield ProgressClock("post_result", config.post_result_timeout, since)
     if facts.answering:
-        yield Clock("answer", max(patient, config.streaming_timeout), since)
+        yield ProgressClock("answer", max(patient, config.streaming_timeout), since)
     if facts.streaming:
-        yield Clock("streaming", patient, since)
+        yield ProgressClock("streaming", patient, since)
     if shows_a_tool(facts):
-        yield Clock("tool", config.tool_timeout, since)
+        yield ProgressClock("tool", config.tool_timeout, since)
     if facts.tainted and not said_anything(state):
-        yield Clock("resume_startup", config.resume_startup_timeout, since)
+        yield ProgressClock("resume_startup", config.resume_startup_timeout, since)
     if expected_to_speak(state) and state.silent:
-        yield Clock("startup", config.startup_timeout, since)
+        yield ProgressClock("startup", config.startup_timeout, since)
     if facts.agent_working and facts.established and not facts.agent_busy:
-        yield Clock("thinking", patient, since)
-    yield Clock("silence", config.stall_timeout, since)
+        yield ProgressClock("thinking", patient, since)
+    yield ProgressClock("silence", config.stall_timeout, since)
 
 
 def _at_rest(facts: Facts) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from otel_untether.proc_diag.deep_look import ThreadLook
-    from otel_untether.proc_diag.snapshot import ProcessDiag
+    from otel_untether.proc_diag.snapshot import ProcessSnapshot
 
 Place: TypeAlias = Literal[
     "running", "ended", "asleep", "pipe_read", "socket", "child",
@@ -102,30 +102,30 @@ def _woken(target: str | None) -> Place:
     return "socket" if target.startswith("socket:") else "asleep"
 
 
-def _waits(process: ProcessDiag, names: tuple[str, ...]) -> bool:
+def _waits(process: ProcessSnapshot, names: tuple[str, ...]) -> bool:
     return process.wchan is not None and process.wchan.startswith(names)
 
 
-def reads_pipe(process: ProcessDiag) -> bool:
+def reads_pipe(process: ProcessSnapshot) -> bool:
     """Whether its main thread waits for input on a pipe."""
     return _waits(process, _PIPE_READ)
 
 
-def writes_pipe(process: ProcessDiag) -> bool:
+def writes_pipe(process: ProcessSnapshot) -> bool:
     """Whether it waits for room in a pipe (or a UNIX socket) that somebody else must empty."""
     return _waits(process, _PIPE_WRITE)
 
 
-def waits_for_lock(process: ProcessDiag) -> bool:
+def waits_for_lock(process: ProcessSnapshot) -> bool:
     """Whether it waits for a file lock."""
     return _waits(process, _LOCK)
 
 
-def waits_for_files(process: ProcessDiag) -> bool:
+def waits_for_files(process: ProcessSnapshot) -> bool:
     """Whether it waits for a disk, or a file system that somebody must answer for."""
     return process.state == "D" or _waits(process, _DISK)
 
 
-def waits_on_terminal(process: ProcessDiag, *, has_sockets: bool | None) -> bool:
+def waits_on_terminal(process: ProcessSnapshot, *, has_sockets: bool | None) -> bool:
     """Whether it waits at a terminal; `has_sockets` tells if it might be a connection instead."""
     return _waits(process, _TERMINAL) or (has_sockets is False and _waits(process, _WOKEN))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from otel_untether.proc_diag.deep_look import DeepLook
-    from otel_untether.proc_diag.snapshot import Identity, ProcDiag, ProcessDiag
+    from otel_untether.proc_diag.snapshot import Identity, ProcessSnapshot, TreeSnapshot
 
 # Bytes a second through read and write calls below which a process does nothing to speak of:
 # event loops wake their own threads through descriptors, with eight bytes at a time.
@@ -39,7 +39,7 @@ class Work(NamedTuple):
         return (self.cpu or 0.0) >= cpu_bound or moved >= _IO_BOUND
 
 
-def work_of(identity: Identity, window: Sequence[ProcDiag]) -> Work:
+def work_of(identity: Identity, window: Sequence[TreeSnapshot]) -> Work:
     """Return what a process did between the first and the last sample that have it."""
     after = _member(window[-1], identity) if window else None
     found = ((s, p) for s in window if (p := _member(s, identity)) is not None)
@@ -56,7 +56,7 @@ def work_of(identity: Identity, window: Sequence[ProcDiag]) -> Work:
     )
 
 
-def _member(sample: ProcDiag, identity: Identity) -> ProcessDiag | None:
+def _member(sample: TreeSnapshot, identity: Identity) -> ProcessSnapshot | None:
     return next((p for p in sample.processes if p.identity == identity), None)
 
 
@@ -86,7 +86,7 @@ def ran(look: DeepLook, before: DeepLook) -> tuple[str, ...] | None:
     return tuple(names)
 
 
-def _cpu(process: ProcessDiag) -> float | None:
+def _cpu(process: ProcessSnapshot) -> float | None:
     if process.cpu_user is None or process.cpu_system is None:
         return None
     return process.cpu_user + process.cpu_system + (process.cpu_waited or 0.0)

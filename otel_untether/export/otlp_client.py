@@ -57,7 +57,7 @@ class SendError(Exception):
         return self.fault == "data"
 
 
-class ConfigError(SendError):
+class EndpointError(SendError):
     """A variable says where or how to send, and cannot be used."""
 
 
@@ -106,7 +106,7 @@ def send(
     """
     url = endpoint(environ, signal)
     if url is None:
-        raise ConfigError(f"there is no endpoint for {signal}: set OTEL_EXPORTER_OTLP_ENDPOINT")
+        raise EndpointError(f"there is no endpoint for {signal}: set OTEL_EXPORTER_OTLP_ENDPOINT")
     timeout = min(_timeout(environ, signal), within or _timeout(environ, signal))
     match protocol(environ, signal):
         case "grpc":
@@ -117,7 +117,7 @@ def send(
         case "http/json":
             answer = _send_http(signal, to_line(request), "application/json", environ, timeout)
         case other:
-            raise ConfigError(
+            raise EndpointError(
                 f"OTEL_EXPORTER_OTLP_PROTOCOL: {other!r} is not a protocol; "
                 f"expected {GRPC}, {HTTP} or {HTTP_JSON}"
             )
@@ -191,7 +191,9 @@ def http_url(environ: Mapping[str, str], signal: Signal) -> str:
     own = environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT", "").strip()
     url = own or f"{endpoint(environ, signal) or ''}".rstrip("/") + f"/v1/{signal}"
     if not url.startswith(("http://", "https://")):
-        raise ConfigError("OTEL_EXPORTER_OTLP_ENDPOINT: expected a URL like http://localhost:4318")
+        raise EndpointError(
+            "OTEL_EXPORTER_OTLP_ENDPOINT: expected a URL like http://localhost:4318"
+        )
     return url
 
 
@@ -226,7 +228,7 @@ def _timeout(environ: Mapping[str, str], signal: Signal) -> float:
     try:
         return float(value) if value else _DEFAULT_TIMEOUT
     except ValueError:
-        raise ConfigError(
+        raise EndpointError(
             f"OTEL_EXPORTER_OTLP_TIMEOUT: {value!r} is not a number of seconds"
         ) from None
 
@@ -239,7 +241,7 @@ def _tls(environ: Mapping[str, str], signal: Signal) -> ssl.SSLContext:
         if certificate := _setting(environ, signal, "CLIENT_CERTIFICATE"):
             context.load_cert_chain(certificate, _setting(environ, signal, "CLIENT_KEY") or None)
     except OSError as error:
-        raise ConfigError(f"OTEL_EXPORTER_OTLP_CERTIFICATE and its kin: {error}") from error
+        raise EndpointError(f"OTEL_EXPORTER_OTLP_CERTIFICATE and its kin: {error}") from error
     return context
 
 
@@ -291,7 +293,7 @@ def _channel(signal: Signal, url: str, environ: Mapping[str, str]) -> Any:
         try:
             return Path(path).read_bytes() if path else None
         except OSError as error:
-            raise ConfigError(f"OTEL_EXPORTER_OTLP_{name}: {error}") from error
+            raise EndpointError(f"OTEL_EXPORTER_OTLP_{name}: {error}") from error
 
     credentials = grpc.ssl_channel_credentials(
         read("CERTIFICATE"), read("CLIENT_KEY"), read("CLIENT_CERTIFICATE")

@@ -17,7 +17,7 @@ from otel_untether.export.delivery import (
     record_refused,
 )
 from otel_untether.export.environment import SIGNALS, Signal
-from otel_untether.export.otlp_client import ConfigError, SendError
+from otel_untether.export.otlp_client import EndpointError, SendError
 from otel_untether.export.otlp_json import FILES, parse
 from otel_untether.store import run_lock
 from otel_untether.store.files import lines
@@ -132,7 +132,7 @@ class _Sending:
         try:
             request = parse(self._signal, msgspec.json.encode(batch.message))
             answer = self._send(self._signal, request)
-        except ConfigError:
+        except EndpointError:
             raise
         except SendError as error:
             self._failed(batch, str(error), refused=error.refused)

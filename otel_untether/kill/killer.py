@@ -24,7 +24,7 @@ from otel_untether.kill.targets import Target, await_exit, strays
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from otel_untether.proc_diag.snapshot import Identity, ProcessDiag
+    from otel_untether.proc_diag.snapshot import Identity, ProcessSnapshot
     from otel_untether.proc_diag.tree import Tree
     from otel_untether.session.activity import AttributeValue
 
@@ -182,11 +182,11 @@ class Killer:
         met = [self._admit(member, stop=stop) for member in self._census()]
         return any(met)
 
-    def _census(self) -> Iterator[ProcessDiag]:
+    def _census(self) -> Iterator[ProcessSnapshot]:
         yield from self.tree.walk(self.tree.backend.begin(), _PATIENCE).found.values()
         yield from strays(self._targets, self._older)
 
-    def _admit(self, member: ProcessDiag, *, stop: bool) -> bool:
+    def _admit(self, member: ProcessSnapshot, *, stop: bool) -> bool:
         if member.identity in self._targets or member.identity in self._ended:
             return False
         dead = member.state in ("Z", "X")

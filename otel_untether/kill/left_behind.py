@@ -11,12 +11,12 @@ from otel_untether.proc_diag.tree import sample
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from otel_untether.proc_diag.snapshot import ProcessDiag
+    from otel_untether.proc_diag.snapshot import ProcessSnapshot
     from otel_untether.proc_diag.tree import Tree
     from otel_untether.session.activity import AttributeValue
 
 
-def described(members: Sequence[ProcessDiag]) -> tuple[str, ...]:
+def described(members: Sequence[ProcessSnapshot]) -> tuple[str, ...]:
     """Return each as `pid name`, the name `?` where it is unknown.
 
     >>> described([])

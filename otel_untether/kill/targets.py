@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_untether.proc_diag.linux.kernel_files import listing, read
 from otel_untether.proc_diag.linux.procfs import Stat, parse_stat
-from otel_untether.proc_diag.snapshot import Identity, ProcessDiag
+from otel_untether.proc_diag.snapshot import Identity, ProcessSnapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,14 +23,14 @@ _HAS_PIDFD: Final = hasattr(os, "pidfd_open") and hasattr(signal, "pidfd_send_si
 class Target:
     """One process, held so that no other can be mistaken for it."""
 
-    def __init__(self, member: ProcessDiag, fd: int | None, identify: Identify) -> None:
+    def __init__(self, member: ProcessSnapshot, fd: int | None, identify: Identify) -> None:
         self.identity = member.identity
         self.name = member.name
         self._fd = fd
         self._identify = identify
 
     @classmethod
-    def hold(cls, member: ProcessDiag, identify: Identify) -> Target | None:
+    def hold(cls, member: ProcessSnapshot, identify: Identify) -> Target | None:
         """Hold a process; None when it has gone, or somebody else has its pid."""
         fd = None
         if _HAS_PIDFD:
@@ -96,7 +96,7 @@ def await_exit(targets: Iterable[Target], seconds: float) -> None:
     poll.poll(max(1, round(seconds * 1000)))
 
 
-def strays(known: Mapping[Identity, Target], older: set[int]) -> Iterator[ProcessDiag]:
+def strays(known: Mapping[Identity, Target], older: set[int]) -> Iterator[ProcessSnapshot]:
     """Yield who belongs to `known` but was orphaned before the tree's own look found it.
 
     They are children of somebody known who still lives, or members of a session that somebody
@@ -117,7 +117,7 @@ def strays(known: Mapping[Identity, Target], older: set[int]) -> Iterator[Proces
         mate = ours and (holder is None or Identity(stat.sid, holder.start_time) == leader)
         if mate or stat.ppid in parents:
             identity = Identity(pid, stat.start_time)
-            yield ProcessDiag(identity, stat.ppid, stat.pgid, stat.sid, stat.name, stat.state)
+            yield ProcessSnapshot(identity, stat.ppid, stat.pgid, stat.sid, stat.name, stat.state)
 
 
 def _young(since: float, older: set[int]) -> Iterator[tuple[int, Stat]]:

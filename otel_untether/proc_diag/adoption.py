@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from otel_untether.proc_diag.backend import Backend, Handle
-    from otel_untether.proc_diag.snapshot import Identity, ProcessDiag
+    from otel_untether.proc_diag.snapshot import Identity, ProcessSnapshot
 
 
 class Adoption:
@@ -40,12 +40,12 @@ class Adoption:
         self._reaper = reaper
         self._shared = _groups_of(reaper)
         self._marks = Birthmarks(traceparent, backend.environ, backend.identify)
-        self._strangers: dict[int, ProcessDiag] = {}
+        self._strangers: dict[int, ProcessSnapshot] = {}
         self._undecided: dict[int, Handle] = {}
         self._groups: frozenset[int] = frozenset()
 
     @property
-    def strangers(self) -> tuple[ProcessDiag, ...]:
+    def strangers(self) -> tuple[ProcessSnapshot, ...]:
         """Children of the subreaper that nothing connects with the tree, as they were met."""
         return tuple(self._strangers.values())
 
@@ -66,7 +66,7 @@ class Adoption:
             del self._undecided[handle.identity.pid]
         return claimed
 
-    def learn(self, found: Iterable[ProcessDiag]) -> None:
+    def learn(self, found: Iterable[ProcessSnapshot]) -> None:
         """Learn which sessions and process groups belong to the tree now.
 
         A number stays taken as long as anybody is in its group, so that one of a member at the
@@ -93,7 +93,7 @@ class Adoption:
             return self._dismiss(handle, diag)
         return bool(carries)
 
-    def _dismiss(self, handle: Handle, diag: ProcessDiag | None) -> bool:
+    def _dismiss(self, handle: Handle, diag: ProcessSnapshot | None) -> bool:
         handle.close()
         self._undecided.pop(handle.identity.pid, None)
         if diag is not None:

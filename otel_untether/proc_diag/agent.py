@@ -24,7 +24,7 @@ from otel_untether.proc_diag.sums import ENDED
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from otel_untether.proc_diag.snapshot import ProcessDiag
+    from otel_untether.proc_diag.snapshot import ProcessSnapshot
 
 # Clients of something that runs elsewhere, by the kernel's name of the process (15 characters):
 # what they show of themselves says nothing about the agent at the other end.
@@ -72,7 +72,7 @@ Stdio: TypeAlias = tuple[str | None, str | None, str | None]
 class Member(NamedTuple):
     """A member and what its descriptors 0, 1 and 2 point to; None where that is not known."""
 
-    process: ProcessDiag
+    process: ProcessSnapshot
     stdio: Stdio
 
     @property
@@ -89,8 +89,8 @@ class Member(NamedTuple):
 class Agent(NamedTuple):
     """The process that is the agent, and those from the spawned one down to its parent."""
 
-    process: ProcessDiag
-    launchers: tuple[ProcessDiag, ...] = ()
+    process: ProcessSnapshot
+    launchers: tuple[ProcessSnapshot, ...] = ()
 
     @property
     def remote_client(self) -> str | None:
@@ -107,7 +107,7 @@ def find_agent(root: Member, members: Iterable[Member]) -> Agent:
     for member in members:
         if member.process.state not in ENDED and member.process != root.process:
             children.setdefault(member.process.ppid, []).append(member)
-    launchers: list[ProcessDiag] = []
+    launchers: list[ProcessSnapshot] = []
     current = root
     while (heir := _heir(current, children.get(current.process.identity.pid, ()))) is not None:
         launchers.append(current.process)

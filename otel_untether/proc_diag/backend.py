@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         CgroupDiag,
         HostDiag,
         Identity,
-        ProcessDiag,
+        ProcessSnapshot,
         SocketDiag,
     )
 
@@ -45,7 +45,7 @@ class Handle(Protocol):
     def stdio(self) -> tuple[str | None, str | None, str | None]:
         """What its descriptors 0, 1 and 2 pointed to at the last look; None where unknown."""
 
-    def look(self, *, afresh: bool = False) -> ProcessDiag | None:
+    def look(self, *, afresh: bool = False) -> ProcessSnapshot | None:
         """Read it; None when it is gone. `afresh` forbids to reuse an earlier look."""
 
     def close(self) -> None:
@@ -86,7 +86,9 @@ class Backend(Protocol):
     def begin(self) -> Pass:
         """Begin a pass."""
 
-    def look_deeper(self, members: Sequence[ProcessDiag], agent: Identity | None, /) -> DeepLooks:
+    def look_deeper(
+        self, members: Sequence[ProcessSnapshot], agent: Identity | None, /
+    ) -> DeepLooks:
         """Look at living members in every detail, at the agent's control group as well."""
 
     def environ(self, pid: int) -> bytes | None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         StdinLook,
         ThreadLook,
     )
-    from otel_untether.proc_diag.snapshot import Identity, ProcDiag, ProcessDiag
+    from otel_untether.proc_diag.snapshot import Identity, ProcessSnapshot, TreeSnapshot
     from otel_untether.proc_diag.tree import Tree
 
     Redact: TypeAlias = Callable[[Sequence[str]], Sequence[str]]
@@ -67,7 +67,7 @@ class ProcessDump:
     `descriptors` are what its first descriptors point to, None where they may not be read.
     """
 
-    process: ProcessDiag
+    process: ProcessSnapshot
     threads: tuple[ThreadDump, ...] = ()
     command: tuple[str, ...] | None = None
     stdin: StdinLook | None = None
@@ -82,7 +82,7 @@ class Dump:
     `agent`, `launchers`, `remote_client`, `sockets` and `cgroup` are those of `DeepLook`.
     """
 
-    diag: ProcDiag
+    diag: TreeSnapshot
     processes: tuple[ProcessDump, ...] = ()
     complete: bool = True
     agent: Identity | None = None
@@ -127,7 +127,9 @@ def dump(
     return _dump(diag, look, found.copy(), complete=complete)
 
 
-def _dump(diag: ProcDiag, look: DeepLook, found: dict[int, ProcessDump], *, complete: bool) -> Dump:
+def _dump(
+    diag: TreeSnapshot, look: DeepLook, found: dict[int, ProcessDump], *, complete: bool
+) -> Dump:
     sockets = None if look.sockets is None else tuple(map(_shown, look.sockets))
     return Dump(
         diag,
@@ -150,7 +152,7 @@ def _hidden(text: str | None) -> str | None:
     return None if text is None else hide_secrets(text)
 
 
-def _process(process: ProcessDiag, look: ProcessLook | None) -> ProcessDump:
+def _process(process: ProcessSnapshot, look: ProcessLook | None) -> ProcessDump:
     if look is None:
         return ProcessDump(process)
     targets = look.descriptors

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from otel_untether.proc_diag.adoption import Adoption
-from otel_untether.proc_diag.snapshot import Identity, ProcessDiag
+from otel_untether.proc_diag.snapshot import Identity, ProcessSnapshot
 
 if TYPE_CHECKING:
     from otel_untether.proc_diag.backend import Backend, Handle, Pass
@@ -27,7 +27,7 @@ class Members:
         self._handles: dict[int, Handle] = {}
         self._adoption = None if reaper is None else Adoption(backend, leader, traceparent, reaper)
         self._shaken = False
-        self._marked: dict[int, tuple[ProcessDiag, ProcessDiag]] = {}
+        self._marked: dict[int, tuple[ProcessSnapshot, ProcessSnapshot]] = {}
         self._home: tuple[int | None, int | None] = (None, None)
         self._leader = leader
         if leader and (handle := backend.open(leader.pid)) and handle.identity == leader:
@@ -39,7 +39,7 @@ class Members:
         return tuple(self._handles.values())
 
     @property
-    def strangers(self) -> tuple[ProcessDiag, ...]:
+    def strangers(self) -> tuple[ProcessSnapshot, ...]:
         """Children of this process that nothing connects with the tree."""
         return self._adoption.strangers if self._adoption else ()
 
@@ -48,12 +48,12 @@ class Members:
         for handle in self._handles.values():
             handle.close()
 
-    def look(self, pass_: Pass, patience: float = 0.0) -> dict[int, ProcessDiag]:
+    def look(self, pass_: Pass, patience: float = 0.0) -> dict[int, ProcessSnapshot]:
         """Look at every member and at whom they have started; by pid.
 
         `patience` is how many seconds to wait for evidence about a process we have inherited.
         """
-        found: dict[int, ProcessDiag] = {}
+        found: dict[int, ProcessSnapshot] = {}
         hidden: list[int] = []
         adopted = self._adoption.claim(self._handles, patience) if self._adoption else []
         claimed = {handle.identity for handle in adopted}
@@ -86,7 +86,7 @@ class Members:
             del self._handles[handle.identity.pid]
             self._shaken = True
 
-    def _mark_detached(self, found: dict[int, ProcessDiag]) -> dict[int, ProcessDiag]:
+    def _mark_detached(self, found: dict[int, ProcessSnapshot]) -> dict[int, ProcessSnapshot]:
         leader = found.get(self._leader.pid) if self._leader else None
         if leader and leader.sid is not None:
             self._home = leader.pgid, leader.sid
@@ -94,24 +94,26 @@ class Members:
         self._marked = {pid: (diag, marked[pid]) for pid, diag in found.items()}
         return marked
 
-    def _marked_as(self, diag: ProcessDiag, found: dict[int, ProcessDiag]) -> ProcessDiag:
+    def _marked_as(
+        self, diag: ProcessSnapshot, found: dict[int, ProcessSnapshot]
+    ) -> ProcessSnapshot:
         detached = self._is_detached(diag, found)
         before = self._marked.get(diag.identity.pid)
         if before and before[0] is diag and before[1].detached == detached:
             return before[1]
         return replace(diag, detached=True) if detached else diag
 
-    def _is_detached(self, diag: ProcessDiag, found: dict[int, ProcessDiag]) -> bool:
+    def _is_detached(self, diag: ProcessSnapshot, found: dict[int, ProcessSnapshot]) -> bool:
         if diag.identity == self._leader or diag.ppid is None:
             return False
         pgid, sid = self._home
         return diag.ppid not in found or (diag.pgid != pgid and diag.sid != sid)
 
 
-def _descends(diag: ProcessDiag, found: dict[int, ProcessDiag]) -> bool:
+def _descends(diag: ProcessSnapshot, found: dict[int, ProcessSnapshot]) -> bool:
     """Whether it still is what the list of children said, and not a recycled pid."""
     return diag.ppid is None or diag.ppid in found
 
 
-def _unknown(pid: int) -> ProcessDiag:
-    return ProcessDiag(Identity(pid, 0.0))
+def _unknown(pid: int) -> ProcessSnapshot:
+    return ProcessSnapshot(Identity(pid, 0.0))

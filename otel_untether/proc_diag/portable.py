@@ -13,7 +13,13 @@ import psutil
 
 from otel_untether.proc_diag.backend import DeepLooks
 from otel_untether.proc_diag.deep_look import CgroupLook, ProcessLook
-from otel_untether.proc_diag.snapshot import CgroupDiag, HostDiag, Identity, ProcessDiag, SocketDiag
+from otel_untether.proc_diag.snapshot import (
+    CgroupDiag,
+    HostDiag,
+    Identity,
+    ProcessSnapshot,
+    SocketDiag,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,7 +84,7 @@ class PortableBackend:
         """Begin a pass."""
         return PortablePass()
 
-    def look_deeper(self, members: Sequence[ProcessDiag], _: Identity | None, /) -> DeepLooks:
+    def look_deeper(self, members: Sequence[ProcessSnapshot], _: Identity | None, /) -> DeepLooks:
         """Look no deeper than a sample does: neither threads' places nor sockets' ends are told."""
         looks = (
             ProcessLook(p.identity, p.ppid, p.pgid, p.sid, p.name, p.state, all_threads=False)
@@ -154,7 +160,7 @@ class PortableHandle:
         """Not told."""
         return None, None, None
 
-    def look(self, *, afresh: bool = False) -> ProcessDiag | None:  # noqa: ARG002  always is
+    def look(self, *, afresh: bool = False) -> ProcessSnapshot | None:  # noqa: ARG002  always is
         """Read it; None when it is gone."""
         try:
             if not self._process.is_running():
@@ -171,7 +177,7 @@ class PortableHandle:
     def close(self) -> None:
         """Nothing is kept open."""
 
-    def _read(self) -> ProcessDiag:
+    def _read(self) -> ProcessSnapshot:
         process = self._process
         state = _STATES.get(_told(process.status) or "")
         if state == "Z":
@@ -179,7 +185,7 @@ class PortableHandle:
         cpu = _told(process.cpu_times)
         switches = _told(process.num_ctx_switches)
         io = _told(getattr(process, "io_counters", _untold))  # not on macOS
-        return ProcessDiag(
+        return ProcessSnapshot(
             self.identity,
             ppid=_told(process.ppid),
             pgid=_told(lambda: os.getpgid(process.pid)),
@@ -198,10 +204,10 @@ class PortableHandle:
             io_written=getattr(io, "write_chars", None),
         )
 
-    def _ended(self) -> ProcessDiag:
+    def _ended(self) -> ProcessSnapshot:
         """Return what is left of a process that nobody has waited for yet."""
         cpu = _told(self._process.cpu_times)
-        return ProcessDiag(
+        return ProcessSnapshot(
             self.identity,
             ppid=_told(self._process.ppid),
             name=_told(self._process.name),

@@ -2,7 +2,7 @@
 
 One pass looks at all trees, because most of what a look costs is shared. The schedule is
 monotonic: a pass that takes too long skips beats instead of catching up, and each gap, like a
-suspend of the machine, is marked in the samples (`ProcDiag.continuous`), so that nobody takes
+suspend of the machine, is marked in the samples (`TreeSnapshot.continuous`), so that nobody takes
 the silence of a sleeping laptop for an agent's. A young session is looked at more often: many
 are over before the second beat, and have their peaks, too.
 """
@@ -17,7 +17,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from otel_untether.proc_diag import ProcDiag, Tree, sample
+from otel_untether.proc_diag import Tree, TreeSnapshot, sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -39,23 +39,23 @@ class Window:
     """The last samples of one session, oldest first; safe to read from any thread."""
 
     def __init__(self, capacity: int = CAPACITY) -> None:
-        self._samples: deque[ProcDiag] = deque(maxlen=capacity)
+        self._samples: deque[TreeSnapshot] = deque(maxlen=capacity)
         self._lock = threading.Lock()
 
-    def append(self, diag: ProcDiag) -> None:
+    def append(self, diag: TreeSnapshot) -> None:
         """Add a sample."""
         with self._lock:
             self._samples.append(diag)
 
     @property
-    def latest(self) -> ProcDiag | None:
+    def latest(self) -> TreeSnapshot | None:
         """The newest sample, None before the first."""
         with self._lock:
             return self._samples[-1] if self._samples else None
 
-    def since(self, at: float) -> tuple[ProcDiag, ...]:
+    def since(self, at: float) -> tuple[TreeSnapshot, ...]:
         """Return the samples from `at` (`time.monotonic()`) on, but none from before a gap."""
-        found: list[ProcDiag] = []
+        found: list[TreeSnapshot] = []
         for diag in reversed(self):
             if diag.at < at:
                 break
@@ -67,11 +67,11 @@ class Window:
     def __len__(self) -> int:
         return len(self._samples)
 
-    def __iter__(self) -> Iterator[ProcDiag]:
+    def __iter__(self) -> Iterator[TreeSnapshot]:
         with self._lock:
             return iter(tuple(self._samples))
 
-    def __reversed__(self) -> Iterator[ProcDiag]:
+    def __reversed__(self) -> Iterator[TreeSnapshot]:
         with self._lock:
             return reversed(tuple(self._samples))
 
@@ -206,7 +206,7 @@ def suspended() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
 
 
-def _sample(trees: Sequence[Tree]) -> list[ProcDiag]:
+def _sample(trees: Sequence[Tree]) -> list[TreeSnapshot]:
     """Sample all trees; where that fails, each alone, so that one does not cost the others."""
     try:
         return sample(trees)
@@ -217,9 +217,9 @@ def _sample(trees: Sequence[Tree]) -> list[ProcDiag]:
         return [_sample_alone(tree) for tree in trees]
 
 
-def _sample_alone(tree: Tree) -> ProcDiag:
+def _sample_alone(tree: Tree) -> TreeSnapshot:
     try:
         return sample([tree])[0]
     except Exception as error:  # noqa: BLE001  whatever it is, the tree's state is unknown
         problem = f"sampling failed: {type(error).__name__}"
-        return ProcDiag(time.monotonic(), None, problems=(problem,))
+        return TreeSnapshot(time.monotonic(), None, problems=(problem,))

@@ -32,7 +32,7 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class ProcessDiag:
+class ProcessSnapshot:
     """One process of the tree.
 
     `name` is the kernel's (comm), never from the command line. `cpu_waited` is the CPU time of
@@ -103,7 +103,7 @@ class CgroupDiag:
 
 
 @dataclass(frozen=True, slots=True)
-class ProcDiag:
+class TreeSnapshot:
     """A process tree at one moment.
 
     `at` is `time.monotonic()`. `alive` is that of the process that was spawned: True, False, or
@@ -123,10 +123,10 @@ class ProcDiag:
 
     at: float
     alive: bool | None
-    leader: ProcessDiag | None = None
-    launchers: tuple[ProcessDiag, ...] = ()
+    leader: ProcessSnapshot | None = None
+    launchers: tuple[ProcessSnapshot, ...] = ()
     remote_client: str | None = None
-    processes: tuple[ProcessDiag, ...] = ()
+    processes: tuple[ProcessSnapshot, ...] = ()
     sockets: tuple[SocketDiag, ...] | None = None
     cpu_time: float | None = None
     cpu_rate: float | None = None
@@ -140,7 +140,7 @@ class ProcDiag:
     cgroup: CgroupDiag = field(default_factory=CgroupDiag)
     problems: tuple[str, ...] = ()
     continuous: bool = True
-    strangers: tuple[ProcessDiag, ...] = ()
+    strangers: tuple[ProcessSnapshot, ...] = ()
 
     @property
     def zombies(self) -> int:
@@ -148,7 +148,7 @@ class ProcDiag:
         return sum(process.state == "Z" for process in self.processes)
 
     @property
-    def children(self) -> tuple[ProcessDiag, ...]:
+    def children(self) -> tuple[ProcessSnapshot, ...]:
         """Living members other than the leader and its launchers."""
         spared = {one.identity for one in (self.leader, *self.launchers) if one is not None}
         return tuple(

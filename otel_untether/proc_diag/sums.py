@@ -9,7 +9,7 @@ from otel_untether.proc_diag.accounting import Account, Meter
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from otel_untether.proc_diag.snapshot import Identity, ProcessDiag
+    from otel_untether.proc_diag.snapshot import Identity, ProcessSnapshot
 
 ENDED: Final = ("Z", "X")
 
@@ -24,7 +24,7 @@ def total(values: Iterable[int | None]) -> int | None:
     return result
 
 
-def living(processes: Iterable[ProcessDiag]) -> list[ProcessDiag]:
+def living(processes: Iterable[ProcessSnapshot]) -> list[ProcessSnapshot]:
     """Leave out those that ended and only wait to be waited for."""
     return [process for process in processes if process.state not in ENDED]
 
@@ -48,11 +48,11 @@ class Adder:
     def __init__(self) -> None:
         self._cpu, self._leader, self._read, self._written = Meter(), Meter(), Meter(), Meter()
         self._leads: Identity | None = None
-        self._last: tuple[ProcessDiag, ...] | None = None
+        self._last: tuple[ProcessSnapshot, ...] | None = None
         self._sums: Sums | None = None
 
     def add(
-        self, at: float, processes: tuple[ProcessDiag, ...], leader: ProcessDiag | None
+        self, at: float, processes: tuple[ProcessSnapshot, ...], leader: ProcessSnapshot | None
     ) -> Sums:
         """Add up what a look at `at` (monotonic, seconds) found."""
         unchanged = self._sums and processes == self._last  # mostly the very same objects
@@ -88,7 +88,7 @@ class Adder:
 
 
 def _accounts(
-    processes: Iterable[ProcessDiag], used: Callable[[ProcessDiag], float | None]
+    processes: Iterable[ProcessSnapshot], used: Callable[[ProcessSnapshot], float | None]
 ) -> Mapping[Identity, Account] | None:
     accounts = {}
     for process in processes:
@@ -99,13 +99,13 @@ def _accounts(
     return accounts
 
 
-def _cpu_own(process: ProcessDiag) -> float | None:
+def _cpu_own(process: ProcessSnapshot) -> float | None:
     if process.cpu_user is None or process.cpu_system is None:
         return None
     return process.cpu_user + process.cpu_system
 
 
-def _cpu_used(process: ProcessDiag) -> float | None:
+def _cpu_used(process: ProcessSnapshot) -> float | None:
     own = _cpu_own(process)
     return None if own is None else own + (process.cpu_waited or 0.0)
 

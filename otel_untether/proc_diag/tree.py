@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from otel_untether.proc_diag.agent import Agent, Member, find_agent
 from otel_untether.proc_diag.members import Members
-from otel_untether.proc_diag.snapshot import CgroupDiag, HostDiag, Identity, ProcDiag, ProcessDiag
+from otel_untether.proc_diag.snapshot import (
+    CgroupDiag,
+    HostDiag,
+    Identity,
+    ProcessSnapshot,
+    TreeSnapshot,
+)
 from otel_untether.proc_diag.sums import ENDED, Adder, living
 
 if TYPE_CHECKING:
@@ -41,7 +47,7 @@ def identify(pid: int) -> Identity | None:
     return default_backend().identify(pid) if pid > 0 else None
 
 
-def sample(trees: Sequence[Tree]) -> list[ProcDiag]:
+def sample(trees: Sequence[Tree]) -> list[TreeSnapshot]:
     """Look at all trees in one pass and return a snapshot of each, in order."""
     passes = {backend: backend.begin() for backend in {tree.backend for tree in trees}}
     walks = [tree.walk(passes[tree.backend]) for tree in trees]
@@ -57,9 +63,9 @@ class Walk(NamedTuple):
 
     at: float
     handles: tuple[Handle, ...]
-    found: dict[int, ProcessDiag]
+    found: dict[int, ProcessSnapshot]
     agent: Agent | None = None
-    strangers: tuple[ProcessDiag, ...] = ()
+    strangers: tuple[ProcessSnapshot, ...] = ()
 
 
 class Tree:
@@ -100,11 +106,11 @@ class Tree:
         )
         self._adder = Adder()
         self._stdio: dict[Identity, Stdio] = {}
-        self._searched: tuple[ProcessDiag, ...] | None = None
+        self._searched: tuple[ProcessSnapshot, ...] | None = None
         self._agent: Agent | None = None
         self._lock = threading.RLock()
 
-    def left_behind(self, patience: float = 0.2) -> tuple[ProcessDiag, ...]:
+    def left_behind(self, patience: float = 0.2) -> tuple[ProcessSnapshot, ...]:
         """Return the living members other than the root: after its end, what it left behind.
 
         `patience` is how many seconds to wait for evidence about each process that this one has
@@ -132,7 +138,7 @@ class Tree:
             return Walk(at, handles, found, agent, self._members.strangers)
 
     def _find_agent(
-        self, handles: Sequence[Handle], found: Mapping[int, ProcessDiag]
+        self, handles: Sequence[Handle], found: Mapping[int, ProcessSnapshot]
     ) -> Agent | None:
         """Find the agent among those who have not changed their descriptors since the last look.
 
@@ -152,13 +158,13 @@ class Tree:
         self._searched = processes if before == self._stdio else None
         return self._agent
 
-    def conclude(self, walk: Walk, pass_: Pass, host: HostDiag) -> ProcDiag:
+    def conclude(self, walk: Walk, pass_: Pass, host: HostDiag) -> TreeSnapshot:
         """Make a snapshot of a walk, once all trees of the pass have been walked."""
         at, processes = walk.at, tuple(walk.found.values())
         root = walk.found.get(self.pid)
         alive = self._alive(root)
         if alive is None and root is None:
-            return ProcDiag(at, None, host=host, problems=(_hidden(self.pid),))
+            return TreeSnapshot(at, None, host=host, problems=(_hidden(self.pid),))
         leader = walk.agent.process if walk.agent else root
         with self._lock:
             sums = self._adder.add(at, processes, leader)
@@ -166,7 +172,7 @@ class Tree:
         sockets = pass_.sockets(walk.handles)
         if isinstance(sockets, str):
             problems.append(sockets)
-        return ProcDiag(
+        return TreeSnapshot(
             at,
             alive,
             leader=leader,
@@ -185,7 +191,7 @@ class Tree:
         roots = (handle for handle in walk.handles if handle.identity == self.identity)
         return next(map(pass_.cgroup, roots), CgroupDiag())
 
-    def _alive(self, root: ProcessDiag | None) -> bool | None:
+    def _alive(self, root: ProcessSnapshot | None) -> bool | None:
         if root is None:
             return None if self._hidden and self.backend.presence(self.pid) is None else False
         if root.state is None:

@@ -32,8 +32,8 @@ _PEAKS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """Facts of a session; None is unknown. Times in ns since the epoch."""
+class SessionFacts:
+    """SessionFacts of a session; None is unknown. Times in ns since the epoch."""
 
     engine: str
     outcome: str
@@ -57,7 +57,7 @@ class Facts:
     peaks: Mapping[str, float] = field(default_factory=dict)
 
 
-def facts(recorded: Recorded, root: SpanNode) -> Facts:
+def facts(recorded: Recorded, root: SpanNode) -> SessionFacts:
     """Say what the session was."""
     found = root.attributes
     nodes = list(root.walk())
@@ -65,7 +65,7 @@ def facts(recorded: Recorded, root: SpanNode) -> Facts:
     chats = [node for node in nodes if node.kind == "chat"]
     record = recorded.record
     outcome, error = _outcome(recorded, root)
-    return Facts(
+    return SessionFacts(
         engine=_text(found, semconv.ENGINE) or (record.engine if record else "unknown"),
         outcome=outcome,
         error=error,

@@ -25,7 +25,7 @@ from otel_untether.watching.flushing import Flushing, flush
 from otel_untether.watching.measures import guest_measures, own_measures, shared_sampler
 from otel_untether.watching.operator import Operator, warn
 from otel_untether.watching.resumption import Resumption
-from otel_untether.watching.run_record import RunRecord
+from otel_untether.watching.run_keeper import RunKeeper
 from otel_untether.watching.session import WatchedSession
 from otel_untether.watching.silence import SilenceWatch
 from otel_untether.watching.telemetry import Measured, Traced
@@ -273,7 +273,7 @@ class Host:
 
         listeners: list[Listener] = []
         if run is not None:
-            listeners.append(RunRecord(run, self.telemetry.journal, state, tree))
+            listeners.append(RunKeeper(run, self.telemetry.journal, state, tree))
         listeners.append(Traced(tracer, subject.run))
         if self.store is not None:
             listeners.append(Resumption(self.store, state, tracer, taint))

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from otel_untether.kill.killer import KillReport
-    from otel_untether.proc_diag import ProcDiag
+    from otel_untether.proc_diag import TreeSnapshot
     from otel_untether.session.activity import AttributeValue, Change
     from otel_untether.session.outcome import Outcome
     from otel_untether.session.summary import Summary
@@ -35,7 +35,7 @@ class Listener:
     def identified(self, session_id: str) -> None:
         """The engine said which of its sessions this is."""
 
-    def sampled(self, diag: ProcDiag, now: int) -> None:
+    def sampled(self, diag: TreeSnapshot, now: int) -> None:
         """The process tree was looked at."""
 
     def ticked(self, now: int) -> None:

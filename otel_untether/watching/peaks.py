@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from otel_untether import semconv
 
 if TYPE_CHECKING:
-    from otel_untether.proc_diag import ProcDiag
+    from otel_untether.proc_diag import TreeSnapshot
     from otel_untether.session.activity import AttributeValue
 
 
@@ -17,7 +17,7 @@ class Peaks:
     def __init__(self) -> None:
         self._most: dict[str, float] = {}
 
-    def add(self, diag: ProcDiag) -> None:
+    def add(self, diag: TreeSnapshot) -> None:
         """Take one sample; where nobody lived any more there was nothing to measure."""
         if diag.alive is False and not diag.children:
             return

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from otel_untether.proc_diag.linux import deep, procfs
 from otel_untether.proc_diag.linux import kernel_files as files
-from otel_untether.proc_diag.linux.host import Host
+from otel_untether.proc_diag.linux.host import HostReader
 from otel_untether.proc_diag.linux.process import LinuxHandle, children_of, signalable
 from otel_untether.proc_diag.linux.socket_tables import SocketTables
 from otel_untether.proc_diag.snapshot import CgroupDiag, HostDiag, Identity, SocketDiag
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from otel_untether.proc_diag.backend import DeepLooks, Handle
-    from otel_untether.proc_diag.snapshot import ProcessDiag
+    from otel_untether.proc_diag.snapshot import ProcessSnapshot
 
 
 class LinuxBackend:
@@ -38,7 +38,7 @@ class LinuxBackend:
     def __init__(self, root: str = "/proc") -> None:
         self.root = root
         self.budget = files.Budget()
-        self.host = Host(root)
+        self.host = HostReader(root)
 
     def identify(self, pid: int) -> Identity | None:
         """Return who has this pid; None when nobody, a mere thread, or it cannot be told."""
@@ -66,7 +66,7 @@ class LinuxBackend:
         """Begin a pass."""
         return LinuxPass(self)
 
-    def look_deeper(self, members: Sequence[ProcessDiag], agent: Identity | None) -> DeepLooks:
+    def look_deeper(self, members: Sequence[ProcessSnapshot], agent: Identity | None) -> DeepLooks:
         """Look at living members in every detail, at the agent's control group as well."""
         return deep.look(self.root, members, agent)
 

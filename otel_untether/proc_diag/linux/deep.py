@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from otel_untether.proc_diag.deep_look import Reach, SocketLook, StdinLook
-    from otel_untether.proc_diag.snapshot import Identity, ProcessDiag
+    from otel_untether.proc_diag.snapshot import Identity, ProcessSnapshot
 
 MAX_PROCESSES: Final = 50
 MAX_THREADS: Final = 200
@@ -31,7 +31,7 @@ MAX_THREADS: Final = 200
 _FREEZERS: Final = ("do_freezer_trap", "__refrigerator", "refrigerator")
 
 
-def look(root: str, members: Sequence[ProcessDiag], agent: Identity | None) -> DeepLooks:
+def look(root: str, members: Sequence[ProcessSnapshot], agent: Identity | None) -> DeepLooks:
     """Look at living members in detail; the agent's control group is the one looked at."""
     pairs = [(member, _holder(root, member)) for member in members[:MAX_PROCESSES]]
     # Some end while they are looked at; only of those who have not is something unknown.
@@ -68,7 +68,7 @@ def _lives(root: str, identity: Identity) -> bool:
     return stat.start_time == identity.start_time and stat.state not in ENDED
 
 
-def _holder(root: str, member: ProcessDiag) -> Holder | None:
+def _holder(root: str, member: ProcessSnapshot) -> Holder | None:
     base = f"{root}/{member.identity.pid}"
     targets = descriptors.read_targets(base)
     if targets is None:
@@ -86,7 +86,7 @@ class _Look:
         self._writers: dict[str, Reach] = {}
         self.cgroups = Cgroups(root)
 
-    def process(self, member: ProcessDiag, holder: Holder | None) -> ProcessLook:
+    def process(self, member: ProcessSnapshot, holder: Holder | None) -> ProcessLook:
         """Look at one member."""
         base = f"{self._root}/{member.identity.pid}"
         targets = holder.targets if holder else None

@@ -12,7 +12,7 @@ from otel_untether.proc_diag.snapshot import CgroupDiag, HostDiag
 _KIB: Final = 1024
 
 
-class Host:
+class HostReader:
     """Reads the machine's state under `root` (/proc) and the cgroups under their mount."""
 
     def __init__(self, root: str = "/proc") -> None:

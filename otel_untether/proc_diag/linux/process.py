@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from otel_untether.proc_diag.linux import kernel_files as files
 from otel_untether.proc_diag.linux import procfs
 from otel_untether.proc_diag.linux.host import parse_membership
-from otel_untether.proc_diag.snapshot import Identity, ProcessDiag
+from otel_untether.proc_diag.snapshot import Identity, ProcessSnapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -46,10 +46,10 @@ class LinuxHandle:
         self._others: dict[str, files.KeptFile] = {}
         self._stat_line: tuple[bytes, procfs.Stat] | None = None
         self._slices: tuple[bytes, ...] | None = None
-        self._diag: ProcessDiag | None = None
+        self._diag: ProcessSnapshot | None = None
         self._cgroup: str | None = None
 
-    def look(self, *, afresh: bool = False) -> ProcessDiag | None:
+    def look(self, *, afresh: bool = False) -> ProcessSnapshot | None:
         """Read it; None when it is gone."""
         try:
             raw = self._stat.read()
@@ -86,11 +86,11 @@ class LinuxHandle:
         self._threads.clear()
         self._others.clear()
 
-    def _unreadable(self) -> ProcessDiag | None:
+    def _unreadable(self) -> ProcessSnapshot | None:
         if not signalable(self.identity.pid):
             return None
         self._diag, self.inodes, self.children = None, None, ()
-        return ProcessDiag(self.identity)
+        return ProcessSnapshot(self.identity)
 
     def _time_slices(self, stat: procfs.Stat) -> tuple[bytes, ...] | None:
         """Return each thread's schedstat, which changes whenever it runs; None if not to be had."""
@@ -108,7 +108,7 @@ class LinuxHandle:
 
     def _read_all(self, stat: procfs.Stat) -> bool:
         if stat.state in _ENDED:
-            final = self._diag or ProcessDiag(self.identity)
+            final = self._diag or ProcessSnapshot(self.identity)
             self._diag = with_stat(replace(final, fds=0, wchan=None), stat)
             self.inodes, self.children = frozenset(), ()
             return True
@@ -117,7 +117,7 @@ class LinuxHandle:
             self._follow_threads(stat.threads)
         status, io, wchan = (self._read(f"{self._base}/{n}") for n in ("status", "io", "wchan"))
         fds, self.inodes = self._descriptors()
-        facts = ProcessDiag(
+        facts = ProcessSnapshot(
             self.identity,
             fds=fds,
             wchan=procfs.parse_wchan(wchan),
@@ -216,7 +216,7 @@ def signalable(pid: int) -> bool:
     return True
 
 
-def with_stat(diag: ProcessDiag, stat: procfs.Stat) -> ProcessDiag:
+def with_stat(diag: ProcessSnapshot, stat: procfs.Stat) -> ProcessSnapshot:
     """Return `diag` with what a stat line says filled in."""
     return replace(
         diag,

@@ -12,7 +12,7 @@ from otel_untether.session.wording import figure
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_untether.report.session_facts import Facts
+    from otel_untether.report.session_facts import SessionFacts
     from otel_untether.report.terminal.style import Role, Style
 
 _OUTCOME_ROLES: Final[dict[str, Role]] = {"completed": "good", "running": "wait"}
@@ -23,7 +23,7 @@ _COUNTED: Final = (
 )
 
 
-def lines(told: Facts, style: Style) -> Iterator[str]:
+def lines(told: SessionFacts, style: Style) -> Iterator[str]:
     """Yield the lines about the session as a whole."""
     engine = " ".join(word for word in (told.engine, told.version) if word)
     role = _OUTCOME_ROLES.get(told.outcome, "error")
@@ -41,7 +41,7 @@ def lines(told: Facts, style: Style) -> Iterator[str]:
         yield style.paint("dim", line)
 
 
-def _numbers(told: Facts) -> list[str]:
+def _numbers(told: SessionFacts) -> list[str]:
     failed = f" ({told.tool_errors} failed)" if told.tool_errors else ""
     parts = [
         told.model,
@@ -58,7 +58,7 @@ def _numbers(told: Facts) -> list[str]:
     return [part for part in parts if part]
 
 
-def _tokens(told: Facts) -> str | None:
+def _tokens(told: SessionFacts) -> str | None:
     if not told.tokens:
         return None
     cached = told.tokens.get("cache_read")
@@ -68,7 +68,7 @@ def _tokens(told: Facts) -> str | None:
     return f"{read}, {told.tokens.get('output', 0):,} out"
 
 
-def _peaks(told: Facts) -> Iterator[str]:
+def _peaks(told: SessionFacts) -> Iterator[str]:
     if "rss" in told.peaks:
         yield f"peak {words.size(told.peaks['rss'])}"
     if "cpu" in told.peaks:

@@ -26,7 +26,7 @@ from tests.support import processes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from otel_untether.proc_diag import ProcDiag
+    from otel_untether.proc_diag import TreeSnapshot
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -48,7 +48,7 @@ def watch(
     apply(state, ev.TurnStarted(at=clock.now()))
     if tell is not None:
         tell(state, clock.now())
-    window: list[ProcDiag] = []
+    window: list[TreeSnapshot] = []
     found: list[Finding] = []
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -17,7 +17,7 @@ from opentelemetry._logs import LogRecord
 from otel_untether import cli
 from otel_untether.export import providers as telemetry
 from otel_untether.export import resend
-from otel_untether.export.otlp_client import ConfigError, SendError, send
+from otel_untether.export.otlp_client import EndpointError, SendError, send
 from otel_untether.store import run_lock
 from otel_untether.store.journal import Journal
 from otel_untether.store.runs import Run, RunIdentity, Store, load_run
@@ -261,7 +261,7 @@ def test_a_crashed_run_is_recovered_first(tmp_path: Path) -> None:
 )
 def test_unusable_settings_are_named(unsent: Run, environ: dict[str, str], named: str) -> None:
     """The variable, and what was expected of it."""
-    with pytest.raises(ConfigError, match=named):
+    with pytest.raises(EndpointError, match=named):
         resend.resend(unsent, lambda signal, request: send(signal, request, environ))
 
 

@@ -19,7 +19,7 @@ import pytest
 from otel_untether.kill import killer as kill_module
 from otel_untether.kill.killer import Killer, KillReport
 from otel_untether.kill.targets import Target
-from otel_untether.proc_diag import Identity, ProcessDiag, Tree, identify
+from otel_untether.proc_diag import Identity, ProcessSnapshot, Tree, identify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -297,7 +297,7 @@ def test_a_tree_that_is_gone_already_is_no_trouble(grove: Grove) -> None:
 def test_whoever_took_over_a_pid_is_not_signalled(grove: Grove) -> None:
     leader = grove.plant("exec sleep 1000")
     grove.grown(1)
-    stale = ProcessDiag(Identity(leader.pid, 1.0), name="gone")
+    stale = ProcessSnapshot(Identity(leader.pid, 1.0), name="gone")
     assert Target.hold(stale, identify) is None
     kill(Tree(stale.identity))
     assert leader.poll() is None
@@ -312,7 +312,7 @@ def test_without_pidfd_the_identity_is_checked_before_each_signal(
     who = identify(leader.pid)
     assert who is not None
     now: list[Identity | None] = [who, Identity(leader.pid, 1.0)]
-    target = Target.hold(ProcessDiag(who), lambda _pid: now.pop(0))
+    target = Target.hold(ProcessSnapshot(who), lambda _pid: now.pop(0))
     assert target is not None
     assert target.send(signal.SIGKILL) is False
     assert leader.poll() is None

@@ -13,7 +13,7 @@ import pytest
 
 from otel_untether import semconv
 from otel_untether.kill.left_behind import described, end_left_behind
-from otel_untether.proc_diag import Identity, ProcessDiag, Tree, identify
+from otel_untether.proc_diag import Identity, ProcessSnapshot, Tree, identify
 from tests.support.processes import end_tree, eventually
 
 if TYPE_CHECKING:
@@ -99,4 +99,4 @@ def test_a_living_agent_is_not_what_a_session_left_behind(
 
 
 def test_one_whose_name_is_unknown_is_described_all_the_same() -> None:
-    assert described([ProcessDiag(Identity(7, 1.0))]) == ("7 ?",)
+    assert described([ProcessSnapshot(Identity(7, 1.0))]) == ("7 ?",)

@@ -15,7 +15,7 @@ from tests.support.processes import end_tree, eventually
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from otel_untether.proc_diag.snapshot import ProcDiag
+    from otel_untether.proc_diag.snapshot import TreeSnapshot
 
 AGENT = f"exec {sys.executable} -c 'import time; time.sleep(600)'"
 
@@ -29,9 +29,9 @@ def launched(argv: Sequence[str]) -> Iterator[proc_diag.Tree]:
         end_tree(process)
 
 
-def found(tree: proc_diag.Tree, name: str) -> ProcDiag:
+def found(tree: proc_diag.Tree, name: str) -> TreeSnapshot:
     """Look until the agent of this name has been found."""
-    diags: list[ProcDiag] = []
+    diags: list[TreeSnapshot] = []
 
     def look() -> bool:
         diags.extend(proc_diag.sample([tree]))

@@ -22,7 +22,7 @@ BY_BOTH = (
 )  # fmt: skip
 
 
-def both(pid: int) -> tuple[proc_diag.ProcDiag, proc_diag.ProcDiag]:
+def both(pid: int) -> tuple[proc_diag.TreeSnapshot, proc_diag.TreeSnapshot]:
     """Look at a tree through procfs and through psutil."""
     trees = [
         proc_diag.Tree(pid, backend=backend) for backend in (LinuxBackend(), PortableBackend())

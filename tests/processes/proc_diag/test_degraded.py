@@ -22,7 +22,7 @@ from tests.support import processes
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from otel_untether.proc_diag.snapshot import ProcDiag
+    from otel_untether.proc_diag.snapshot import TreeSnapshot
 
 LOOK = """
     import json, sys
@@ -144,7 +144,7 @@ def proc(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def look_in(proc: Path, tree: int) -> ProcDiag:
+def look_in(proc: Path, tree: int) -> TreeSnapshot:
     """Look at a tree through another /proc."""
     (diag,) = proc_diag.sample([proc_diag.Tree(tree, backend=LinuxBackend(str(proc)))])
     return diag

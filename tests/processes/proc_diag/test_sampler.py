@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_untether.proc_diag import ProcDiag, Tree, sample
+from otel_untether.proc_diag import Tree, TreeSnapshot, sample
 from otel_untether.proc_diag import sampler as module
 from otel_untether.proc_diag.sampler import Sampler, Window, next_beat
 from tests.support import processes
@@ -35,9 +35,9 @@ def threads() -> list[str]:
     return [thread.name for thread in threading.enumerate()]
 
 
-def diag(at: float, *, continuous: bool = True) -> ProcDiag:
+def diag(at: float, *, continuous: bool = True) -> TreeSnapshot:
     """Make a sample."""
-    return ProcDiag(at, True, continuous=continuous)  # noqa: FBT003
+    return TreeSnapshot(at, True, continuous=continuous)  # noqa: FBT003
 
 
 def test_tree_is_sampled_at_once_and_then_on_the_beat(sampler: Sampler) -> None:
@@ -110,7 +110,7 @@ def test_tree_that_cannot_be_sampled_is_unknown_and_the_others_are_not(
 ) -> None:
     bad, good = Tree(os.getpid()), Tree(os.getpid())
 
-    def fail_for_bad(trees: Sequence[Tree]) -> list[ProcDiag]:
+    def fail_for_bad(trees: Sequence[Tree]) -> list[TreeSnapshot]:
         if bad in trees:
             raise RuntimeError
         return sample(trees)
@@ -143,7 +143,7 @@ def test_pass_that_takes_too_long_marks_the_gap(
 ) -> None:
     slow = threading.Event()
 
-    def sometimes_slow(trees: Sequence[Tree]) -> list[ProcDiag]:
+    def sometimes_slow(trees: Sequence[Tree]) -> list[TreeSnapshot]:
         if slow.is_set():
             slow.clear()
             time.sleep(10 * FAST)
@@ -216,7 +216,7 @@ def test_look_at_a_young_session_costs_the_others_no_beat(monkeypatch: pytest.Mo
     """It ends after the beat was due, which is then late and not skipped."""
     real = module._sample
 
-    def slow(trees: Sequence[Tree]) -> list[ProcDiag]:
+    def slow(trees: Sequence[Tree]) -> list[TreeSnapshot]:
         if len(trees) == 1:
             time.sleep(0.4)
         return real(trees)

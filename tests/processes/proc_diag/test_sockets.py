@@ -22,7 +22,7 @@ from tests.support import processes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_untether.proc_diag.snapshot import ProcDiag
+    from otel_untether.proc_diag.snapshot import TreeSnapshot
 
 # Connects to the port given and answers every word it hears.
 CLIENT = """
@@ -50,13 +50,13 @@ def listener(family: socket.AddressFamily = socket.AF_INET) -> Iterator[socket.s
         yield server
 
 
-def look(pid: int) -> ProcDiag:
+def look(pid: int) -> TreeSnapshot:
     """Look at a tree once."""
     (diag,) = proc_diag.sample([proc_diag.Tree(pid)])
     return diag
 
 
-def states(diag: ProcDiag) -> list[str]:
+def states(diag: TreeSnapshot) -> list[str]:
     """Return the states of a tree's sockets."""
     assert diag.sockets is not None
     return sorted(tcp.state for tcp in diag.sockets)

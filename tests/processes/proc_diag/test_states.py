@@ -11,17 +11,17 @@ import time
 import pytest
 
 from otel_untether import proc_diag
-from otel_untether.proc_diag.snapshot import Identity, ProcDiag
+from otel_untether.proc_diag.snapshot import Identity, TreeSnapshot
 from tests.support import processes
 
 
-def look(pid: int) -> ProcDiag:
+def look(pid: int) -> TreeSnapshot:
     """Look at a tree once."""
     (diag,) = proc_diag.sample([proc_diag.Tree(pid)])
     return diag
 
 
-def look_twice(pid: int, apart: float = 0.4) -> ProcDiag:
+def look_twice(pid: int, apart: float = 0.4) -> TreeSnapshot:
     """Look at a tree twice and return the second snapshot, which has rates."""
     tree = proc_diag.Tree(pid)
     proc_diag.sample([tree])

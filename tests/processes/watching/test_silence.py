@@ -20,7 +20,7 @@ from otel_untether import RunInfo, semconv
 from otel_untether.clock import Clock
 from otel_untether.config.settings import WatchdogConfig
 from otel_untether.kill.killer import KillReport
-from otel_untether.proc_diag import ProcDiag
+from otel_untether.proc_diag import TreeSnapshot
 from otel_untether.proc_diag.sampler import Sampler
 from otel_untether.session import events as ev
 from otel_untether.session.activity import AttributeValue
@@ -65,7 +65,7 @@ class Witness(Listener):
             raise OSError(f"no space left for {len(facts)} facts")
         self.events.append(event)
 
-    def sampled(self, diag: ProcDiag, now: int) -> None:
+    def sampled(self, diag: TreeSnapshot, now: int) -> None:
         assert diag.at <= now
         self.samples += 1
 

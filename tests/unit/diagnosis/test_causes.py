@@ -29,7 +29,7 @@ from tests.unit.diagnosis.worlds import (
 )
 
 if TYPE_CHECKING:
-    from otel_untether.proc_diag.snapshot import ProcDiag
+    from otel_untether.proc_diag.snapshot import TreeSnapshot
     from otel_untether.session.state import SessionState
 
 SILENT = (socket(receive_age=3999.0, send_age=3998.0),)
@@ -59,7 +59,7 @@ def waiting(wchan: str, **changes: Any) -> Any:
 HOOK = ev.WaitBegan(at=T0, id="h", kind="hook", detail="PreToolUse:Bash")
 STUCK = socket(send_queue=512, receive_age=4000.0)
 
-TABLE: list[tuple[str, SessionState, ProcDiag | None]] = [
+TABLE: list[tuple[str, SessionState, TreeSnapshot | None]] = [
     ("dead", session(), sample(leader=process(state="Z"))),
     ("orphan_holds_output", session(), sample(child(ppid=1), leader=process(state="Z"))),
     ("stopped", session(), sample(leader=process(state="T"))),
@@ -127,7 +127,7 @@ IN_DEPTH = {
 
 @pytest.mark.parametrize(("expected", "state", "look"), TABLE)
 def test_the_cause_fits_the_facts(
-    expected: str, state: SessionState, look: ProcDiag | None
+    expected: str, state: SessionState, look: TreeSnapshot | None
 ) -> None:
     assert cause(state, look) == expected
 

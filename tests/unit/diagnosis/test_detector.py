@@ -27,7 +27,7 @@ from tests.unit.diagnosis.worlds import (
 )
 
 if TYPE_CHECKING:
-    from otel_untether.proc_diag.snapshot import ProcDiag
+    from otel_untether.proc_diag.snapshot import TreeSnapshot
     from otel_untether.session.state import SessionState
 
 QUIET = CONFIG._replace(stall_auto_kill=False)
@@ -40,7 +40,7 @@ class Watch:
     def __init__(
         self,
         state: SessionState,
-        look: ProcDiag | None = MODEL,
+        look: TreeSnapshot | None = MODEL,
         config: WatchdogConfig = QUIET,
         step: float = 5.0,
         **options: Any,
@@ -48,7 +48,7 @@ class Watch:
         self.state, self.look, self.step = state, look, step
         self.detector = StallDetector(config, **options)
         self.seconds = 0.0
-        self.window: list[ProcDiag] = []
+        self.window: list[TreeSnapshot] = []
         self.found: list[tuple[float, Finding]] = []
 
     def until(self, seconds: float) -> list[tuple[float, str]]:

@@ -32,7 +32,7 @@ from tests.unit.diagnosis.worlds import (
 )
 
 if TYPE_CHECKING:
-    from otel_untether.proc_diag.snapshot import ProcDiag
+    from otel_untether.proc_diag.snapshot import TreeSnapshot
 
 CONFIG = WatchdogConfig(
     stall_auto_kill=True,
@@ -60,7 +60,7 @@ class Life:
     asked: bool = False
     quiet_since: float = 0.0
     last_line: float = 0.0
-    look: ProcDiag = field(default_factory=sample)
+    look: TreeSnapshot = field(default_factory=sample)
     findings: list[tuple[float, Finding]] = field(default_factory=list)
     excuses: list[float] = field(default_factory=list)
     harmless: list[tuple[float, bool]] = field(default_factory=list)
@@ -68,7 +68,7 @@ class Life:
     def __post_init__(self) -> None:
         self.state = session()
         self.detector = StallDetector(CONFIG)
-        self.window: deque[ProcDiag] = deque(maxlen=30)
+        self.window: deque[TreeSnapshot] = deque(maxlen=30)
 
     def at(self) -> int:
         return T0 + round(self.now * S)
@@ -130,11 +130,11 @@ class Life:
             self.findings.append((self.now, finding))
 
 
-def sample_at(look: ProcDiag, at: float) -> ProcDiag:
+def sample_at(look: TreeSnapshot, at: float) -> TreeSnapshot:
     return type(look)(**{**{name: getattr(look, name) for name in look.__slots__}, "at": at})
 
 
-def provably_asleep(look: ProcDiag) -> bool:
+def provably_asleep(look: TreeSnapshot) -> bool:
     return (
         look.sockets == ()
         and look.cpu_rate is not None

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 from otel_untether.config.settings import WatchdogConfig
 from otel_untether.engines import registry
 from otel_untether.proc_diag.deep_look import DeepLook, ProcessLook, SocketLook, ThreadLook
-from otel_untether.proc_diag.snapshot import HostDiag, Identity, ProcDiag, ProcessDiag, SocketDiag
+from otel_untether.proc_diag.snapshot import (
+    HostDiag,
+    Identity,
+    ProcessSnapshot,
+    SocketDiag,
+    TreeSnapshot,
+)
 from otel_untether.session import events as ev
 from otel_untether.session.fold.apply import apply
 from otel_untether.session.state import SessionState
@@ -49,14 +55,14 @@ def tool(name: str = "Bash", at: int = T0, **changes: Any) -> ev.ToolStarted:
 
 def process(
     pid: int = LEADER, name: str = "claude", state: Any = "S", **changes: Any
-) -> ProcessDiag:
+) -> ProcessSnapshot:
     return replace(
-        ProcessDiag(Identity(pid, 1), ppid=1, pgid=LEADER, sid=LEADER, name=name, state=state),
+        ProcessSnapshot(Identity(pid, 1), ppid=1, pgid=LEADER, sid=LEADER, name=name, state=state),
         **changes,
     )
 
 
-def child(name: str = "bash", pid: int = 200, state: Any = "S", **changes: Any) -> ProcessDiag:
+def child(name: str = "bash", pid: int = 200, state: Any = "S", **changes: Any) -> ProcessSnapshot:
     """A tool's process: in a session of its own."""
     return replace(process(pid, name, state, ppid=LEADER, pgid=pid, sid=pid), **changes)
 
@@ -66,18 +72,18 @@ def socket(state: Any = "ESTABLISHED", **changes: Any) -> SocketDiag:
 
 
 def sample(
-    *children: ProcessDiag,
+    *children: ProcessSnapshot,
     at: float = 0.0,
-    leader: ProcessDiag | None = None,
+    leader: ProcessSnapshot | None = None,
     sockets: Sequence[SocketDiag] | None = (),
     cpu: float | None = 0.0,
     leader_cpu: Any = "same",
     **changes: Any,
-) -> ProcDiag:
+) -> TreeSnapshot:
     """A look at a tree; by default one that sleeps without a connection."""
     leader = leader or process()
     rate: float | None = cpu if leader_cpu == "same" else leader_cpu
-    return ProcDiag(
+    return TreeSnapshot(
         at,
         changes.pop("alive", leader.state not in ("Z", "X")),
         leader=leader,
@@ -93,14 +99,16 @@ def starved(full: float = 50.0) -> HostDiag:
     return HostDiag(pressure_memory_full=full)
 
 
-def samples(last: ProcDiag, seconds: float, config: WatchdogConfig = CONFIG) -> list[ProcDiag]:
+def samples(
+    last: TreeSnapshot, seconds: float, config: WatchdogConfig = CONFIG
+) -> list[TreeSnapshot]:
     """The same look again and again, over the last `seconds`, ending at `seconds`."""
     number = int(seconds / config.sample_interval) + 1
     times = [seconds - i * config.sample_interval for i in reversed(range(number))]
     return [at_time(last, at) for at in times]
 
 
-def at_time(look: ProcDiag, at: float) -> ProcDiag:
+def at_time(look: TreeSnapshot, at: float) -> TreeSnapshot:
     """The same look at another time: those that use CPU have used more of it by then."""
     own = look.leader_cpu_rate
     others = None if look.cpu_rate is None or own is None else max(0.0, look.cpu_rate - own)
@@ -112,13 +120,13 @@ def at_time(look: ProcDiag, at: float) -> ProcDiag:
     return replace(look, at=at, leader=leader, processes=processes)
 
 
-def _used(one: ProcessDiag, rate: float | None, at: float) -> ProcessDiag:
+def _used(one: ProcessSnapshot, rate: float | None, at: float) -> ProcessSnapshot:
     if rate is None:
         return one
     return replace(one, cpu_user=rate * at, cpu_system=0.0, cpu_waited=0.0)
 
 
-def deep(look: ProcDiag, **changes: Any) -> DeepLook:
+def deep(look: TreeSnapshot, **changes: Any) -> DeepLook:
     """A deep look that shows what the sample shows: one thread a process, in epoll by default."""
     leader = look.leader or process()
     living = [p for p in look.processes if p.state not in ("Z", "X")]
@@ -131,7 +139,7 @@ def deep(look: ProcDiag, **changes: Any) -> DeepLook:
     return DeepLook(look.at, **{**whole, **changes})
 
 
-def _one_in_depth(one: ProcessDiag) -> ProcessLook:
+def _one_in_depth(one: ProcessSnapshot) -> ProcessLook:
     wchan = one.wchan or ("do_epoll_wait" if one.state == "S" else None)
     main = ThreadLook(one.identity.pid, one.name, one.state, wchan, cpu_ticks=1, runs=1)
     return ProcessLook(
@@ -139,7 +147,7 @@ def _one_in_depth(one: ProcessDiag) -> ProcessLook:
     )
 
 
-def _in_depth(one: SocketDiag, owner: ProcessDiag) -> SocketLook:
+def _in_depth(one: SocketDiag, owner: ProcessSnapshot) -> SocketLook:
     return SocketLook(
         one.inode or 0,
         "tcp",
@@ -156,7 +164,7 @@ def _in_depth(one: SocketDiag, owner: ProcessDiag) -> SocketLook:
 
 def judge(
     state: SessionState,
-    look: ProcDiag | None,
+    look: TreeSnapshot | None,
     idle: float,
     config: WatchdogConfig = CONFIG,
     *,
@@ -180,7 +188,7 @@ def judge(
 
 
 def looker(
-    look: ProcDiag | None, at: float, seen: DeepLook | None = None
+    look: TreeSnapshot | None, at: float, seen: DeepLook | None = None
 ) -> Callable[[], DeepLook | None] | None:
     """A function that takes a deep look at what a sample shows."""
     if look is None:
@@ -188,6 +196,8 @@ def looker(
     return lambda: replace(seen, at=at) if seen is not None else deep(replace(look, at=at))
 
 
-def cause(state: SessionState, look: ProcDiag | None, idle: float = 4000, **options: Any) -> str:
+def cause(
+    state: SessionState, look: TreeSnapshot | None, idle: float = 4000, **options: Any
+) -> str:
     """Return the cause that the first warning names."""
     return judge(state, look, idle, **options)[0].cause

@@ -30,7 +30,7 @@ from otel_untether import semconv
 from otel_untether.export import gauge_exporter as gauge_export
 from otel_untether.export.gauge_exporter import GaugeExporter
 from otel_untether.export.session_gauges import SessionGauges, session_resource
-from otel_untether.proc_diag import Identity, ProcDiag, ProcessDiag, SocketDiag, Tree
+from otel_untether.proc_diag import Identity, ProcessSnapshot, SocketDiag, Tree, TreeSnapshot
 from otel_untether.proc_diag.sampler import Sampler, Window
 from otel_untether.session.activity import Wait
 from otel_untether.session.state import SessionState
@@ -53,18 +53,18 @@ def session(run: str = "run-1") -> SessionState:
     return state
 
 
-def sample(**changes: Any) -> ProcDiag:
+def sample(**changes: Any) -> TreeSnapshot:
     """Make a sample of a leader and a zombie, all of it known."""
-    leader = ProcessDiag(Identity(4242, 1.0), state="S")
-    zombie = ProcessDiag(Identity(4243, 2.0), state="Z")
+    leader = ProcessSnapshot(Identity(4242, 1.0), state="S")
+    zombie = ProcessSnapshot(Identity(4243, 2.0), state="Z")
     known: dict[str, Any] = {
         "leader": leader, "processes": (leader, zombie), "sockets": (), "cpu_time": 2.5,
         "cpu_rate": 0.25, "rss": 1000, "threads": 4, "fds": 20, "io_read": 70, "io_written": 30,
     }  # fmt: skip
-    return ProcDiag(**({"at": 1.0, "alive": True} | known | changes))
+    return TreeSnapshot(**({"at": 1.0, "alive": True} | known | changes))
 
 
-def gauges(state: SessionState | None = None, *samples: ProcDiag) -> SessionGauges:
+def gauges(state: SessionState | None = None, *samples: TreeSnapshot) -> SessionGauges:
     """Make the gauges of a session that was sampled so."""
     state, window = state or session(), Window()
     for each in samples:
@@ -105,7 +105,7 @@ def test_whole_tree_is_reported() -> None:
 
 
 def test_unknown_is_not_reported_and_never_zero() -> None:
-    unknown = ProcDiag(1.0, None)
+    unknown = TreeSnapshot(1.0, None)
     found = values(gauges(None, unknown).collect(START, CUMULATIVE))
     assert not [name for name in found if name.startswith("untether.tree.")]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from otel_untether.proc_diag.agent import Member, find_agent
-from otel_untether.proc_diag.snapshot import Identity, ProcessDiag
+from otel_untether.proc_diag.snapshot import Identity, ProcessSnapshot
 
 IN, OUT, ERR = "pipe:[1]", "pipe:[2]", "pipe:[3]"
 ALL = (IN, OUT, ERR)
@@ -24,7 +24,7 @@ def member(
 ) -> Member:
     identity = Identity(pid, 100.0 + pid if started is None else started)
     return Member(
-        ProcessDiag(identity, ppid, pid, sid, name, state),  # type: ignore[arg-type]
+        ProcessSnapshot(identity, ppid, pid, sid, name, state),  # type: ignore[arg-type]
         stdio,
     )
 

@@ -9,7 +9,7 @@ import pytest
 
 from otel_untether import proc_diag
 from otel_untether.proc_diag.linux import procfs
-from otel_untether.proc_diag.linux.host import Host, Mount, find_cgroup2, parse_membership
+from otel_untether.proc_diag.linux.host import HostReader, Mount, find_cgroup2, parse_membership
 from otel_untether.proc_diag.snapshot import CgroupDiag, HostDiag
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def test_this_machine_has_memory_and_load() -> None:
 
 def test_machine_without_pressure_files_has_unknown_pressure(tmp_path: Path) -> None:
     (tmp_path / "meminfo").write_text("MemTotal:  10 kB\nMemAvailable:  4 kB\n")
-    assert Host(str(tmp_path)).read() == HostDiag(memory_available=4096)
+    assert HostReader(str(tmp_path)).read() == HostDiag(memory_available=4096)
 
 
 def test_pressure_is_the_ten_second_average(tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_pressure_is_the_ten_second_average(tmp_path: Path) -> None:
         "some avg10=1.50 avg60=2.00 avg300=3.00 total=9\n"
         "full avg10=0.25 avg60=2.00 avg300=3.00 total=9\n"
     )
-    host = Host(str(tmp_path)).read()
+    host = HostReader(str(tmp_path)).read()
     assert host.pressure_memory_some == 1.5
     assert host.pressure_memory_full == 0.25
     assert host.pressure_io_some is None
@@ -58,7 +58,7 @@ def cgroups(tmp_path: Path) -> Path:
 
 
 def test_cgroup_tells_memory_kills_and_throttling(cgroups: Path) -> None:
-    assert Host(str(cgroups)).cgroup("/agents/one") == CgroupDiag(
+    assert HostReader(str(cgroups)).cgroup("/agents/one") == CgroupDiag(
         "/agents/one", memory_current=700, memory_max=None, oom_kills=2, throttled=1.5
     )
 
@@ -67,16 +67,16 @@ def test_limit_of_an_enclosing_group_is_the_limit(cgroups: Path) -> None:
     """Together with that group's use: it is what the limit is held against."""
     (cgroups / "cgroup" / "agents" / "memory.max").write_text("1000\n")
     (cgroups / "cgroup" / "agents" / "memory.current").write_text("900\n")
-    diag = Host(str(cgroups)).cgroup("/agents/one")
+    diag = HostReader(str(cgroups)).cgroup("/agents/one")
     assert (diag.memory_current, diag.memory_max) == (900, 1000)
 
 
 def test_group_that_is_gone_is_unknown(cgroups: Path) -> None:
-    assert Host(str(cgroups)).cgroup("/agents/two") == CgroupDiag("/agents/two")
+    assert HostReader(str(cgroups)).cgroup("/agents/two") == CgroupDiag("/agents/two")
 
 
 def test_machine_without_cgroup2_is_unknown(tmp_path: Path) -> None:
-    assert Host(str(tmp_path)).cgroup(None) == CgroupDiag()
+    assert HostReader(str(tmp_path)).cgroup(None) == CgroupDiag()
 
 
 def test_mount_of_a_part_of_the_hierarchy() -> None:

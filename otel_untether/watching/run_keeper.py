@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from otel_untether.proc_diag import ProcDiag, Tree
+    from otel_untether.proc_diag import Tree, TreeSnapshot
     from otel_untether.session.activity import AttributeValue, Change
     from otel_untether.session.outcome import Outcome
     from otel_untether.session.state import SessionState
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _DUMPS: Final = 10
 
 
-class RunRecord(Listener):
+class RunKeeper(Listener):
     """Writes what becomes of a session into its run's folder.
 
     Nothing here raises but `noted`: a kill that could not be recorded must not happen. `tree`
@@ -70,7 +70,7 @@ class RunRecord(Listener):
         self._run.update(session_id=session_id, engine=state.engine, model=state.model)
         self._progress()
 
-    def sampled(self, diag: ProcDiag, now: int) -> None:
+    def sampled(self, diag: TreeSnapshot, now: int) -> None:
         """Append one line to the run's samples, which `report` draws."""
         if self._samples is None:
             return
