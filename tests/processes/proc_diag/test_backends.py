@@ -102,7 +102,7 @@ def test_backends_agree_on_the_dead(backend: LinuxBackend | PortableBackend) -> 
 def test_inherited_children_belong_to_a_subreaper_s_tree() -> None:
     """Even those that were born and orphaned between two looks."""
     source = """
-        import ctypes, os, subprocess, sys
+        import ctypes, os, subprocess, sys, time
         from otel_untether import proc_diag
         assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0  # PR_SET_CHILD_SUBREAPER
         run = "00-" + 32 * "a" + "-" + 16 * "b" + "-01"
@@ -115,9 +115,13 @@ def test_inherited_children_belong_to_a_subreaper_s_tree() -> None:
         (before,) = proc_diag.sample([tree])
         agent.stdin.write(b"\\n"); agent.stdin.flush()
         agent.stdout.readline()
-        tree.walk(tree.backend.begin(), patience=5)
-        (after,) = proc_diag.sample([tree])
-        orphans = [member for member in after.children if member.detached]
+        for _ in range(500):  # while it becomes `sleep` it has no environment to be known by
+            tree.walk(tree.backend.begin(), patience=5)
+            (after,) = proc_diag.sample([tree])
+            orphans = [member for member in after.children if member.detached]
+            if orphans:
+                break
+            time.sleep(0.01)
         print(len(before.children), len(after.children), len(orphans))
         for pid in (bystander.pid, *[orphan.identity.pid for orphan in orphans]):
             os.kill(pid, 9)
