@@ -42,6 +42,9 @@ _NICE: Final = 10
 _NAP: Final = 0.005
 # Seconds between the time that delivery is given and the one at which the kernel ends us.
 _GRACE: Final = 5.0
+# Seconds without a tick after which an observer that hangs is given up, and a last moment.
+_SILENT: Final = 120.0
+_MOMENT: Final = 10.0
 _READ: Final = copies.RECORD_BYTES * 2048
 
 
@@ -176,9 +179,11 @@ class Session:
         self._deaf = False
         self._passed = 0
         self._next_tick = 0
+        self._deadman = Deadman()
 
     def observe(self) -> Ended:
         """Return how the agent ended, once all of its output was shown."""
+        self._deadman.alive()
         self._next_tick = self._now() + self._observer.tick_interval
         while True:
             found = self._inbox.read((self._next_tick - self._now()) / 1e9)
@@ -188,10 +193,12 @@ class Session:
                 if (ended := self._show(*record)) is not None:
                     self._count()
                     return ended
-                self._tick()
-            self._tick()
+                # By what was heard so far: while there is more to hear, nobody is silent.
+                self._tick(record[-1])
             if found:
                 time.sleep(_NAP)
+            else:
+                self._tick(self._now())
 
     def _now(self) -> int:
         return self._child.clock.now()
@@ -210,16 +217,18 @@ class Session:
             self._guard(self._observer.gap)
         return None
 
-    def _tick(self) -> None:
+    def _tick(self, heard: int) -> None:
+        """Tick if that is due; `heard` is the time up to which all was heard, in ns."""
         now = self._now()
         if now < self._next_tick:
             return
         self._next_tick = now + self._observer.tick_interval
+        self._deadman.alive()
         self._count()
         # What the agent says meanwhile is heard a moment after the relay is continued.
         deaf, self._deaf = self._deaf, is_stopped(self._link.relay)
         if not (deaf or self._deaf):
-            self._guard(self._observer.tick, now)
+            self._guard(self._observer.tick, heard)
         self._link.numbers[OVERTIME] = int(self._observer.overtime * 1e9)
 
     def _count(self) -> None:
@@ -232,6 +241,7 @@ class Session:
 
     def _without_relay(self) -> Ended:
         """The relay was killed. Its agent may live on: wait for its end, whose status is lost."""
+        self._deadman.rest()
         self._guard(self._observer.relay_lost, self._now())
         number = self._link.numbers[DEATH_SIGNAL]
         if self._agent is not None:
@@ -240,6 +250,28 @@ class Session:
                     signal.pidfd_send_signal(self._agent, number)
             Inbox(self._agent).await_readable()
         return Ended(None, None, self._now())
+
+
+class Deadman:
+    """Ends this process where a call of ours never comes back, so that nobody is left for ever.
+
+    One that was stopped or frozen for long is found late, too: it gets a moment to show that it
+    lives, once it does again.
+    """
+
+    def alive(self) -> None:
+        """Show that it lives; to be called every now and then."""
+        signal.signal(signal.SIGALRM, self._doubt)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
+        signal.setitimer(signal.ITIMER_REAL, _SILENT)
+
+    def rest(self) -> None:
+        """Expect no sign of life until the next one."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def _doubt(self, *_: object) -> None:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, _MOMENT)
 
 
 class Inbox:
