@@ -123,7 +123,7 @@ FORMATS: Final = (
     Format("Docker organisation", "dckr_oat_", WORD, 20, "dckr_oat_name"),
     Format("SendGrid", "SG.", WORD + ".", 40, "SG.pdf", distinct=False),
     Format("Brevo", "xkeysib-", WORD, 40, "xkeysib-name"),
-    Format("Mailgun", "key-", HEX, 32, "key-value", distinct=False),
+    Format("Mailgun", "key-", ALNUM, 32, "key-value", distinct=False),
     Format("HashiCorp Vault service", "hvs.", WORD, 20, "hvs.go"),
     Format("HashiCorp Vault batch", "hvb.", WORD, 20, "hvb.go"),
     Format("HashiCorp Vault recovery", "hvr.", WORD, 20, "hvr.go"),

@@ -60,6 +60,8 @@ _UNKNOWN_STATUS: Final = 1
 _STACK: Final = 256 * 1024
 _ENOUGH: Final = 256 * 1024 * 1024  # of address space, for threads
 _BYTES_LOST: Final = 74  # EX_IOERR of sysexits.h
+# In seconds; a thread that has bytes to carry must not wait for one that imports.
+_SWITCH_INTERVAL: Final = 0.00003
 
 
 def stdout_is_terminal() -> bool:
@@ -206,6 +208,7 @@ class _Run:
             self._watcher.listen()
 
     def _start_relays(self, pipes: Iterable[Outlet]) -> None:
+        sys.setswitchinterval(_SWITCH_INTERVAL)
         import _thread  # noqa: PLC0415  after the spawn, on purpose
 
         from otel_untether.supervisor.relay import Relay, Uncopied  # noqa: PLC0415  likewise
