@@ -115,7 +115,8 @@ class CommandObserver(Observer):
             notice(problem)
         if "stdout" in child.relayed and (advice := _advice(child.argv)) is not None:
             notice(advice)
-        in_background(self._host.flush)
+        in_background(self._host.announce)
+        self._announced = False
         in_background(partial(self._tidy, store))
 
     def _tidy(self, store: Store) -> None:
@@ -145,6 +146,9 @@ class CommandObserver(Observer):
     def tick(self, now: int) -> None:
         """Look at the session, in silence too."""
         self.session.tick(now)
+        if not self._announced:
+            self._announced = True
+            in_background(self._host.flush)
         self.overtime = self.session.overtime
 
     def finish(self, exit_code: int | None, signal: int | None, at: int) -> str | None:

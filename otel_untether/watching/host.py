@@ -196,16 +196,23 @@ class Host:
 
     def flush(self) -> None:
         """Have spans, log records and metrics leave now; takes a second at most."""
-        telemetry = self.telemetry
-        providers = (
-            telemetry.tracer_provider,
-            telemetry.logger_provider,
-            telemetry.meter_provider,
-        )
         if self._own is None:
-            flush(providers)
+            flush(self._providers)
         else:
-            flush(providers, self._own.exporter.flush)
+            flush(self._providers, self._own.exporter.flush)
+
+    def announce(self) -> None:
+        """Have leave what is there at a session's start, but not its gauges.
+
+        Their series are an engine's: of one that is recognised by its first lines there would be
+        another of an unknown engine, for minutes.
+        """
+        flush(self._providers)
+
+    @property
+    def _providers(self) -> tuple[object, ...]:
+        telemetry = self.telemetry
+        return telemetry.tracer_provider, telemetry.logger_provider, telemetry.meter_provider
 
     def drain(self, seconds: float = 5.0) -> None:
         """Have finished spans leave before more come than a queue holds; waits for that."""
