@@ -139,6 +139,7 @@ class watch:  # noqa: N801  used as a function is, like `contextlib.suppress`
             if not clean:
                 await self._end(watched)
             self._agent.finish(watched.returncode)
+            await watched.release()
 
     def __enter__(self) -> BlockingWatchedProcess:
         """Start the agent, and watch it."""
@@ -165,6 +166,7 @@ class watch:  # noqa: N801  used as a function is, like `contextlib.suppress`
             if not clean:
                 self._end_blocking(watched)
             self._agent.finish(watched.returncode)
+            watched.release()
 
     def _open(self) -> tuple[SpawnedAgent, dict[str, Any]]:
         """Open the session; return the agent to be, and how to spawn it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 from typing import TYPE_CHECKING
 
@@ -114,6 +115,14 @@ class WatchedProcess(_Watched):
         """Wait for the agent's end, reading nothing."""
         await self._process.wait()
 
+    async def release(self) -> None:
+        """Let go of the process, once it has ended, and of its standard input."""
+        with anyio.CancelScope(shield=True):
+            if self.returncode is not None:
+                await self._process.aclose()
+            elif self.stdin is not None:
+                await self.stdin.aclose()
+
     async def _until_readable(self) -> None:
         with anyio.CancelScope() as self._waiting:
             self._be_patient()
@@ -182,6 +191,12 @@ class BlockingWatchedProcess(_Watched):
         :raises subprocess.TimeoutExpired: past it.
         """
         self._process.wait(timeout)
+
+    def release(self) -> None:
+        """Let go of the agent's standard input."""
+        if self.stdin is not None:
+            with contextlib.suppress(OSError):
+                self.stdin.close()
 
     def _until_readable(self) -> None:
         poll = select.poll()

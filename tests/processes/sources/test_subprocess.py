@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -323,3 +325,21 @@ def test_settings_come_from_a_file_too(tmp_path: Path) -> None:
 def test_an_empty_command_is_refused() -> None:
     with pytest.raises(ValueError, match="the command is empty"):
         watch([])
+
+
+async def test_nothing_of_a_process_is_left_open(provider: TracerProvider) -> None:
+    """Python warns of pipes and transports that are collected while they are open."""
+    code = "import sys; print(sys.stdin.readline())"
+    async with watch(python(code), stdin=subprocess.PIPE, tracer_provider=provider) as agent:
+        assert agent.stdin is not None
+        await agent.stdin.send(b"hello\n")
+        assert [line async for line in agent] == [b"hello", b""]
+    del agent
+    gc.collect()
+    with watch(python(code), stdin=subprocess.PIPE, tracer_provider=provider) as other:
+        assert other.stdin is not None
+        other.stdin.write(b"hello\n")
+        other.stdin.flush()
+        assert list(other) == [b"hello", b""]
+    del other
+    gc.collect()

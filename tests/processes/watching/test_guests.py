@@ -73,6 +73,7 @@ def many(program: Program, first: int, last: int) -> None:
         session.finish(0)
 
 
+@pytest.mark.timeout(600)
 def test_after_ten_thousand_sessions_the_newest_is_shown_and_memory_is_flat() -> None:
     """The SDK folds everything beyond 2,000 attribute sets of an instrument, for ever."""
     program = Program()
