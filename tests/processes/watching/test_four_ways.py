@@ -19,11 +19,14 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import otel_untether
-from otel_untether import Recorder, RunInfo
+from otel_untether import Recorder, RunInfo, semconv
+from tests.support.otlp_receiver import wait_until
 
 RECORDINGS = Path(__file__).parents[2] / "conformance" / "recordings" / "claude"
 RECORDING = RECORDINGS / "claude_ok.jsonl"
 RUN = ["run", "--engine", "claude", "--", "cat", str(RECORDING)]
+# Prints the recording, and waits to be told to end.
+HELD = ["sh", "-c", f"cat {RECORDING}; read x || true"]
 OTEL_UNTETHER = [sys.executable, "-m", "otel_untether"]
 # What differs between the ways: a process that is there or not, and whose run it is.
 OWN = {
@@ -172,8 +175,33 @@ def test_all_four_ways_make_the_same_spans(tmp_path: Path, program: Program) -> 
         assert spans - expected == expected - spans == Counter(), way
 
 
+def run_until_sampled(state: Path) -> None:
+    environ = {"PATH": os.environ["PATH"], "OTEL_UNTETHER_STATE_DIR": str(state)}
+    environ["OTEL_UNTETHER_EXIT_TIMEOUT"] = "60"
+    command = [*OTEL_UNTETHER, "run", "--engine", "claude", "--", *HELD]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environ):
+        assert wait_until(lambda: is_sampled(state), 60)
+
+
+def is_sampled(state: Path) -> bool:
+    return any(file.stat().st_size for file in state.glob("runs/*/samples.jsonl"))
+
+
+def watch_until_sampled(program: Program) -> None:
+    with otel_untether.watch(
+        HELD,
+        engine="claude",
+        stdin=subprocess.PIPE,
+        tracer_provider=program.tracer_provider,
+        meter_provider=program.meter_provider,
+    ) as agent:
+        assert wait_until(lambda: semconv.TREE_RSS.name in program.metrics(), 60)
+        assert agent.stdin is not None
+        agent.stdin.close()
+
+
 def test_run_and_watch_make_the_same_metrics(tmp_path: Path, program: Program) -> None:
-    commanded(tmp_path, *RUN)
+    run_until_sampled(tmp_path)
     (run,) = (tmp_path / "runs").iterdir()
     by_run = {
         metric["name"]
@@ -183,7 +211,7 @@ def test_run_and_watch_make_the_same_metrics(tmp_path: Path, program: Program) -
         for metric in scope["metrics"]
         if scope["scope"]["name"] == "otel_untether"
     }
-    anyio.run(watched, program)
+    watch_until_sampled(program)
     by_watch = program.metrics()
     # Where telemetry is lost is known of what is exported by us, not of a program's exporters.
     assert set(by_watch) | {"untether.telemetry.lost"} == by_run | {"untether.telemetry.lost"}
