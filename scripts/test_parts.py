@@ -4,7 +4,8 @@
 
 Each word is a target of the Makefile; those joined by `+` run side by side, as they mostly wait.
 Every line of output is prefixed with its part, and kept in `build/test/PART.log`. The exit
-status is 0 if all parts passed, 1 otherwise.
+status is 0 if all parts passed, 1 otherwise. What failed is said once more at the very end, as
+often only the last lines of a log are kept.
 """
 
 from __future__ import annotations
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parents[1]
 LOGS: Final = ROOT / "build" / "test"
+
+# What pytest says of a failed test: lines of its traceback, and of the summary at the end.
+_ERROR: Final = "E   "
+_SUMMARY: Final = ("FAILED ", "ERROR ", "SKIPPED ")
+_MOST: Final = 15  # lines of each kind
+_WIDEST: Final = 300
 
 
 class Result(NamedTuple):
@@ -90,12 +97,23 @@ def run(groups: Sequence[str]) -> list[Result]:
     return results
 
 
+def told(part: str) -> list[str]:
+    """Return the lines of a failed part's log that say what failed: pytest's, or the last ones."""
+    lines = (LOGS / f"{part}.log").read_text(errors="replace").splitlines()
+    errors = [line for line in lines if line.startswith(_ERROR)][-_MOST:]
+    summary = [line for line in lines if line.startswith(_SUMMARY)][-_MOST:]
+    return [f"{part} | {line[:_WIDEST]}" for line in (errors + summary or lines[-_MOST:])]
+
+
 def main(groups: Sequence[str]) -> int:
     """Run the groups, and say at the end how each part went."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell had it ignored
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     began = time.monotonic()
     results = run(groups)
+    for result in results:
+        if result.status:
+            print("", *told(result.part), sep="\n")
     wanted = [part for group in groups for part in group.split("+")]
     failed = [result.part for result in results if result.status]
     not_run = wanted[len(results) :]
