@@ -185,17 +185,13 @@ class CopyWriter:
         self._high = max(self._high, self._head % self._ring.size)
 
     def lose(self, size: int, at: int) -> None:
-        """Count what was read elsewhere."""
+        """Count what went by without a copy, `at` that time, whether one was wanted or not."""
         if self.unread:
-            self.pass_by(size, at)
-            return
-        self._numbers[LOST] += size
-        self._skipping = True
-
-    def pass_by(self, size: int, at: int) -> None:
-        """Count what nobody reads; the last of it came `at` that time."""
-        self._numbers[PASSED] += size
-        self._numbers[PASSED_AT] = at
+            self._numbers[PASSED] += size
+            self._numbers[PASSED_AT] = at
+        else:
+            self._numbers[LOST] += size
+            self._skipping = True
 
     def writing(self, since: int) -> None:
         """Note since when (ns) a write is under way; 0 once it is done."""

@@ -4,8 +4,8 @@ A `Relay` is a thread that carries one stream of the agent to where it would hav
 us: forwarded first, the observer told afterwards. Where the consumer is slow our write blocks,
 the pipe fills and the agent is slowed, as by any pipe; where the consumer is gone the agent's
 pipe is closed, so that it gets SIGPIPE as it would have. Copies are a `CopyWriter`'s business.
-Of a stream that nobody reads there are none: the kernel moves its pages from pipe to pipe
-(splice(2)), and we count bytes.
+Where none is wanted, as nobody reads the stream, or none can be kept, as the observer is far
+behind, the kernel moves pages from pipe to pipe (splice(2)), and we count bytes.
 """
 
 from __future__ import annotations
@@ -50,10 +50,7 @@ if TYPE_CHECKING:
             """Hand over what was read there."""
 
         def lose(self, size: int, at: int) -> None:
-            """Count what was read elsewhere."""
-
-        def pass_by(self, size: int, at: int) -> None:
-            """Count what nobody reads."""
+            """Count what went by without a copy, whether one was wanted or not."""
 
         def writing(self, since: int) -> None:
             """Note since when a write is under way, 0 for none."""
@@ -95,8 +92,6 @@ class Uncopied:
 
     def lose(self, size: int, at: int) -> None:
         """Miss nothing."""
-
-    pass_by = lose
 
     def writing(self, since: int) -> None:
         """Tell nobody."""
@@ -242,9 +237,9 @@ class Relay:
     def _move(self) -> int | None:
         """Forward a chunk, then tell of it; return its length, 0 at the end, None if none came."""
         copy = self._copy
-        if self._splicing and copy.unread and (moved := self._splice()):
-            return moved
         place = copy.room(self._size)
+        if place is None and self._splicing and (moved := self._splice()):
+            return moved
         try:
             chunk = self._read(place)
         except BlockingIOError:
@@ -285,7 +280,7 @@ class Relay:
         finally:
             self._copy.writing(0)
         if moved:
-            self._copy.pass_by(moved, at)
+            self._copy.lose(moved, at)
         return moved
 
 

@@ -8,7 +8,7 @@ import pytest
 from otel_untether.clock import Clock
 from otel_untether.notice import VOICE
 from otel_untether.supervisor import copies
-from otel_untether.supervisor.copies import CopyWriter, Records
+from otel_untether.supervisor.copies import CopyReader, CopyWriter, Records
 from otel_untether.supervisor.observer import Child, Observer
 from otel_untether.supervisor.observer_process import Ended, Guard, Inbox, Session
 from otel_untether.supervisor.watcher import Link
@@ -121,7 +121,8 @@ def test_what_nobody_reads_is_counted(told: Told) -> None:
         reads_stdout = False
 
     told.put(told.stdout, b"one", 1)
-    told.stdout.pass_by(500, 7)
+    CopyReader(told.link.rings[0]).leave_unread()
+    told.stdout.lose(500, 7)
     told.records.write(copies.ENDED, 0, 0, 9)
     diary = Deaf()
     told.observe(diary)
