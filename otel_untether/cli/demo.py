@@ -43,7 +43,10 @@ _KILL: Final = {
     "STALL_AUTO_KILL": "true",
     "KILL_CAUSES": "wedged,model_silent,after_tool_result,spinning,tool_hung,lock_wait",
 }
-_WATCHED: Final = 11.0  # seconds after which a frozen agent that nobody killed is ended
+# Seconds after which a frozen agent that nobody kills is ended, and one that is to be killed:
+# where a machine is so busy that samples are late, the verdict is, too.
+_WATCHED: Final = 11.0
+_KILLED: Final = 60.0
 _HEALTHY: Final = 120.0
 _ENDING: Final = 10.0
 
@@ -77,7 +80,7 @@ def main(args: argparse.Namespace) -> int:
         watcher = _start(args)
     except OSError as error:
         return _complain(str(error))
-    status = _wait(watcher, _WATCHED if args.stall else _HEALTHY)
+    status = _wait(watcher, _patience(args))
     try:
         recorded = common.read(_folder_of(began))
     except StoreError as error:
@@ -102,6 +105,12 @@ def _start(args: argparse.Namespace) -> subprocess.Popen[bytes]:
         stdout=None if args.show_output else subprocess.DEVNULL,
         env=os.environ | given,
     )
+
+
+def _patience(args: argparse.Namespace) -> float:
+    if not args.stall:
+        return _HEALTHY
+    return _KILLED if args.kill else _WATCHED
 
 
 def _wait(watcher: subprocess.Popen[bytes], seconds: float) -> int:

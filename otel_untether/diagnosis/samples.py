@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from otel_untether.proc_diag.snapshot import TreeSnapshot
 
 # Samples are late when the machine is busy; only a real hole (suspend, SIGSTOP) breaks a run.
-_SLACK: Final = 2.0
+_SLACK: Final = 5.0
 _NS: Final = 1e9
 # Over so many samples it is told whether a process works: a minute, where they come every 5 s.
 _WINDOW: Final = 13
