@@ -7,11 +7,13 @@ nothing else does. What no span explains is the agent's own.
 
 from __future__ import annotations
 
+import heapq
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 from otel_untether import semconv
+from otel_untether.report.silences import silences
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -62,27 +64,12 @@ def wall_time(root: SpanNode, until: int) -> dict[Category, int]:
 
 def intervals(root: SpanNode, until: int) -> Iterator[Interval]:
     """Yield what explains the session's time."""
-    nodes = list(root.walk())
-    for node in nodes:
+    for silence in silences(root, until):
+        yield Interval(silence.start, silence.end, _STALL)
+    for node in root.walk():
         rank = _rank(node)
         if rank is not None:
-            end = silent_until(node, root, nodes, until) if rank == _STALL else node.end or until
-            yield Interval(node.start, end, rank)
-
-
-def silent_until(stall: SpanNode, root: SpanNode, nodes: Iterable[SpanNode], until: int) -> int:
-    """Say when the silence ended that a warning was about.
-
-    The span of a warning ends with the warning; the silence goes on, until a recovery is
-    noted, or another span begins or ends, or the session is over.
-    """
-    warned = stall.end or until
-    signs = [root.end or until]
-    signs += [event.at for event in root.events if event.name == semconv.EVENT_STALL_RECOVERED]
-    for node in nodes:
-        if node.kind not in ("stall", "marker"):
-            signs += [node.start, node.end or until]
-    return min((at for at in signs if at >= warned), default=warned)
+            yield Interval(node.start, node.end or until, rank)
 
 
 def tool_totals(root: SpanNode, until: int) -> list[ToolTotal]:
@@ -93,6 +80,15 @@ def tool_totals(root: SpanNode, until: int) -> list[ToolTotal]:
             calls[tool_name(node)].append(node)
     totals = [_total(name, nodes, until) for name, nodes in calls.items()]
     return sorted(totals, key=lambda total: (-total.total, total.name))
+
+
+def slowest(root: SpanNode, until: int, most: int) -> list[SpanNode]:
+    """Return the longest calls of tools and of the model, the longest first.
+
+    A call that contains others is not among them: what took long there is one of these.
+    """
+    calls = (node for node in root.walk() if node.kind in ("tool", "chat") and not node.children)
+    return heapq.nlargest(most, calls, key=lambda node: node.duration(until))
 
 
 def tool_name(node: SpanNode) -> str:
@@ -109,8 +105,6 @@ def _total(name: str, nodes: list[SpanNode], until: int) -> ToolTotal:
 
 def _rank(node: SpanNode) -> int | None:
     match node.kind:
-        case "stall":
-            return _STALL
         case "wait":
             return _WAIT
         case "chat":

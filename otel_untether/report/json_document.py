@@ -10,8 +10,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_untether import semconv
-from otel_untether.report.breakdown import tool_totals, wall_time
+from otel_untether.report.breakdown import slowest, tool_name, tool_totals, wall_time
 from otel_untether.report.session_facts import facts
+from otel_untether.report.silences import silences
+from otel_untether.report.verdict import verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from otel_untether.report.span_tree import SpanNode
 
 SCHEMA: Final = 1
+_SLOWEST: Final = 10
 
 
 def document(recorded: Recorded) -> dict[str, Any]:
@@ -28,9 +31,12 @@ def document(recorded: Recorded) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "run": recorded.name,
+        "verdict": _verdict(recorded),
         "session": _session(recorded, root) if root else None,
         "time": _time(root, until) if root else None,
         "tools": list(_tools(root, until)) if root else [],
+        "slowest": list(_slowest(root, until)) if root else [],
+        "silences": list(_silences(root, until)) if root else [],
         "stalls": list(_stalls(root)) if root else [],
         "spans": list(_spans(root)) if root else [],
         "problems": list(recorded.problems),
@@ -55,6 +61,44 @@ def _tools(root: SpanNode, until: int) -> Iterator[dict[str, Any]]:
             "errors": total.errors,
             "total_s": _seconds(total.total),
             "longest_s": _seconds(total.longest),
+        }
+
+
+def _verdict(recorded: Recorded) -> dict[str, Any]:
+    judged = verdict(recorded)
+    before = recorded.before
+    return {
+        "how": judged.how,
+        "why": judged.why,
+        "next": judged.next,
+        "cause": judged.cause,
+        "evidence": list(judged.evidence),
+        "stderr": list(judged.stderr),
+        "resumes": before._asdict() if before else None,
+    }
+
+
+def _slowest(root: SpanNode, until: int) -> Iterator[dict[str, Any]]:
+    for node in slowest(root, until, _SLOWEST):
+        yield {
+            "span_id": node.span_id,
+            "name": tool_name(node) if node.kind == "tool" else node.name,
+            "start": node.start,
+            "duration_s": _seconds(node.duration(until)),
+            "failed": node.failed,
+            "open": node.end is None,
+        }
+
+
+def _silences(root: SpanNode, until: int) -> Iterator[dict[str, Any]]:
+    for silence in silences(root, until):
+        yield {
+            "cause": silence.cause,
+            "start": silence.start,
+            "end": None if silence.ongoing else silence.end,
+            "length_s": _seconds(silence.length),
+            "warnings": len(silence.warnings),
+            "evidence": list(silence.evidence),
         }
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from otel_untether.report import dumps, predecessor
 from otel_untether.report import span_tree as model
 from otel_untether.store import files, run_folder
 from otel_untether.store import record as store
 from otel_untether.store.otlp_values import moment
+from otel_untether.store.remains import Journaled, is_ended, merge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,13 +29,15 @@ class Sample:
     """One look at the process tree, as `samples.jsonl` holds it; None is unknown.
 
     `at` in ns since the epoch, `cpu` in cores, `rss` in bytes, `tcp` the number of the tree's
-    own connections, `output` the bytes of stdout so far.
+    own connections, `age` the seconds since any of them received, `output` the bytes of stdout
+    so far.
     """
 
     at: int
     cpu: float | None = None
     rss: float | None = None
     tcp: float | None = None
+    age: float | None = None
     output: float | None = None
 
 
@@ -41,7 +46,8 @@ class Recorded:
     """One run as its folder tells it.
 
     `root` is None where no span was found. `until` (ns since the epoch) is the last moment
-    known: what is still open lasts until then. `problems` has a line for each thing that
+    known: what is still open lasts until then. `dumps` are what stalls looked like, the oldest
+    first. `before` is the run that this one resumes. `problems` has a line for each thing that
     could not be read.
     """
 
@@ -51,6 +57,8 @@ class Recorded:
     until: int
     running: bool = False
     samples: tuple[Sample, ...] = ()
+    dumps: tuple[dumps.Dump, ...] = ()
+    before: predecessor.Predecessor | None = None
     problems: tuple[str, ...] = ()
 
 
@@ -62,9 +70,8 @@ def read(path: Path, now: int) -> Recorded:
     next(path.iterdir(), None)
     problems: list[str] = []
     run = _run(path, problems)
-    opened = _lines(path / run_folder.JOURNAL, _journalled, problems)
     ended = _lines(path / run_folder.TRACES, model.spans, problems)
-    root = model.tree([*opened, *ended])
+    root = model.tree([*ended, *_opened(path / run_folder.JOURNAL, problems)])
     running = run is not None and run.running
     return Recorded(
         name=path.name,
@@ -73,6 +80,8 @@ def read(path: Path, now: int) -> Recorded:
         until=now if running else _until(run, root),
         running=running,
         samples=tuple(_lines(path / run_folder.SAMPLES, _samples, problems)),
+        dumps=dumps.read(path, problems),
+        before=predecessor.of(path, run, root),
         problems=tuple(problems),
     )
 
@@ -117,17 +126,32 @@ def _lines(
     return found
 
 
-def _journalled(entry: Any) -> Iterator[model.SpanNode]:
-    span = entry.get("span") if isinstance(entry, dict) else None
-    node = model.span_node(span)
-    if node is not None:
-        yield node
+def _opened(path: Path, problems: list[str]) -> Iterator[model.SpanNode]:
+    """Yield the spans of the journal, with what they have learned since they began.
+
+    What its session has used by now is the root's, the first of them.
+    """
+    journaled = Journaled()
+    for entry in _lines(path, _entry, problems):
+        with contextlib.suppress(LookupError, TypeError, AttributeError, ValueError):
+            journaled.read({"scope": {}, **entry})
+    spans = list(journaled.spans.values())
+    if spans and journaled.progress and not is_ended(spans[0]):
+        merge(spans[0], {"attributes": list(journaled.progress.values())})
+    for span in spans:
+        node = model.span_node(span)
+        if node is not None:
+            yield node
+
+
+def _entry(entry: Any) -> Iterator[Any]:
+    yield entry
 
 
 def _samples(entry: Any) -> Iterator[Sample]:
     at = moment(entry.get("t")) if isinstance(entry, dict) else None
     if at is not None:
-        series = {key: _number(entry.get(key)) for key in ("cpu", "rss", "tcp", "output")}
+        series = {key: _number(entry.get(key)) for key in ("cpu", "rss", "tcp", "age", "output")}
         yield Sample(at, **series)
 
 

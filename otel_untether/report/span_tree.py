@@ -43,6 +43,14 @@ class SpanEvent:
     attributes: Attributes
 
 
+@dataclass(frozen=True, slots=True)
+class SpanLink:
+    """Another trace that a span points at."""
+
+    trace_id: str
+    attributes: Attributes
+
+
 @dataclass(slots=True, eq=False)
 class SpanNode:
     """One span and what is below it.
@@ -59,6 +67,7 @@ class SpanNode:
     end: int | None = None
     attributes: Attributes = field(default_factory=dict)
     events: tuple[SpanEvent, ...] = ()
+    links: tuple[SpanLink, ...] = ()
     failed: bool = False
     message: str = ""
     kind: Kind = "other"
@@ -112,6 +121,7 @@ def span_node(span: Any) -> SpanNode | None:
         end=moment(span.get("endTimeUnixNano")),
         attributes=found,
         events=tuple(_events(span)),
+        links=tuple(_links(span)),
         failed=integer(status.get("code")) == STATUS_ERROR,
         message=str(status.get("message") or ""),
         kind=_kind(name, found),
@@ -206,3 +216,9 @@ def _events(span: dict[str, Any]) -> Iterator[SpanEvent]:
             yield SpanEvent(
                 str(event.get("name") or ""), at, decode_attributes(event.get("attributes"))
             )
+
+
+def _links(span: dict[str, Any]) -> Iterator[SpanLink]:
+    for link in items(span, "links"):
+        if isinstance(link, dict) and isinstance(link.get("traceId"), str):
+            yield SpanLink(link["traceId"], decode_attributes(link.get("attributes")))

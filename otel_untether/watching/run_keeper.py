@@ -79,6 +79,7 @@ class RunKeeper(Listener):
             "cpu": diag.cpu_rate,
             "rss": diag.rss,
             "tcp": None if diag.sockets is None else len(diag.sockets),
+            "age": _receive_age(diag),
             "output": self._state.output,
         }
         with contextlib.suppress(OSError):
@@ -138,6 +139,12 @@ class RunKeeper(Listener):
         with contextlib.suppress(OSError, msgspec.MsgspecError):
             path = self._run.path / run_folder.stall_dump(finding.at)
             replace(path, stall_dump(finding, self._tree(), self._state))
+
+
+def _receive_age(diag: TreeSnapshot) -> float | None:
+    """Return the seconds since any connection of the tree received; None is unknown, or none."""
+    ages = [it.receive_age for it in diag.sockets or () if it.state == "ESTABLISHED"]
+    return min((age for age in ages if age is not None), default=None)
 
 
 def _open(path: Path) -> int | None:

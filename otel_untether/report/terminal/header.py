@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
     from otel_untether.report.session_facts import SessionFacts
     from otel_untether.report.terminal.style import Role, Style
+    from otel_untether.report.verdict import Mood, Verdict
 
-_OUTCOME_ROLES: Final[dict[str, Role]] = {"completed": "good", "running": "wait"}
+_MOODS: Final[dict[Mood, Role]] = {"good": "good", "waiting": "wait", "bad": "error"}
 _COUNTED: Final = (
     ("processes", "process", "processes"),
     ("tcp", "socket", "sockets"),
@@ -23,17 +24,19 @@ _COUNTED: Final = (
 )
 
 
+def headline(told: SessionFacts, judged: Verdict, style: Style) -> str:
+    """Say who it was, how it ended and after how long."""
+    engine = " ".join(word for word in (told.engine, told.version) if word)
+    took = words.duration(told.ended - told.started)
+    return (
+        f"{style.paint('title', words.safe(engine))}  "
+        f"{style.paint(_MOODS[judged.mood], words.safe(judged.how))}  in {took}"
+    )
+
+
 def lines(told: SessionFacts, style: Style) -> Iterator[str]:
     """Yield the lines about the session as a whole."""
-    engine = " ".join(word for word in (told.engine, told.version) if word)
-    role = _OUTCOME_ROLES.get(told.outcome, "error")
-    outcome = told.outcome + (f" ({told.error})" if told.error else "")
-    took = words.duration(told.ended - told.started)
-    yield (
-        f"{style.paint('title', words.safe(engine))}  "
-        f"{style.paint(role, words.safe(outcome))}  in {took}"
-    )
-    yield from joined(_numbers(told), style)
+    yield from joined(numbers(told), style)
     identity = {"trace": told.trace_id, "run": told.run_id, "session": told.session_id}
     named = [f"{word} {value}" for word, value in identity.items() if value]
     started = datetime.fromtimestamp(told.started / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -41,7 +44,8 @@ def lines(told: SessionFacts, style: Style) -> Iterator[str]:
         yield style.paint("dim", line)
 
 
-def _numbers(told: SessionFacts) -> list[str]:
+def numbers(told: SessionFacts) -> list[str]:
+    """Return what can be counted of a session, each with its noun."""
     failed = f" ({told.tool_errors} failed)" if told.tool_errors else ""
     parts = [
         told.model,
@@ -51,7 +55,7 @@ def _numbers(told: SessionFacts) -> list[str]:
         _tokens(told),
         None if told.cost_usd is None else words.money(told.cost_usd),
         f"exit {told.exit_code}" if told.exit_code else None,
-        "resumes a tainted session" if told.tainted else None,
+        "resumes a session that froze before" if told.tainted else None,
         f"odd: {'; '.join(told.oddities)}" if told.oddities else None,
         *_peaks(told),
     ]

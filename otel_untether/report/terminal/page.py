@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Final
 from otel_untether import semconv
 from otel_untether.report import breakdown
 from otel_untether.report.session_facts import facts
-from otel_untether.report.terminal import header, sparkline, waterfall
+from otel_untether.report.silences import silences
+from otel_untether.report.terminal import header, sparkline, verdict_lines, waterfall
 from otel_untether.report.terminal import text as words
-from otel_untether.report.terminal.rows import rows
+from otel_untether.report.terminal.rows import failure, label, rows
 from otel_untether.report.terminal.style import joined
 from otel_untether.report.terminal.waterfall import Axis, axis
+from otel_untether.report.verdict import verdict
 from otel_untether.session.wording import figure
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from otel_untether.store.otlp_values import Value
 
 LINES: Final = 45
-_TOOLS, _EVENTS, _STALLS = 8, 10, 5
+_TOOLS, _EVENTS, _STALLS, _SLOWEST = 8, 10, 5, 5
 
 _CATEGORY_ROLES: Final[dict[breakdown.Category, Role]] = {
     "model": "model",
@@ -39,6 +41,7 @@ _TOLD: Final = frozenset(
         semconv.STALL_IDLE,
         semconv.STALL_NUMBER,
         semconv.STALL_EVIDENCE,
+        semconv.STALL_ADVICE,
         semconv.ERROR_TYPE,
         semconv.RUN_ID,
         semconv.ENGINE,
@@ -59,7 +62,10 @@ def render(recorded: Recorded, style: Style, limit: int | None = LINES) -> Itera
 
 
 def _session(recorded: Recorded, root: SpanNode, style: Style, limit: int | None) -> Iterator[str]:
-    yield from header.lines(facts(recorded, root), style)
+    told, judged = facts(recorded, root), verdict(recorded)
+    yield header.headline(told, judged, style)
+    yield from verdict_lines.lines(judged, style)
+    yield from header.lines(told, style)
     yield ""
     laid_out = rows(root, recorded.until, limit)
     on = axis(laid_out, style)
@@ -70,7 +76,8 @@ def _session(recorded: Recorded, root: SpanNode, style: Style, limit: int | None
     yield from _section("", sparkline.lines(recorded.samples, on, style), style)
     yield from _section("Where the time went", _time(root, recorded.until, on, style), style)
     yield from _section("Tools", _tools(root, recorded.until, on, style), style)
-    yield from _section("Stalls", _stalls(root, style), style)
+    yield from _section("Slowest calls", _slowest(root, recorded.until, on, style), style)
+    yield from _section("Stalls", _stalls(root, recorded.until, style), style)
     yield from _section("Events", _events(root, style), style)
 
 
@@ -112,26 +119,32 @@ def _tools(root: SpanNode, until: int, on: Axis, style: Style) -> Iterator[str]:
         yield style.paint("dim", f"  and {calls} of {figure(len(rest), 'other tool')}")
 
 
-def _stalls(root: SpanNode, style: Style) -> Iterator[str]:
+def _slowest(root: SpanNode, until: int, on: Axis, style: Style) -> Iterator[str]:
+    """Name the longest calls, with when they began; few calls are all in the waterfall."""
+    found = breakdown.slowest(root, until, _SLOWEST + 1)
+    if len(found) <= _SLOWEST:
+        return
+    for node in found[:_SLOWEST]:
+        name = words.clip(words.safe(label(node)), on.labels - 2, style.glyphs.ellipsis)
+        took = words.duration(node.duration(until)).rjust(8)
+        began = words.duration(node.start - root.start)
+        failed = style.paint("error", f"  {words.safe(failure(node))}") if node.failed else ""
+        still = style.paint("wait", "  still open") if node.end is None else ""
+        yield f"  {words.pad(name, on.labels - 2)} {took}  at {began}{failed}{still}"
+
+
+def _stalls(root: SpanNode, until: int, style: Style) -> Iterator[str]:
     """Tell each silence once, by the last of its warnings."""
-    silences = {node.start: node for node in root.walk() if node.kind == "stall"}
-    for node in list(silences.values())[-_STALLS:]:
-        found = node.attributes
-        cause = words.safe(str(found.get(semconv.STALL_CAUSE) or "cause unknown"))
-        number = found.get(semconv.STALL_NUMBER)
-        warned = figure(number, "warning") if isinstance(number, int) else "warned"
-        last = words.duration((node.end or node.start) - root.start)
-        idle = words.duration(_idle(node))
-        yield f"  {style.paint('stall', cause)}  silent for {idle}, {warned}, last at {last}"
-        yield from _evidence(found.get(semconv.STALL_EVIDENCE), style)
-    if silences:
-        yield from _diagnostics(list(silences.values())[-1], style)
-
-
-def _evidence(evidence: Value, style: Style) -> Iterator[str]:
-    said = evidence if isinstance(evidence, tuple) else (evidence,) if evidence else ()
-    for sentence in said:
-        yield f"    {style.glyphs.dot} {words.safe(str(sentence))}"
+    found = silences(root, until)
+    for silence in found[-_STALLS:]:
+        warned = figure(len(silence.warnings), "warning")
+        last = words.duration((silence.last.end or silence.last.start) - root.start)
+        cause = style.paint("stall", words.safe(silence.cause))
+        yield f"  {cause}  {silence.said()}, {warned}, last at {last}"
+        for sentence in silence.evidence:
+            yield f"    {style.glyphs.dot} {words.safe(sentence)}"
+    if found:
+        yield from _diagnostics(found[-1].last, style)
 
 
 def _diagnostics(stall: SpanNode, style: Style) -> Iterator[str]:
@@ -166,10 +179,3 @@ def _plain(value: Value) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def _idle(stall: SpanNode) -> int:
-    idle = stall.attributes.get(semconv.STALL_IDLE)
-    if isinstance(idle, int | float):
-        return int(idle * 1e9)
-    return stall.duration(stall.start)

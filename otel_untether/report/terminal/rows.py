@@ -1,7 +1,8 @@
 """The lines of a waterfall: which spans get one of their own, and which share one.
 
-A session of hours has hundreds of spans. What says most (stalls, failures, subagents, waits,
-and what took longest) is always shown; runs of the rest are folded into one line each.
+A session of hours has hundreds of spans. The silences, what is still open and the longest calls
+always have a line; then come subagents and waits, a few of the failures, and the rest by its
+length. Runs of what finds no place are folded into one line each.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from typing import TYPE_CHECKING, Final
 
 from otel_untether import semconv
 from otel_untether.report.breakdown import tool_name
+from otel_untether.report.silences import silences
 from otel_untether.report.terminal import text as words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from otel_untether.report.silences import Silence
     from otel_untether.report.span_tree import SpanNode
     from otel_untether.report.terminal.style import Role
 
@@ -38,9 +41,12 @@ _LABELS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "wait": ("wait", (semconv.WAIT_KIND,)),
     "stall": ("stall", ()),
 }
-# What a span is worth beside its share of the session's time, in per cent.
-_WORTH: Final = {"session": 1000.0, "stall": 100.0, "agent": 30.0, "turn": 30.0, "wait": 15.0}
-_FAILED, _OPEN = 20.0, 50.0
+# How many of a kind have their place, the longest first; others only by what they last.
+_SILENCES: Final = 8
+_LONGEST: Final = 6
+_PARTS: Final = 14
+_FAILURES: Final = 8
+_FOLDED: Final = 3  # fewer than so many are not worth a fold
 _DEEPEST: Final = 32
 
 Stem = tuple[bool, ...]
@@ -67,19 +73,21 @@ class Row:
 
 def rows(root: SpanNode, until: int, limit: int | None) -> list[Row]:
     """Lay the session out in about `limit` lines at most; all of it where that is None."""
-    drawn = _drawn(root)
+    found = silences(root, until)
+    drawn = _drawn(root, found)
     shown = _selection(root, drawn, until, limit)
-    return [_row(stem, item, shown, until) for stem, item in _layout(root, drawn, shown)]
+    ends = {silence.last: silence.end for silence in found}
+    return [_row(stem, item, shown, ends, until) for stem, item in _layout(root, drawn, shown)]
 
 
-def _drawn(root: SpanNode) -> set[SpanNode]:
-    """Say which spans are drawn: not the marker, and one of a silence's several warnings.
-
-    Each warning's span begins with the silence, so the last covers the others.
-    """
-    nodes = [node for node in root.walk() if node.kind != "marker"]
-    last_warnings = {node.start: node for node in nodes if node.kind == "stall"}
-    return {node for node in nodes if node.kind != "stall" or last_warnings[node.start] is node}
+def _drawn(root: SpanNode, found: list[Silence]) -> set[SpanNode]:
+    """Say which spans are drawn: not the marker, and one of a silence's several warnings."""
+    warnings = {silence.last for silence in found}
+    return {
+        node
+        for node in root.walk()
+        if node.kind != "marker" and (node.kind != "stall" or node in warnings)
+    }
 
 
 def _selection(
@@ -88,8 +96,7 @@ def _selection(
     if limit is None or len(drawn) <= limit:
         return drawn
     nodes = [node for node in root.walk() if node in drawn]
-    total = max(root.duration(until), 1)
-    ranked = sorted(nodes, key=lambda node: _worth(node, total, until), reverse=True)
+    ranked = _ranked(nodes, until)
     above = {child: node for node in nodes for child in node.children}
     low, high = 1, len(ranked)
     while low < high:
@@ -99,9 +106,25 @@ def _selection(
     return _with_parents(ranked[:low], above)
 
 
-def _worth(node: SpanNode, total: int, until: int) -> float:
-    worth = 100 * node.duration(until) / total + _WORTH.get(node.kind, 0.0)
-    return worth + _FAILED * node.failed + _OPEN * (node.end is None)
+def _ranked(nodes: list[SpanNode], until: int) -> list[SpanNode]:
+    """Put the spans in the order in which they are given a line, each once."""
+    by_length = sorted(nodes, key=lambda node: -node.duration(until))
+    first = [node for node in by_length if node.kind == "session"]
+    silent = [node for node in by_length if node.kind == "stall"]
+    still_open = [node for node in by_length if node.end is None]
+    calls = [n for n in by_length if n.kind in ("tool", "chat") and not n.children]
+    parts = [node for node in by_length if node.kind in ("agent", "turn", "wait")]
+    failures = [node for node in by_length if node.failed and node.kind != "stall"]
+    order = [
+        *first,
+        *silent[:_SILENCES],
+        *still_open[:_LONGEST],
+        *calls[:_LONGEST],
+        *parts[:_PARTS],
+        *failures[:_FAILURES],
+        *by_length,
+    ]
+    return list(dict.fromkeys(order))
 
 
 def _with_parents(nodes: list[SpanNode], above: dict[SpanNode, SpanNode]) -> set[SpanNode]:
@@ -132,20 +155,24 @@ def _layout(
 def _groups(node: SpanNode, drawn: set[SpanNode], shown: set[SpanNode]) -> Iterator[list[SpanNode]]:
     children = [child for child in node.children if child in drawn]
     for alone, group in groupby(children, key=shown.__contains__):
-        if alone:
-            yield from ([child] for child in group)
+        found = list(group)
+        if alone or (len(found) < _FOLDED and not any(child.children for child in found)):
+            yield from ([child] for child in found)
         else:
-            yield list(group)
+            yield found
 
 
-def _row(stem: Stem, item: list[SpanNode], shown: set[SpanNode], until: int) -> Row:
+def _row(
+    stem: Stem, item: list[SpanNode], shown: set[SpanNode], ends: dict[SpanNode, int], until: int
+) -> Row:
     first = item[0]
     whole = len(item) == 1 and (first in shown or not first.children)
-    return _span_row(stem, first, until) if whole else _fold_row(stem, item, until)
+    if not whole:
+        return _fold_row(stem, item, until)
+    return _span_row(stem, first, ends.get(first, first.end or until))
 
 
-def _span_row(stem: Stem, node: SpanNode, until: int) -> Row:
-    end = node.end or until
+def _span_row(stem: Stem, node: SpanNode, end: int) -> Row:
     return Row(
         stem=stem,
         label=words.safe(label(node)),
@@ -162,11 +189,11 @@ def _fold_row(stem: Stem, item: list[SpanNode], until: int) -> Row:
     nodes = [node for top in item for node in top.walk() if node.kind != "marker"]
     pieces = tuple((node.start, node.end or until) for node in nodes)
     kinds = Counter(label(node) for node in nodes).most_common()
-    listed = ", ".join(f"{number} {name}" for name, number in kinds)
+    listed = ", ".join(f"{number:,} {name}" for name, number in kinds)
     failed = sum(node.failed for node in nodes)
     return Row(
         stem=stem,
-        label=words.safe(listed),
+        label=words.safe(f"{len(nodes):,} spans: {listed}"),
         note=f"{failed} failed" if failed else "",
         role="fold",
         start=min(start for start, _ in pieces),

@@ -47,6 +47,8 @@ def _series(samples: Sequence[Sample]) -> Iterator[tuple[str, list[float | None]
     yield "memory", rss, f"peak {words.size(_highest(rss))}"
     tcp = [sample.tcp for sample in samples]
     yield "TCP", tcp, f"peak {figure(int(_highest(tcp)), 'socket')}"
+    age = [sample.age for sample in samples]
+    yield "last byte", age, f"{words.duration(int(_highest(age) * 1e9))} ago at most"
     total = _highest([sample.output for sample in samples])
     yield "output", list(_rates(samples)), words.size(total)
 

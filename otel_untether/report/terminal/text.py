@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _MILLISECOND, _SECOND = 1_000_000, 1_000_000_000
 _WIDE: Final = frozenset("WF")  # Unicode Standard Annex 11: two columns each
@@ -68,6 +71,27 @@ def clip(text: str, columns: int, ellipsis: str) -> str:
             break
         kept += character
     return kept + ellipsis if columns >= width(ellipsis) else ""
+
+
+def wrapped(text: str, columns: int) -> Iterator[str]:
+    """Break the text into lines of so many columns, at its blanks where there are any."""
+    line = ""
+    for word in text.split(" "):
+        longer = f"{line} {word}" if line else word
+        if width(longer) <= columns:
+            line = longer
+            continue
+        if line:
+            yield line
+        while width(word) > columns:
+            head = clip(word, columns, "")
+            if not head:
+                break
+            yield head
+            word = word[len(head) :]  # noqa: PLW2901  the rest of it
+        line = word
+    if line:
+        yield line
 
 
 def pad(text: str, columns: int) -> str:

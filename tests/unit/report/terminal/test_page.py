@@ -98,7 +98,7 @@ def test_a_silence_is_told_once_with_its_evidence(tmp_path: Path) -> None:
     """Not once a warning."""
     lines = report(stalled(), tmp_path)
     told = lines[lines.index("Stalls") + 1 :]
-    assert told[0] == "  wedged  silent for 11m00s, 3 warnings, last at 11m10s"
+    assert told[0] == "  wedged  silent for 11 min 30 s, 3 warnings, last at 11m10s"
     assert told[1] == "    · one silent connection, last byte 4 min ago"
 
 

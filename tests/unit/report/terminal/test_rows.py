@@ -61,7 +61,37 @@ def test_a_fold_says_what_is_in_it() -> None:
         session.tool("Bash", second, second + 1)
     session.tool("Edit", 100, 900)
     fold = next(row for row in lay_out(session, 3) if row.folded)
-    assert fold.label == "60 Read, 60 Bash"
+    assert fold.label == "120 spans: 60 Read, 60 Bash"
+
+
+def test_the_longest_calls_have_their_line_and_failures_are_few() -> None:
+    """A day of five-second failures hides no call of three quarters of an hour."""
+    session, now = Session(), 0.0
+    for number in range(900):
+        long_one = {100: 2700, 400: 1200, 700: 600}.get(number)
+        if long_one:
+            session.tool("Bash", now, now + long_one)
+        elif number % 8 == 0:
+            session.tool("Bash", now, now + 5, error="1", process__exit__code=1)
+        else:
+            session.tool("Read", now, now + 2)
+        now += long_one or 5
+    session.root(now)
+    alone = [row for row in lay_out(session, 45) if not row.folded]
+    lengths = {round((row.end - row.start) / 1e9) for row in alone}
+    assert {2700, 1200, 600} <= lengths
+    assert sum(row.failed for row in alone) <= 20
+
+
+def test_a_pair_is_not_folded() -> None:
+    """It would save one line, and say less."""
+    session = Session()
+    session.root(1000)
+    for second in range(0, 900, 9):
+        session.tool("Read", second, second + 1)
+    session.tool("Edit", 900, 901)
+    session.tool("Edit", 902, 903)
+    assert all(len(row.pieces) >= 3 for row in lay_out(session, 10) if row.folded)
 
 
 def test_without_a_limit_nothing_is_folded() -> None:

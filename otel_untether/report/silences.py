@@ -1,0 +1,120 @@
+"""The silences of a session: each told once, with one length, however often it was warned of.
+
+A warning's span lasts from the last sign of life before it to the warning, so those of one
+silence begin together and each is longer than the one before. The silence itself goes on::
+
+    first warning   |---------|
+    second warning  |--------------|
+    silence         |------------------|  until something was heard again, or the session ended
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from otel_untether import semconv
+from otel_untether.session.wording import duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from otel_untether.report.span_tree import SpanNode
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """From the last sign of life, or of progress, to the next; ns since the epoch.
+
+    `warnings` are its spans, the first one first. `over` says how it ended: something was heard
+    again, the session ended in it, or it goes on.
+    """
+
+    start: int
+    end: int
+    warnings: tuple[SpanNode, ...]
+    recovered: bool
+    ongoing: bool
+
+    @property
+    def last(self) -> SpanNode:
+        """The last warning: what is known best."""
+        return self.warnings[-1]
+
+    @property
+    def cause(self) -> str:
+        """Its cause, as the last warning has it."""
+        return str(self.last.attributes.get(semconv.STALL_CAUSE) or "unknown")
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """Sentences with numbers; the first says what was going on."""
+        said = self.last.attributes.get(semconv.STALL_EVIDENCE)
+        found = said if isinstance(said, tuple) else (said,) if said else ()
+        return tuple(map(str, found))
+
+    @property
+    def length(self) -> int:
+        """How long it lasted, or lasts by now, in ns."""
+        return max(self.end - self.start, 0)
+
+    def said(self) -> str:
+        """Say how long it was: "silent for 4 min 58 s"."""
+        heard = any(sentence.startswith("heard of ") for sentence in self.evidence)
+        word = "no progress" if heard else "silent"
+        return f"{word} for {duration(self.length / 1e9)}"
+
+
+def silences(root: SpanNode, until: int) -> list[Silence]:
+    """Return the silences that were warned of, in order of time; `until` ends what is open."""
+    nodes = list(root.walk())
+    stalls = [node for node in nodes if node.kind == "stall"]
+    return [_silence(root, nodes, group, until) for group in _grouped(stalls)]
+
+
+def _grouped(stalls: Iterable[SpanNode]) -> list[list[SpanNode]]:
+    """Put the warnings of one silence together: they count on, or begin at one moment."""
+    groups: list[list[SpanNode]] = []
+    for stall in sorted(stalls, key=lambda node: (node.end or node.start, node.start)):
+        if groups and _goes_on(groups[-1][-1], stall):
+            groups[-1].append(stall)
+        else:
+            groups.append([stall])
+    return groups
+
+
+def _goes_on(before: SpanNode, stall: SpanNode) -> bool:
+    if stall.start == before.start:
+        return True
+    numbers = [node.attributes.get(semconv.STALL_NUMBER) for node in (before, stall)]
+    first, second = (number if isinstance(number, int) else 0 for number in numbers)
+    return 0 < first < second and stall.start <= (before.end or before.start)
+
+
+def _silence(
+    root: SpanNode, nodes: Iterable[SpanNode], warnings: list[SpanNode], until: int
+) -> Silence:
+    end = silent_until(warnings[-1], root, nodes, until)
+    at_end = end >= (root.end or until)
+    return Silence(
+        start=min(node.start for node in warnings),
+        end=end,
+        warnings=tuple(warnings),
+        recovered=not at_end,
+        ongoing=at_end and root.end is None,
+    )
+
+
+def silent_until(stall: SpanNode, root: SpanNode, nodes: Iterable[SpanNode], until: int) -> int:
+    """Say when the silence ended that a warning was about.
+
+    The span of a warning ends with the warning; the silence goes on, until a recovery is
+    noted, or another span begins or ends, or the session is over.
+    """
+    warned = stall.end or until
+    signs = [root.end or until]
+    signs += [event.at for event in root.events if event.name == semconv.EVENT_STALL_RECOVERED]
+    for node in nodes:
+        if node.kind not in ("stall", "marker"):
+            signs += [node.start, node.end or until]
+    return min((at for at in signs if at >= warned), default=warned)
