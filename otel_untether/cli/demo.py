@@ -46,7 +46,7 @@ _KILL: Final = {
 # Seconds after which a frozen agent that nobody kills is ended, and one that is to be killed:
 # where a machine is so busy that samples are late, the verdict is, too.
 _WATCHED: Final = 11.0
-_KILLED: Final = 60.0
+_KILLED: Final = 20.0
 _HEALTHY: Final = 120.0
 _ENDING: Final = 10.0
 
