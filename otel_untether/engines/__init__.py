@@ -10,6 +10,6 @@ UNKNOWN = "unknown"
 
 NAMES = (
     "claude", "codex", "opencode", "gemini", "qwen", "pi", "copilot", "amp", "cursor",
-    "antigravity", "goose", UNKNOWN,
+    "antigravity", "goose", "acp", UNKNOWN,
 )  # fmt: skip
 """The engines that come with us, by name: for callers that must not wait for `registry`."""

@@ -102,8 +102,9 @@ def _session(engine: Engine, lines: Sequence[bytes]) -> Iterator[str]:
     """All lines together make one session, in which what ends began before."""
     state = SessionState("run", _AT, engine=engine.name, traits=engine.traits)
     opened = []
+    read = engine.reading().output
     for number, line in enumerate(lines):
-        for event in engine.decode(line, _AT + number * _STEP):
+        for event in read(line, _AT + number * _STEP):
             opened += [change for change in apply(state, event) if isinstance(change, Opened)]
     for what, number in state.oddities.items():
         yield f"{number} times {what}"

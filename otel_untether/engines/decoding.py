@@ -11,7 +11,7 @@ from otel_untether.session.events import StrayLine
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from otel_untether.engines.engine import Engine
+    from otel_untether.engines.engine import Engine, Reading
     from otel_untether.session.events import Event
 
 # An engine that has not shown itself in this many lines, or bytes, is none we know.
@@ -31,14 +31,18 @@ class LineDecoder:
         {"type":"system","subtype":"init",…}         Claude's: both are decoded now
     """
 
-    __slots__ = ("_doubts", "_held", "_held_bytes", "_lines", "engine")
+    __slots__ = (
+        "_doubts", "_given", "_held", "_held_bytes", "_lines", "_lines_held", "_reading", "engine",
+    )  # fmt: skip
 
     def __init__(self, engine: Engine | None = None, *, certain: bool = True) -> None:
         self.engine = engine
+        self._reading = engine.reading() if engine else None
+        self._given = LineSplitter()
         self._doubts = 0 if certain else DETECTION_LINES
         self._lines = LineSplitter()
-        self._held: list[tuple[bytes, int]] = []
-        self._held_bytes = 0
+        self._held: list[tuple[bytes, int, bool]] = []  # a line, its time, whether it is input
+        self._held_bytes = self._lines_held = 0
 
     @property
     def reads(self) -> bool:
@@ -63,32 +67,66 @@ class LineDecoder:
             return (StrayLine(at=at, reason="oversized"),)
         if self._doubts:
             self._doubt(line)
-        if self.engine is not None:
-            return self.engine.decode(line, at)
+        if self._reading is not None:
+            return self._reading.output(line, at)
         return self._recognise(line, at) if line.strip() else ()
+
+    def given(self, chunk: bytes, at: int) -> Sequence[Event]:
+        """Return the events of what the agent was given on its stdin at `at`.
+
+        What came before its own lines told which engine it is, is held back like those.
+        """
+        lines = [line for line in self._given.feed(chunk) if line]
+        if self._reading is not None:
+            read = self._reading.input
+            return [event for line in lines for event in read(line, at)]
+        for line in lines if self._held_bytes < DETECTION_BYTES else ():
+            self._hold(line, at, given=True)
+        return ()
 
     def settle(self) -> Sequence[Event]:
         """Return the events of lines still held back: at the end no engine will be recognised."""
         return self._decode_held(registry.get(UNKNOWN)) if self.engine is None else ()
 
     def _doubt(self, line: bytes) -> None:
-        """Look whether a line is another engine's, until one has been anybody's."""
+        """Look whether a line is another engine's, until one has been anybody's.
+
+        That it speaks a protocol does not tell which engine it is.
+        """
         found = registry.detect_line(line)
         self._doubts = 0 if found is not None else self._doubts - 1
-        self.engine = found or self.engine
+        engine = self.engine
+        if found is None or engine is None or found.name == engine.name:
+            return
+        if found.dialogue is None:
+            self._use(found)
+        elif found.dialogue != engine.dialogue:
+            self._use(engine.speaking(found))
+
+    def _use(self, engine: Engine) -> Reading:
+        self.engine, self._reading = engine, engine.reading()
+        return self._reading
+
+    def _hold(self, line: bytes, at: int, *, given: bool) -> None:
+        self._held.append((line, at, given))
+        self._held_bytes += len(line)
 
     def _recognise(self, line: bytes, at: int) -> Sequence[Event]:
-        self._held.append((line, at))
-        self._held_bytes += len(line)
+        self._hold(line, at, given=False)
+        self._lines_held += 1
         found = registry.detect_line(line)
         if found is None and not self._is_enough():
             return ()
         return self._decode_held(found or registry.get(UNKNOWN))
 
     def _is_enough(self) -> bool:
-        return len(self._held) >= DETECTION_LINES or self._held_bytes >= DETECTION_BYTES
+        return self._lines_held >= DETECTION_LINES or self._held_bytes >= DETECTION_BYTES
 
     def _decode_held(self, engine: Engine) -> Sequence[Event]:
-        self.engine = engine
+        reading = self._use(engine)
         held, self._held = self._held, []
-        return [event for line, at in held for event in engine.decode(line, at)]
+        return [
+            event
+            for line, at, given in held
+            for event in (reading.input if given else reading.output)(line, at)
+        ]

@@ -19,10 +19,10 @@ read. An engine in a package of its own is offered by an entry point (see `plugi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, cast
 
 from otel_untether.engines import argv as _argv
 from otel_untether.session.traits import UNKNOWN as UNKNOWN_TRAITS
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from otel_untether.engines.transcripts import Transcripts
     from otel_untether.session.events import Event
 
-__all__ = ["TELLS", "Arguments", "Decode", "Engine", "FirstLine", "Traits"]
+__all__ = [
+    "TELLS", "Arguments", "Decode", "Dialogue", "Engine", "FirstLine", "Reading", "Traits",
+]  # fmt: skip
 
 TELLS = {
     "starts": "that a tool begins, when it does",
@@ -67,6 +69,36 @@ class Decode(Protocol):
         """
 
 
+class Dialogue(Protocol):
+    """One session of a protocol in which a line means little without those before it.
+
+    An answer names the request it answers and nothing else, so what was asked is remembered,
+    within bounds. It is made once a session, without arguments; like a `Decode` its methods read
+    no clock and raise nothing.
+    """
+
+    def output(self, line: bytes, at: int, /) -> tuple[Event, ...]:
+        """Return what a line says that the agent printed.
+
+        :param line: the line, without its newline.
+        :param at: when it arrived, in ns since the epoch.
+        """
+
+    def input(self, line: bytes, at: int, /) -> tuple[Event, ...]:
+        """Return what a line says that the agent was given on its stdin.
+
+        :param line: the line, without its newline.
+        :param at: when it was written, in ns since the epoch.
+        """
+
+
+class Reading(NamedTuple):
+    """What reads one session: what the agent prints, and what it is given on its stdin."""
+
+    output: Decode
+    input: Decode
+
+
 def _no(_args: Arguments) -> bool:
     return False
 
@@ -85,6 +117,10 @@ class Engine:
     :param name: lower case; ``untether.engine`` in all that leaves.
     :param decoder: a `Decode`, or where to import it from (``package.module:function``); None
         for a CLI whose output nobody can read yet.
+    :param input_decoder: likewise, of the lines that its program writes to its stdin: prompts,
+        answers to what it asked. Not every program lets us see them.
+    :param dialogue: in place of both, for a protocol of requests and answers: what makes a
+        `Dialogue`, or where to import that from.
     :param provider: the ``gen_ai.provider.name`` of the models it talks to by default.
     :param commands: the names of its executable, as on PATH.
     :param packages: the packages it is started from by ``npx`` and its like.
@@ -103,6 +139,8 @@ class Engine:
     name: str
     _: KW_ONLY
     decoder: str | Decode | None = None
+    input_decoder: str | Decode | None = None
+    dialogue: str | Callable[[], Dialogue] | None = None
     provider: str | None = None
     commands: frozenset[str] = frozenset()
     packages: frozenset[str] = frozenset()
@@ -120,14 +158,40 @@ class Engine:
     @property
     def understood(self) -> bool:
         """Whether there is a decoder: else its lines are signs of life, and no more."""
-        return self.decoder is not None
+        return self.decoder is not None or self.dialogue is not None
 
     @cached_property
     def decode(self) -> Decode:
-        """The decoder, imported when it is first asked for; its names are fit to leave."""
-        decode = cast("Decode", _imported(self.decoder or _UNKNOWN))
-        clean = cast("Callable[[Event], Event]", _imported(_CLEAN))
-        return lambda line, at: tuple(map(clean, decode(line, at)))
+        """The decoder, imported when it is first asked for; its names are fit to leave.
+
+        Of a protocol it is what one line says that nothing came before.
+        """
+        if self.dialogue is not None:
+            return lambda line, at: self.reading().output(line, at)
+        return _cleaned(cast("Decode", _imported(self.decoder or _UNKNOWN)))
+
+    def reading(self) -> Reading:
+        """Return what reads one session, from its first line on; names in it are fit to leave."""
+        if self.dialogue is None:
+            given = cast("Decode | None", _imported(self.input_decoder))
+            return Reading(self.decode, _cleaned(given) if given else _nothing)
+        made = cast("Callable[[], Dialogue]", _imported(self.dialogue))()
+        return Reading(_cleaned(made.output), _cleaned(made.input))
+
+    def speaking(self, protocol: Engine) -> Engine:
+        """Return this engine as it is while it serves `protocol`: named alike, read otherwise.
+
+        :param protocol: the engine of that protocol, such as ``acp``.
+        """
+        late, hidden = protocol.traits.names_tools_late, protocol.traits.hides_subagents
+        return replace(
+            self,
+            decoder=protocol.decoder,
+            input_decoder=protocol.input_decoder,
+            dialogue=protocol.dialogue,
+            tells=protocol.tells,
+            traits=self.traits._replace(names_tools_late=late, hides_subagents=hidden),
+        )
 
     @cached_property
     def transcripts_reader(self) -> Transcripts | None:
@@ -191,6 +255,15 @@ class Engine:
 
 _UNKNOWN = "otel_untether.engines.unknown:decode"
 _CLEAN = "otel_untether.engines.parsing.names:clean"
+
+
+def _nothing(_line: bytes, _at: int, /) -> tuple[Event, ...]:
+    return ()
+
+
+def _cleaned(decode: Decode) -> Decode:
+    clean = cast("Callable[[Event], Event]", _imported(_CLEAN))
+    return lambda line, at: tuple(map(clean, decode(line, at)))
 
 
 def _imported(what: object) -> object:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from otel_untether.engines.engine import FirstLine
 
 _ALIASES: Final = {"generic": UNKNOWN}
+_PROTOCOLS: Final = {"acp": "acp"}  # those that can be read, and the engine that is one
 _ABSENT: Final = Engine(UNKNOWN)
 _known: Final = {UNKNOWN: _ABSENT}
 
@@ -35,6 +36,12 @@ def get(name: str) -> Engine:
     except KeyError:
         known = ", ".join(names())
         raise ValueError(f"unknown engine {name!r}: expected one of {known}") from None
+
+
+def speaking(engine: Engine, protocol: str | None) -> Engine:
+    """Return `engine` as it is while it serves `protocol`; itself, where nobody can read that."""
+    known = _PROTOCOLS.get(protocol or "")
+    return engine if known is None else engine.speaking(get(known))
 
 
 def names() -> tuple[str, ...]:

@@ -12,6 +12,10 @@ from collections import deque
 from otel_untether.session.activity import Activity, Change, Opened, close
 from otel_untether.session.events import ModelMessage, Usage
 
+# What begins within so many ns of a call's end was called in the same answer: CLIs that run the
+# calls of one answer one after another name each when its turn comes, and no model is as quick.
+_SAME_ANSWER = 20 * 10**6
+
 # Message ids are remembered so that a late line never makes a second span of one message.
 _REMEMBERED_MESSAGES = 256
 
@@ -21,15 +25,16 @@ class Lane:
 
     `asked_at` is since when the model owes an answer, None while it does not; `spoken` whether
     it has given any; `progress` when this conversation last moved on, whatever others in the
-    session did. Times in ns since the epoch.
+    session did; `returned_at` when its last call was over. Times in ns since the epoch.
     """
 
-    __slots__ = ("_done", "asked_at", "chat", "owner", "progress", "spoken")
+    __slots__ = ("_done", "asked_at", "chat", "owner", "progress", "returned_at", "spoken")
 
     def __init__(self, owner: Activity) -> None:
         self.owner = owner
         self.progress = owner.start
         self.asked_at: int | None = None
+        self.returned_at: int | None = None
         self.chat: Activity | None = None
         self.spoken = False
         self._done: deque[str] = deque(maxlen=_REMEMBERED_MESSAGES)
@@ -43,6 +48,11 @@ class Lane:
         if self.asked_at is None or not self.spoken:
             self.asked_at = at
 
+    def returned(self, at: int) -> None:
+        """No call of it is open any more: the model's turn begins."""
+        self.returned_at = at
+        self.ask(at)
+
     def call(self, at: int, model: str | None, *, late: bool = False) -> list[Change]:
         """The model called a tool; where no message announced it, the call is the answer.
 
@@ -52,12 +62,20 @@ class Lane:
         if late and self.chat is not None and self.chat.key:
             self.asked_at = None
             return []
+        if self.asked_at is not None and self._goes_on(at):
+            self.asked_at = None
+            return []
         if self.asked_at is not None:
             answer = ModelMessage(at=at)
             return [*self.speak(answer, at, model), *self.settle()]
         if self.chat is not None and not self.chat.key:
             return self.settle()
         return []
+
+    def _goes_on(self, at: int) -> bool:
+        """Whether the call before, just over, and this one were made in one answer."""
+        since = self.returned_at
+        return since is not None and self.asked_at == since and at - since < _SAME_ANSWER
 
     def speak(self, message: ModelMessage, at: int, model: str | None) -> list[Change]:
         """Take a message, or one more line of it."""

@@ -66,15 +66,20 @@ class SessionStarted(Event, frozen=True, kw_only=True):
     """The engine introduced itself. Claude repeats this at the start of every turn.
 
     `asks` is false where it does so no sooner than the model's answer, whose turn then began
-    before.
+    before. `multi_prompt` says that it takes one prompt after another, None where it does not say.
     """
 
     asks: bool = True
+    multi_prompt: bool | None = None
     session_id: str | None = None
     model: str | None = None
     version: str | None = None
     tools: tuple[str, ...] = ()
     mcp_servers: tuple[McpServer, ...] = ()
+
+
+class Ready(Event, frozen=True, kw_only=True):
+    """It works on no prompt, and waits to be given one."""
 
 
 class TurnStarted(Event, frozen=True, kw_only=True):

@@ -93,6 +93,14 @@ class Recorder:
         """
         self._session.feed(chunk, at)
 
+    def feed_stdin(self, chunk: bytes, at: int) -> None:
+        """Take bytes that the agent was given on its stdin, where you can see them.
+
+        :param chunk: the bytes; a line may span chunks.
+        :param at: when they were written, in ns since the epoch.
+        """
+        self._session.stdin(chunk, at)
+
     def feed_stderr(self, chunk: bytes, at: int) -> None:
         """Keep the tail of standard error; it is no sign of life.
 

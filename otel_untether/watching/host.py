@@ -170,7 +170,8 @@ class Host:
         Raises ValueError, which lists the engines there are, for an unknown one.
         """
         info = subject.run
-        engine = registry.get(info.engine) if info.engine else None
+        named = registry.get(info.engine) if info.engine else None
+        engine = registry.speaking(named, info.serves) if named else None
         decoder = LineDecoder(engine, certain=not info.guessed)
         state = _state(info, decoder)
         stop_keeping = self._keep_spans(info.run_id, run)

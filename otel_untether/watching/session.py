@@ -124,6 +124,20 @@ class WatchedSession:
             if self.state.session_id != self._session_id:
                 self._identified()
 
+    def stdin(self, chunk: bytes, at: int) -> None:
+        """Take bytes that the agent was given on its stdin, in chunks of any size, at `at`.
+
+        They are no sign of life; they tell of prompts, and that what it asked was answered.
+        """
+        with self._lock:
+            try:
+                events = self._decoder.given(chunk, at)
+            except Exception:  # noqa: BLE001  whatever it is, it is ours and not the agent's
+                self._failed("its input")
+                return
+            for event in events:
+                self.event(event)
+
     def stderr(self, chunk: bytes, at: int) -> None:
         """Keep the tail of standard error; it is no sign of life, as agents log in their sleep."""
         del at

@@ -58,17 +58,19 @@ class RunInfo:
         """
         known = registry.get(engine) if engine else registry.detect_argv(argv)
         told = known if known is not None and known.argv_match(argv) else None
+        serves = told.serves(argv) if told else None
+        read = told is not None and registry.speaking(told, serves) is not told
         return cls(
             run_id,
             started,
             engine=known.name if known else None,
             executable=PurePath(argv[0]).name,
-            multi_prompt=told.multi_prompt(argv) if told else None,
+            multi_prompt=read or told.multi_prompt(argv) if told else None,
             headless=told.understood and told.headless(argv) if told else None,
-            serves=told.serves(argv) if told else None,
+            serves=serves,
             resumed=True if told is not None and told.resumes(argv) else None,
             guessed=engine is None and known is not None,
-            plain=known is not None and known.prints_no_events(argv),
+            plain=known is not None and known.prints_no_events(argv) and not read,
         )
 
 

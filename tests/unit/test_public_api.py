@@ -27,7 +27,7 @@ PUBLIC = {
     },
     "otel_untether.engines.conformance": {"problems"},
     "otel_untether.engines.engine": {
-        "TELLS", "Arguments", "Decode", "Engine", "FirstLine", "Traits",
+        "TELLS", "Arguments", "Decode", "Dialogue", "Engine", "FirstLine", "Reading", "Traits",
     },
     "otel_untether.metrics": {"FleetMetrics", "SessionMetrics", "SessionPoints"},
     "otel_untether.spans": {"SessionTracer", "finding_attributes"},

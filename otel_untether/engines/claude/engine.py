@@ -64,6 +64,7 @@ def _text(line: FirstLine, key: str) -> bool:
 ENGINE: Final = Engine(
     "claude",
     decoder="otel_untether.engines.claude.stream:decode",
+    input_decoder="otel_untether.engines.claude.given:decode",
     provider="anthropic",
     commands=frozenset({"claude"}),
     packages=frozenset({"@anthropic-ai/claude-code"}),

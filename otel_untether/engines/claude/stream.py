@@ -10,11 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
+from otel_untether.engines.claude.given import answered
 from otel_untether.engines.claude.messages import all_input, assistant, usage, user
 from otel_untether.engines.claude.shapes import (
-    Answer,
     AssistantLine,
     ControlCancelLine,
     ControlRequestLine,
@@ -25,7 +23,6 @@ from otel_untether.engines.claude.shapes import (
     ModelTotals,
     RateLimitLine,
     Request,
-    Response,
     ResultLine,
     StreamEvent,
     StreamLine,
@@ -35,7 +32,7 @@ from otel_untether.engines.claude.shapes import (
 )
 from otel_untether.engines.claude.system import system
 from otel_untether.engines.parsing.line_reader import LineReader
-from otel_untether.engines.parsing.salvage import Readers, decoder, given, read
+from otel_untether.engines.parsing.salvage import Readers, decoder
 from otel_untether.engines.parsing.values import word
 from otel_untether.session.events import (
     Event,
@@ -172,13 +169,10 @@ def _control_request(line: ControlRequestLine, at: int) -> Iterator[Event]:
 
 
 def _control_response(line: ControlResponseLine, at: int) -> Iterator[Event]:
-    response = line.response or Response()
-    if not response.request_id:
+    if ended := answered(line, at):
+        yield from ended
+    else:
         yield StrayLine(at=at, reason="bad_shape", detail="control_response")
-        return
-    answer = read(given(response.response), _answer_decoder, Answer).behavior
-    failed = "error" if response.subtype == "error" else None
-    yield WaitEnded(at=at, id=response.request_id, answer=word(answer) or failed)
 
 
 def _control_cancel(line: ControlCancelLine, at: int) -> Iterator[Event]:
@@ -206,5 +200,4 @@ _READERS: Final[Readers] = {
     KeepAliveLine: _keep_alive,
 }
 _decoder: Final = decoder(_READERS)
-_answer_decoder: Final = msgspec.json.Decoder(Answer)
 decode: Final = LineReader(_decoder, _READERS, quiet=_QUIET)

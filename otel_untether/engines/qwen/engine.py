@@ -45,6 +45,7 @@ def _wrote(line: FirstLine) -> bool:
 ENGINE: Final = Engine(
     "qwen",
     decoder="otel_untether.engines.qwen.stream:decode",
+    input_decoder="otel_untether.engines.claude.given:decode",
     commands=frozenset({"qwen"}),
     packages=frozenset({"@qwen-code/qwen-code"}),
     headless_arguments=_headless,

@@ -126,7 +126,7 @@ def _pass_turn(state: SessionState, tool: Activity, parent: str | None, at: int)
     if any(other.parent is tool.parent and not other.left for other in state.open.values()):
         return
     lane = lane_of(state, parent)
-    lane.ask(at)
+    lane.returned(at)
     if lane is state.main:
         state.last_tool_result_at = at
 

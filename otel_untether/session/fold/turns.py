@@ -24,8 +24,17 @@ def session_started(state: SessionState, event: ev.SessionStarted, at: int) -> l
     state.model = event.model or state.model
     state.version = event.version or state.version
     state.mcp_servers = event.mcp_servers or state.mcp_servers
+    if event.multi_prompt:
+        state.multi_prompt = True
     if event.asks and state.last_result_at is None:
         state.main.ask(at)
+    return []
+
+
+def ready(state: SessionState, _event: ev.Ready, at: int) -> list[Change]:
+    """It waits for a prompt, as after a result: nobody owes anything."""
+    if not state.turn_open:
+        state.main.asked_at, state.last_result_at = None, at
     return []
 
 
@@ -122,6 +131,7 @@ def stray_line(state: SessionState, event: ev.StrayLine, _at: int) -> list[Chang
 
 HANDLERS: Final[dict[type[ev.Event], Callable[[SessionState, Any, int], list[Change]]]] = {
     ev.SessionStarted: session_started,
+    ev.Ready: ready,
     ev.TurnStarted: turn_started,
     ev.TurnFinished: turn_finished,
     ev.ModelAsked: model_asked,

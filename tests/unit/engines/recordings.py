@@ -22,7 +22,11 @@ def streams(engine: str) -> list[Path]:
 def lines(path: Path) -> Iterator[bytes]:
     """The lines the CLI printed."""
     for line in path.read_bytes().split(b"\n"):
-        if path.name.endswith(".timed.jsonl"):
+        if path.name.endswith(".both.jsonl"):
+            message = json.loads(line or b'{"dir":""}')
+            if message["dir"] == "out":
+                yield json.dumps(message["line"]).encode()
+        elif path.name.endswith(".timed.jsonl"):
             record = json.loads(line or b"{}")
             if "line" in record:
                 yield record["line"].encode()

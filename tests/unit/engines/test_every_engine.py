@@ -25,11 +25,12 @@ RECORDED = [(engine, path) for engine in ENGINES for path in streams(engine.name
 
 
 def typed_decoder(engine: Engine) -> Any:
-    return resolve_name(str(engine.decoder).replace(":decode", ":_decoder"))
+    module, _, _ = str(engine.decoder or engine.dialogue).partition(":")
+    return resolve_name(f"{module}:_decoder")
 
 
 def quiet_types(engine: Engine) -> frozenset[str]:
-    module = resolve_name(str(engine.decoder).partition(":")[0])
+    module = resolve_name(str(engine.decoder or engine.dialogue).partition(":")[0])
     return getattr(module, "_QUIET", frozenset())
 
 
@@ -46,7 +47,7 @@ class TestRecording:
         """A line that needs salvaging is a shape we have wrong, unless its type says nothing."""
         decoder = typed_decoder(engine)
         for line in lines(path):
-            if json.loads(line)["type"] not in quiet_types(engine):
+            if json.loads(line).get("type") not in quiet_types(engine):
                 decoder.decode(line)
 
     def test_no_line_is_a_stranger(self, engine: Engine, path: Path) -> None:
@@ -63,12 +64,10 @@ class TestRecording:
 
 def shown(engine: Engine) -> set[str]:
     """What the recordings of an engine show it to tell, of what can be seen in them."""
-    events = [
-        (number, event)
-        for path in streams(engine.name)
-        for number, line in enumerate(lines(path))
-        for event in engine.decode(line, AT)
-    ]
+    events = []
+    for path in streams(engine.name):
+        read = engine.reading().output
+        events += [(n, event) for n, line in enumerate(lines(path)) for event in read(line, AT)]
     starts = {e.id: number for number, e in events if isinstance(e, ev.ToolStarted)}
     ends = {e.id: number for number, e in events if isinstance(e, ev.ToolFinished)}
     every = [event for _, event in events]

@@ -53,7 +53,7 @@ def test_a_first_line_is_recognised_without_any_decoder() -> None:
 def test_each_name_has_its_engine_in_a_folder_of_that_name(name: str) -> None:
     engine = registry.get(name)
     assert engine.name == name
-    assert engine.understood is (engine.decoder is not None)
+    assert engine.understood is bool(engine.decoder or engine.dialogue)
     assert isinstance(engine.decode(b"{}", 1), tuple)
     if name != UNKNOWN:
         assert engine.commands

@@ -9,6 +9,7 @@ from otel_untether.session.fold.apply import apply, finish
 from otel_untether.session.state import SessionState
 
 S = 10**9
+SOON = S // 50  # what a model needs at least
 
 
 class Story:
@@ -305,8 +306,15 @@ class TestModel:
 
     def test_a_call_that_no_message_announced_is_the_models_answer(self) -> None:
         """Codex prints no message where the model answers with a call alone."""
+        later = 9 + SOON
+        story = Story().tell(ev.TurnStarted(at=1), tool(4), result(6), tool(later, "t2"))
+        assert [(c.start, c.end) for c in story.closed("chat")] == [(1, 4), (6, later)]
+
+    def test_calls_that_follow_each_other_at_once_were_made_in_one_answer(self) -> None:
+        """Codex runs the calls of one answer in a row, and names each when its turn comes."""
         story = Story().tell(ev.TurnStarted(at=1), tool(4), result(6), tool(9, "t2"))
-        assert [(c.start, c.end) for c in story.closed("chat")] == [(1, 4), (6, 9)]
+        story.tell(result(12, "t2"), tool(12 + SOON, "t3"))
+        assert [(c.start, c.end) for c in story.closed("chat")] == [(1, 4), (12, 12 + SOON)]
 
     def test_messages_without_an_id_are_parted_by_calls(self) -> None:
         said = ev.ModelMessage(at=2)
