@@ -5,7 +5,8 @@ Three kinds of file, all JSON lines:
 - raw: the bytes a CLI printed. Each line arrived when it says, else when the one before it
   did; where no line of the file says, a tenth of a second passes between two.
 - timed: ``{"t": 12.5, "line": "…"}`` for each line and perhaps ``{"t": 13.0, "exit": 0}``, with
-  `t` in seconds, since the epoch or since the start.
+  `t` in seconds, since the epoch or since the start. ``"dir": "in"`` marks a line that the agent
+  was given on its stdin; a line may be text, or the object that it was.
 - transcript: a CLI's own record of a session, with its subagents' files around it.
 
 `scan` and `arrivals` are functions of lines; `inspect` and `find` look at the disk.
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, cast
 
 import msgspec
 
@@ -48,6 +49,12 @@ class Arrival(NamedTuple):
     line: bytes
 
 
+class Given(Arrival):
+    """A line that the agent was given on its stdin."""
+
+    __slots__ = ()
+
+
 class Exit(NamedTuple):
     """The end of the process; `status` as in `subprocess` (negative for a signal) or None."""
 
@@ -57,8 +64,17 @@ class Exit(NamedTuple):
 
 class _Timed(msgspec.Struct):
     t: float
-    line: str | None = None
+    line: msgspec.Raw = msgspec.Raw()
+    dir: Literal["in", "out"] = "out"
     exit: int | msgspec.UnsetType | None = msgspec.UNSET
+
+    @property
+    def text(self) -> bytes | None:
+        """The line, None where there is none: as a string, or as it was."""
+        raw = bytes(self.line)
+        if not raw.startswith(b'"'):
+            return raw if raw.startswith(b"{") else None
+        return cast("str", msgspec.json.decode(raw)).encode("utf-8", "replace")
 
 
 _timed_decoder: Final = msgspec.json.Decoder(_Timed)
@@ -112,7 +128,7 @@ def _take(found: Scan, line: bytes) -> None:
     timed = _timed(line) if found.kind == "timed" or found.lines == 1 else None
     if timed is not None:
         found.kind = "timed"
-        t, inner = timed.t, (timed.line or "").encode("utf-8", "replace")
+        t, inner = timed.t, b"" if timed.dir == "in" else timed.text or b""
         found.first_t = t if found.first_t is None else found.first_t
         found.last_t = max(found.last_t, t)
         if timed.exit is not msgspec.UNSET:
@@ -136,8 +152,8 @@ def arrivals(lines: Iterable[bytes], found: Scan, modified: int) -> Iterator[Arr
         timed = _timed(line) if found.kind == "timed" else None
         if timed is not None:
             at = max(at, _offset(found, modified) + _nanoseconds(timed.t))
-            if timed.line is not None:
-                yield Arrival(at, timed.line.encode("utf-8", "replace"))
+            if (text := timed.text) is not None:
+                yield (Given if timed.dir == "in" else Arrival)(at, text)
         elif line.strip():
             own = own_time(line) if found.kind == "raw" else None
             stepped = at if found.own or found.kind == "timed" or not number else at + STEP
@@ -181,9 +197,9 @@ def _nanoseconds(t: float) -> int:
 def _timed(line: bytes) -> _Timed | None:
     try:
         timed = _timed_decoder.decode(line)
+        told = timed.text is not None or timed.exit is not msgspec.UNSET
     except _BROKEN:
         return None
-    told = timed.line is not None or timed.exit is not msgspec.UNSET
     return timed if told and 0 <= timed.t < 1e12 else None
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from otel_untether.config.settings import Config
 from otel_untether.engines import registry
 from otel_untether.export.ids import SeededIdGenerator
-from otel_untether.sources.recordings import RecordingError
+from otel_untether.sources.recordings import Given, RecordingError
 from otel_untether.store.runs import RunIdentity
 from otel_untether.watching.host import Host
 from otel_untether.watching.subject import End, RunInfo, Subject
@@ -98,6 +98,9 @@ def _feed(session: WatchedSession, recording: Recording) -> Iterator[float]:
             session.event(event)
             yield number / len(events)
     else:
-        for number, (at, line) in enumerate(recording.arrivals(), 1):
-            session.line(line, at)
+        for number, arrival in enumerate(recording.arrivals(), 1):
+            if isinstance(arrival, Given):
+                session.stdin(arrival.line + b"\n", arrival.at)
+            else:
+                session.line(arrival.line, arrival.at)
             yield number / recording.scan.lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -135,11 +136,14 @@ def test_no_bytes_break_it(lines: list[bytes]) -> None:
         assert [line for _, line in found] == [line[:-1] for line in ended if line.strip()]
 
 
+TIMED = re.compile(r"\.(timed|both)\.")
+
+
 @pytest.mark.parametrize("path", sorted(RECORDINGS.rglob("*.jsonl")), ids=lambda path: path.name)
 def test_real_recordings_are_recognised(path: Path) -> None:
     """Engine and kind, from the file alone."""
     recording = recordings.inspect(path)
-    kind = "transcript" if "disk" in path.parts else "timed" if ".timed." in path.name else "raw"
+    kind = "transcript" if "disk" in path.parts else "timed" if TIMED.search(path.name) else "raw"
     assert recording.scan.engine == path.relative_to(RECORDINGS).parts[0]
     assert recording.scan.kind == kind
 
@@ -213,3 +217,18 @@ def test_a_transcripts_digest_covers_its_subagents(tmp_path: Path) -> None:
     agent.parent.mkdir(parents=True)
     agent.write_text("{}\n")
     assert recordings.inspect(path).scan.digest != before
+
+
+def test_what_the_agent_was_given_is_told_from_what_it_printed() -> None:
+    """In a recording of both directions; whose it is shows in the agent's own lines."""
+    both = [
+        {"t": 1.0, "dir": "in", "line": {"type": "system", "subtype": "init"}},
+        {"t": 2.0, "dir": "out", "line": {"type": "thread.started", "thread_id": "t"}},
+        {"t": 3.0, "line": '{"type": "turn.started"}'},
+    ]
+    lines = [json.dumps(entry).encode() + b"\n" for entry in both]
+    scan = recordings.scan(lines)
+    assert (scan.kind, scan.engine) == ("timed", "codex")
+    found = list(recordings.arrivals(lines, scan, MODIFIED))
+    assert [isinstance(arrival, recordings.Given) for arrival in found] == [True, False, False]
+    assert json.loads(found[1].line) == both[1]["line"]
