@@ -25,6 +25,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
+from otel_untether.export.text import plain
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -54,8 +56,6 @@ _DATA_GRPC: Final = frozenset({"INVALID_ARGUMENT", "OUT_OF_RANGE"})
 _DENIED_GRPC: Final = frozenset(
     {"UNIMPLEMENTED", "UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND", "FAILED_PRECONDITION"}
 )
-_LONGEST: Final = 200
-_UNSHOWN: Final = "\N{REPLACEMENT CHARACTER}"
 
 
 class Answer(NamedTuple):
@@ -114,13 +114,6 @@ def grpc_failure(place: str, code: str, details: str | None) -> Answer:
     # Nobody there, or a peer that does not speak gRPC, is told by the same code.
     unreachable = code in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
     return Answer("unreachable" if unreachable else "busy", reason=reason)
-
-
-def plain(text: object, most: int = _LONGEST) -> str:
-    """Return text from outside as one line that a terminal shows and does not obey."""
-    line = " ".join(str(text).split())
-    shown = "".join(letter if letter.isprintable() else _UNSHOWN for letter in line)
-    return shown if len(shown) <= most else f"{shown[:most]}…"
 
 
 def _content_type(headers: Mapping[str, str]) -> str:

@@ -18,7 +18,6 @@ While something is left that was meant for a collector, there is a file `undeliv
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import threading
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 from otel_untether.export import sdk
 from otel_untether.export.answers import Answer
 from otel_untether.export.hearing import hear_answers
+from otel_untether.export.item_keys import line_key, log_key, span_key
 from otel_untether.export.otlp_json import FILES, encode
 from otel_untether.store.files import LineFile, lines
 from otel_untether.store.run_folder import DELIVERED, UNDELIVERED
@@ -34,9 +34,6 @@ from otel_untether.store.run_folder import DELIVERED, UNDELIVERED
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
     from pathlib import Path
-
-    from opentelemetry.sdk._logs import ReadableLogRecord
-    from opentelemetry.sdk.trace import ReadableSpan
 
     from otel_untether.export.environment import Signal
     from otel_untether.export.ledger import Ledger
@@ -197,31 +194,6 @@ def _keys(signal: Signal, batch: Any) -> list[str]:
     if signal == "metrics":
         return [line_key(encode(signal, batch))]
     return [span_key(item) if signal == "traces" else log_key(item) for item in batch]
-
-
-def span_key(span: ReadableSpan) -> str:
-    """Return what names a span here: its id."""
-    return f"{span.context.span_id:016x}" if span.context else ""
-
-
-def log_key(record: ReadableLogRecord) -> str:
-    """Return what names a log record here; `json_key` gives the same for its JSON."""
-    log = record.log_record
-    span_id = f"{log.span_id:016x}" if log.span_id else ""
-    return f"{log.timestamp or 0}.{log.observed_timestamp or 0}.{span_id}"
-
-
-def json_key(signal: Signal, item: dict[str, Any]) -> str:
-    """Return the key of a span or log record as its OTLP JSON has it."""
-    span_id: str = item.get("spanId", "")
-    if signal == "traces":
-        return span_id
-    return f"{item.get('timeUnixNano', 0)}.{item.get('observedTimeUnixNano', 0)}.{span_id}"
-
-
-def line_key(line: bytes) -> str:
-    """Return the key of a line of metrics."""
-    return hashlib.blake2b(line.strip(), digest_size=8).hexdigest()
 
 
 def record_answer(

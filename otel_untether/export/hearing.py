@@ -19,9 +19,9 @@ from otel_untether.export.answers import (
     grpc_answer,
     grpc_failure,
     http_answer,
-    plain,
 )
 from otel_untether.export.sdk import describe, get
+from otel_untether.export.text import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from otel_untether.export.delivery import log_key, span_key
+from otel_untether.export.item_keys import log_key, span_key
 from otel_untether.export.otlp_json import encode
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ import threading
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_untether.export.answers import plain
 from otel_untether.export.environment import SIGNALS
+from otel_untether.export.text import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping

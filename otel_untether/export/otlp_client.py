@@ -31,15 +31,15 @@ from otel_untether.export.answers import (
     grpc_answer,
     grpc_failure,
     http_answer,
-    plain,
 )
 from otel_untether.export.environment import GRPC, HTTP, HTTP_JSON, Signal, endpoint, protocol
-from otel_untether.export.otlp_json import to_line
+from otel_untether.export.otlp_protobuf import to_line
+from otel_untether.export.text import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from otel_untether.export.otlp_json import Request
+    from otel_untether.export.otlp_protobuf import Request
 
 _DEFAULT_TIMEOUT: Final = 10.0
 

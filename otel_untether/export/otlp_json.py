@@ -1,9 +1,7 @@
 """OTLP as JSON lines: one export request a line, the format of OTLP files.
 
 https://opentelemetry.io/docs/specs/otel/protocol/file-exporter/ has the format, which the
-collector's `otlp_json_file` receiver reads. It is the JSON mapping of protobuf with two
-exceptions (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding): trace and span
-ids are lower-case hex where the mapping has base64, and enums are integers.
+collector's `otlp_json_file` receiver reads.
 
 `opentelemetry-exporter-otlp-json-file` writes the same. It pins the exact version of every
 other OpenTelemetry package (0.66b1 needs 1.45.1), so depending on it would move a user's
@@ -12,114 +10,57 @@ OpenTelemetry. Switch to it once it accepts a range, or is released with the SDK
 
 from __future__ import annotations
 
-import base64
 import os
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from google.protobuf import json_format
-from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
-from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
-    ExportMetricsServiceRequest,
-)
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
 
+from otel_untether.export import otlp_objects
 from otel_untether.store import run_folder
 from otel_untether.store.files import LineFile
 from otel_untether.store.private_folder import make_private
 from otel_untether.store.runs import state_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
-
-Signal: TypeAlias = Literal["traces", "logs", "metrics"]
-Request: TypeAlias = (
-    ExportTraceServiceRequest | ExportLogsServiceRequest | ExportMetricsServiceRequest
-)
+    from otel_untether.export.environment import Signal
 
 FILES: Final[Mapping[Signal, str]] = {
     "traces": run_folder.TRACES,
     "logs": run_folder.LOGS,
     "metrics": run_folder.METRICS,
 }
-_REQUESTS: Final[Mapping[Signal, type[Request]]] = {
-    "traces": ExportTraceServiceRequest,
-    "logs": ExportLogsServiceRequest,
-    "metrics": ExportMetricsServiceRequest,
+_ENCODERS: Final[Mapping[Signal, Callable[[Any], dict[str, Any]]]] = {
+    "traces": otlp_objects.spans,
+    "logs": otlp_objects.logs,
+    "metrics": otlp_objects.metrics,
 }
-_ENCODERS: Final[Mapping[Signal, Callable[[Any], Request]]] = {
-    "traces": encode_spans,
-    "logs": encode_logs,
-    "metrics": encode_metrics,
-}
-_IDS: Final = ("traceId", "spanId", "parentSpanId")
-# Where messages with ids sit, as paths of keys; "*" steps into every value.
-_WITH_IDS: Final[tuple[tuple[str, ...], ...]] = (
-    ("resourceSpans", "scopeSpans", "spans"),
-    ("resourceSpans", "scopeSpans", "spans", "links"),
-    ("resourceLogs", "scopeLogs", "logRecords"),
-    ("resourceMetrics", "scopeMetrics", "metrics", "*", "dataPoints", "exemplars"),
-)
 
 
 def encode(signal: Signal, batch: Any) -> bytes:
     """Encode what an exporter of `signal` is given as one line, without its newline."""
-    return to_line(_ENCODERS[signal](batch))
-
-
-def to_line(request: Request) -> bytes:
-    """Encode an export request as one line of OTLP JSON, without its newline."""
-    message = json_format.MessageToDict(request, use_integers_for_enums=True)
-    _map_ids(message, lambda value: base64.b64decode(value).hex())
-    return msgspec.json.encode(message)
-
-
-def parse(signal: Signal, line: bytes) -> Request:
-    """Read one line back; raises ValueError where it is no such request.
-
-    Fields unknown to the installed schema are skipped, as OTLP asks of receivers.
-    """
+    request = _ENCODERS[signal](batch)
     try:
-        message = msgspec.json.decode(line, type=dict[str, Any])
-        _map_ids(message, lambda value: base64.b64encode(bytes.fromhex(value)).decode())
-        return json_format.ParseDict(message, _REQUESTS[signal](), ignore_unknown_fields=True)
-    # msgspec's errors are ValueErrors since 0.20, as is base64's.
-    except (
-        json_format.Error,
-        msgspec.MsgspecError,
-        ValueError,
-        TypeError,
-        AttributeError,
-    ) as error:
-        raise ValueError(f"not an OTLP JSON {signal} request: {error}") from error
+        return msgspec.json.encode(request)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_without_surrogates(request))
 
 
-def _map_ids(message: Any, convert: Callable[[str], str]) -> None:
-    for path in _WITH_IDS:
-        for holder in _descend(message, path):
-            for key in _IDS:
-                if holder.get(key):
-                    holder[key] = convert(holder[key])
-
-
-def _descend(node: Any, path: Sequence[str]) -> Iterator[dict[str, Any]]:
-    if isinstance(node, list):
-        for item in node:
-            yield from _descend(item, path)
-    elif not path:
-        yield node
-    elif path[0] == "*":
-        for value in node.values():
-            if isinstance(value, dict):
-                yield from _descend(value, path[1:])
-    elif path[0] in node:
-        yield from _descend(node[path[0]], path[1:])
+def _without_surrogates(node: Any) -> Any:
+    """Replace what no UTF-8 can say, as in a name that was bytes of something else."""
+    match node:
+        case str():
+            return node.encode(errors="replace").decode()
+        case list():
+            return [_without_surrogates(item) for item in node]
+        case dict():
+            return {
+                _without_surrogates(key): _without_surrogates(item) for key, item in node.items()
+            }
+    return node
 
 
 class Lines:

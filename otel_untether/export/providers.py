@@ -28,7 +28,6 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from otel_untether.export import quiet, sdk
-from otel_untether.export.delivery import Delivery
 from otel_untether.export.ids import RootIdGenerator, SeededIdGenerator
 from otel_untether.export.journal_processor import JournalProcessor
 from otel_untether.export.keeping import LogKeeper, SpanKeeper
@@ -37,10 +36,11 @@ from otel_untether.export.otlp_json import FILES, Lines
 from otel_untether.store.journal import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from otel_untether.export.environment import Plan
+    from otel_untether.export.delivery import Delivery
+    from otel_untether.export.environment import Plan, Signal
     from otel_untether.export.propagation import RootContext
     from otel_untether.store.runs import RunIdentity
 
@@ -213,24 +213,35 @@ def _assemble(
 
 
 def _watch_exporters(telemetry: Telemetry, run_dir: Path | None, plan: Plan) -> None:
-    delivery = Delivery(run_dir, telemetry.ledger)
     providers = sdk.Providers(
         telemetry.tracer_provider, telemetry.meter_provider, telemetry.logger_provider
     )
-    meant = set(plan.otlp)
+    watched: list[tuple[Signal, Any]] = []
     for signal, exporter in sdk.exporters(providers):
         sdk.keep_off_stdout(exporter)
         if sdk.is_otlp(exporter):
-            delivery.watch(exporter, signal)
-            meant.add(signal)
+            watched.append((signal, exporter))
         if isinstance(exporter, MetricExporter):
             telemetry.metric_exporters += (exporter,)
+    if meant := {*plan.otlp, *(signal for signal, _ in watched)}:
+        _watch_delivery(telemetry, run_dir, meant, watched)
+
+
+def _watch_delivery(
+    telemetry: Telemetry,
+    run_dir: Path | None,
+    meant: Iterable[Signal],
+    watched: Iterable[tuple[Signal, Any]],
+) -> None:
+    from otel_untether.export.delivery import Delivery  # noqa: PLC0415  it imports protobuf
+
+    telemetry.delivery = delivery = Delivery(run_dir, telemetry.ledger)
     for signal in meant:
         telemetry.ledger.expect(signal)
-    if meant:
-        telemetry.delivery = delivery
-        with _complaining(telemetry, "what no collector takes is not kept"):
-            delivery.expect()
+    for signal, exporter in watched:
+        delivery.watch(exporter, signal)
+    with _complaining(telemetry, "what no collector takes is not kept"):
+        delivery.expect()
 
 
 def _keep(telemetry: Telemetry, run_dir: Path | None) -> None:

@@ -10,15 +10,15 @@ import msgspec
 
 from otel_untether.export.delivery import (
     forget_undelivered,
-    json_key,
-    line_key,
     read_delivered,
     record_answer,
     record_refused,
 )
 from otel_untether.export.environment import SIGNALS, Signal
+from otel_untether.export.item_keys import json_key, line_key
 from otel_untether.export.otlp_client import EndpointError, SendError
-from otel_untether.export.otlp_json import FILES, parse
+from otel_untether.export.otlp_json import FILES
+from otel_untether.export.otlp_protobuf import parse
 from otel_untether.store import run_lock
 from otel_untether.store.files import lines
 from otel_untether.store.recovery import recover
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from otel_untether.export.answers import Answer
-    from otel_untether.export.otlp_json import Request
+    from otel_untether.export.otlp_protobuf import Request
 
     Send = Callable[[Signal, Request], Answer]
 

@@ -23,6 +23,7 @@ import msgspec
 
 from otel_untether.clock import Clock
 from otel_untether.store.files import LineFile
+from otel_untether.store.otlp_spans import encode_event, encode_started, encode_status
 from otel_untether.store.otlp_values import encode_attributes
 from otel_untether.store.run_folder import JOURNAL
 
@@ -71,7 +72,7 @@ class Journal:
         """Note a span that is now open."""
         scope = span.instrumentation_scope
         named = {"name": scope.name, "version": scope.version or ""} if scope else {}
-        self._write("start", {"scope": named, "span": _span(span)})
+        self._write("start", {"scope": named, "span": encode_started(span)})
 
     def span_updated(
         self,
@@ -84,7 +85,7 @@ class Journal:
         update = {"spanId": _span_id(span), "attributes": encode_attributes(news.items())}
         if name is not None:
             update["name"] = name
-        if encoded := [_event(event) for event in events]:
+        if encoded := [encode_event(event) for event in events]:
             update["events"] = encoded
         self._write("update", {"span": update})
 
@@ -94,9 +95,8 @@ class Journal:
             "spanId": _span_id(span),
             "endTimeUnixNano": str(span.end_time or span.start_time or 0),
         }
-        if span.status.status_code.value:
-            message = {"message": span.status.description} if span.status.description else {}
-            end["status"] = {"code": span.status.status_code.value, **message}
+        if status := encode_status(span):
+            end["status"] = status
         self._write("end", {"span": end})
 
     def keep(self, request: bytes) -> bool:
@@ -121,32 +121,5 @@ class Journal:
         return True
 
 
-def _span(span: ReadableSpan) -> dict[str, Any]:
-    """Encode a started span as OTLP JSON (opentelemetry/proto/trace/v1/trace.proto)."""
-    context, parent = span.context, span.parent
-    encoded: dict[str, Any] = {
-        "traceId": f"{context.trace_id:032x}" if context else "",
-        "spanId": f"{context.span_id:016x}" if context else "",
-        "name": span.name,
-        "kind": span.kind.value + 1,
-        "startTimeUnixNano": str(span.start_time or 0),
-        "attributes": encode_attributes((span.attributes or {}).items()),
-        "flags": 0x100 | (0x200 if parent and parent.is_remote else 0),
-    }
-    if parent:
-        encoded["parentSpanId"] = f"{parent.span_id:016x}"
-    if context and context.trace_state:
-        encoded["traceState"] = context.trace_state.to_header()
-    return encoded
-
-
 def _span_id(span: ReadableSpan) -> str:
     return f"{span.context.span_id:016x}" if span.context else ""
-
-
-def _event(event: Event) -> dict[str, Any]:
-    return {
-        "timeUnixNano": str(event.timestamp),
-        "name": event.name,
-        "attributes": encode_attributes((event.attributes or {}).items()),
-    }

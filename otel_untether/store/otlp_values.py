@@ -39,7 +39,7 @@ def encode(value: Any) -> dict[str, Any]:
         case int() if -_LIMIT <= value < _LIMIT:
             found = {"intValue": str(value)}
         case float():
-            found = {"doubleValue": value if math.isfinite(value) else _not_finite(value)}
+            found = {"doubleValue": encode_double(value)}
         case list() | tuple():
             found = {"arrayValue": {"values": [encode(item) for item in value]}}
         case bytes():
@@ -52,7 +52,10 @@ def encode(value: Any) -> dict[str, Any]:
     return found
 
 
-def _not_finite(value: float) -> str:
+def encode_double(value: float) -> float | str:
+    """Encode a number; JSON has no word of its own for those that are not finite."""
+    if math.isfinite(value):
+        return value
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 

@@ -16,7 +16,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider, sampling
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
-from otel_untether.export import otlp_json
+from otel_untether.export import otlp_json, otlp_protobuf
 from otel_untether.export.journal_processor import JournalProcessor
 from otel_untether.export.keeping import SpanKeeper
 from otel_untether.export.ledger import Ledger
@@ -73,7 +73,7 @@ def traces(run: Run) -> list[Any]:
         return []
     found = []
     for line in path.read_bytes().splitlines():
-        otlp_json.parse("traces", line)
+        otlp_protobuf.parse("traces", line)
         for resource in json.loads(line)["resourceSpans"]:
             for scope in resource["scopeSpans"]:
                 found += scope["spans"]
@@ -176,7 +176,7 @@ def test_torn_and_foreign_lines_are_skipped(run: Run, provider: TracerProvider) 
     assert recover(run.path) == 1
     torn, whole = (run.path / "traces.jsonl").read_bytes().splitlines()
     assert torn == b'{"resourceSpans": [{"sc'
-    assert otlp_json.parse("traces", whole)
+    assert otlp_protobuf.parse("traces", whole)
 
 
 def test_a_run_without_a_journal_is_just_over(run: Run) -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from otel_untether.export.answers import MOST_READ, grpc_answer, grpc_failure, http_answer, plain
+from otel_untether.export.answers import MOST_READ, grpc_answer, grpc_failure, http_answer
+from otel_untether.export.text import plain
 
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
 JSON = {"content-type": "application/json; charset=utf-8"}
