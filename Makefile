@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 QUIET  := --quiet --disable-pip-version-check
 
-.PHONY: demo test lint unit conformance processes trust reliability oldest e2e stack \
+.PHONY: demo test lint unit conformance processes trust reliability browser oldest e2e stack \
 	fuzz soak package bench docs dist sbom constraints clean
 
 # The main job, with nothing but the package and its dependencies: a scripted agent works, and
@@ -16,7 +16,7 @@ demo: $(VENV)/.runtime
 # Everything, whatever fails; at the end it says how each part went, and how long it took. Parts
 # joined by + run side by side: they mostly wait. In CI a missing tool is a failure; elsewhere it
 # is said loudly.
-PARTS ?= lint unit conformance package processes reliability trust e2e oldest+stack
+PARTS ?= lint unit conformance+browser package processes reliability trust e2e oldest+stack
 
 test: $(VENV)/.dev
 	@MAKE="$(MAKE)" $(BIN)/python -m scripts.test_parts $(PARTS)
@@ -50,6 +50,10 @@ conformance: $(VENV)/.dev
 # What is given away: the same bytes each time, complete, and able to test itself.
 package: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/package
+
+# The report's page in a real browser: Debian's Chromium, from PATH or into the cache.
+browser: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/browser
 
 # The same on the oldest OpenTelemetry that we support: all that is pure, and whatever exports.
 EXPORTING := $(addprefix tests/processes/,cli export sources store watching) \

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 import time
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from otel_untether.config import settings as config
@@ -57,9 +58,9 @@ def read(path: Path) -> Recorded:
     return recorded
 
 
-def show(recorded: Recorded, args: argparse.Namespace) -> None:
-    """Print a run to stdout; `args` has color, width and all."""
+def show(recorded: Recorded, args: argparse.Namespace, lines: int | None = None) -> None:
+    """Print a run to stdout; `args` has color, width and all, `lines` is how many at most."""
     style = style_of(sys.stdout, os.environ, args.color, args.width)
     limit = None if args.all else page.LINES
-    for line in page.render(recorded, style, limit):
+    for line in islice(page.render(recorded, style, limit), lines):
         print(line)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,6 +21,7 @@ from otel_untether.store.runs import StoreError
 
 if TYPE_CHECKING:
     from otel_untether.cli import Subparsers
+    from otel_untether.report.run import Recorded
     from otel_untether.store.runs import Run, Store
 
 _EPILOG: Final = """\
@@ -27,11 +30,17 @@ examples:
   otel-untether report 5f0c              the run whose id or trace id starts with this
   otel-untether report ./runs/2026…      a run's folder, from another machine perhaps
   otel-untether report --list            the runs on this machine
-  otel-untether report --json | jq .time
+  otel-untether report --json | jq .verdict
+  otel-untether report --html report.html    one file, to look into or to attach
+  otel-untether report --markdown | gh issue create --title froze --body-file -
+  otel-untether report --step-summary        onto the page of a CI job (GITHUB_STEP_SUMMARY)
+  otel-untether report --follow              again and again, while it runs
 
-Exit status: 0, or 2 if there is no such run.
+Exit status: 0, or 2 if there is no such run, or a file cannot be written.
 """
 _LISTED: Final = 20
+_SUMMARY: Final = "GITHUB_STEP_SUMMARY"
+_PACE: Final = 1.0  # seconds between two looks
 _NO_RUNS: Final = "there are no runs yet; try: otel-untether demo"
 
 
@@ -46,6 +55,14 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument("run", nargs="?", metavar="RUN", help="id, trace id or folder of a run")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--markdown", action="store_true", help="print Markdown")
+    parser.add_argument("--html", metavar="FILE", help="write one HTML file (- is stdout)")
+    parser.add_argument(
+        "--step-summary",
+        action="store_true",
+        help="append Markdown to the file that GITHUB_STEP_SUMMARY names",
+    )
+    parser.add_argument("--follow", action="store_true", help="show it anew while it runs")
     parser.add_argument("--all", action="store_true", help="give every span a line of its own")
     parser.add_argument("--config", metavar="FILE", help="read this otel-untether.toml")
     parser.add_argument("--list", action="store_true", help="list the runs, newest first")
@@ -61,15 +78,72 @@ def main(args: argparse.Namespace) -> int:
         store = open_store(settings(args.config))
         if args.list:
             return _list(store)
-        recorded = read(_chosen(store, args.run))
+        path = _chosen(store, args.run)
+        return _follow(path, args) if args.follow else _print(read(path), args)
     except StoreError as error:
-        print(printable(f"otel-untether report: {error}"), file=sys.stderr)
-        return 2
+        return _complain(error)
+    except OSError as error:
+        return _complain(f"{error.filename}: {error.strerror}")
+
+
+def _print(recorded: Recorded, args: argparse.Namespace) -> int:
+    """Write the report in the forms that were asked for; without any, show it."""
+    # Each imported where it is asked for.
+    if args.html:
+        from otel_untether.report.html import document as page  # noqa: PLC0415
+
+        _write(args.html, page.document(recorded))
+    if args.markdown or args.step_summary:
+        from otel_untether.report import markdown  # noqa: PLC0415
+
+        if args.markdown:
+            _write("-", markdown.document(recorded))
+        if args.step_summary:
+            _append_summary(markdown.document(recorded))
     if args.json:
         print(json.dumps(machine.document(recorded), indent=2))
-        return 0
-    show(recorded, args)
+    if not (args.html or args.markdown or args.step_summary or args.json):
+        show(recorded, args)
     return 0
+
+
+def _write(name: str, text: str) -> None:
+    data = text.encode("utf-8", "replace")
+    if name != "-":
+        Path(name).write_bytes(data)
+        print(printable(f"written: {name} ({words.size(len(data))})"), file=sys.stderr)
+        return
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def _append_summary(text: str) -> None:
+    """Append to the summary of a CI job, as GitHub, Gitea and Forgejo have it."""
+    name = os.environ.get(_SUMMARY)
+    if not name:
+        raise StoreError(f"{_SUMMARY} is not set; expected the file of a CI job's summary")
+    with Path(name).open("a", encoding="utf-8", errors="replace") as file:
+        file.write(text)
+
+
+def _follow(path: Path, args: argparse.Namespace) -> int:
+    """Show the run again and again while it lasts, on a terminal; then once more, whole."""
+    drawn = sys.stdout.isatty()
+    while (recorded := read(path)).running:
+        if drawn:
+            print("\x1b[H\x1b[J", end="")
+            show(recorded, args, lines=shutil.get_terminal_size().lines - 1)
+            sys.stdout.flush()
+        time.sleep(_PACE)
+    if drawn:
+        print("\x1b[H\x1b[J", end="")
+    return _print(recorded, args)
+
+
+def _complain(problem: object) -> int:
+    print(printable(f"otel-untether report: {problem}"), file=sys.stderr)
+    return 2
 
 
 def _chosen(store: Store, name: str | None) -> Path:

@@ -2,7 +2,7 @@
 
     python frozen_agent.py WAY PORT SESSION
 
-`subagents`: two in parallel; then its connection is gone, and it burns 81 % of a core.
+`subagents`: two in parallel; then its connection is gone, and it burns a core.
 `bash`: a command has ended; then one connection on which nothing comes.
 `resumed`: an answer in a session that has been before; then one connection, silent.
 """
@@ -38,11 +38,9 @@ def main(way: str, port: int, session_id: str) -> None:
         else:
             voice.say(text("Where were we?"))
             connection.recv(1)
+    # Never asleep: how much of a core that is depends on who else wants it.
     while True:
-        until = time.perf_counter() + 0.081
-        while time.perf_counter() < until:
-            pass
-        time.sleep(0.019)
+        pass
 
 
 def until_sampled() -> None:

@@ -138,7 +138,7 @@ def machine(tmp_path: Path, silent_model: int) -> Machine:
 
 def looks(machine: Machine, way: str, session_id: str | None = None) -> Iterator[tuple[str, str]]:
     """How a freeze looks in each form, while it lasts and after."""
-    forms = ("terminal",)
+    forms = ("terminal", "html", "markdown")
     with machine.frozen(way, session_id or str(uuid.uuid4())) as folder:
         for form in forms:
             yield f"{form}, running", machine.first_lines(form, folder)

@@ -123,3 +123,68 @@ def test_colour_is_only_for_terminals(store: Store, capsys: pytest.CaptureFixtur
     assert "\x1b" not in capsys.readouterr().out
     report.main(arguments("--color", "always"))
     assert "\x1b" in capsys.readouterr().out
+
+
+def test_a_page_is_written_to_a_file(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Said on stderr, so that stdout stays what was asked for."""
+    add(store, "aaaa000000000000")
+    file = tmp_path / "report.html"
+    assert report.main(arguments("--html", str(file))) == 0
+    assert file.read_text(encoding="utf-8").startswith("<!doctype html>")
+    printed = capsys.readouterr()
+    assert not printed.out
+    assert str(file) in printed.err
+
+
+def test_a_page_that_cannot_be_written_is_an_error(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Named with what the system said."""
+    add(store, "aaaa000000000000")
+    assert report.main(arguments("--html", str(tmp_path / "no" / "report.html"))) == 2
+    assert "report.html: No such file or directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "start"), [(["--html", "-"], "<!doctype html>"), (["--markdown"], "## ")]
+)
+def test_a_form_can_be_piped(
+    words: list[str], start: str, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add(store, "aaaa000000000000")
+    assert report.main(arguments(*words)) == 0
+    assert capsys.readouterr().out.startswith(start)
+
+
+def test_the_summary_of_a_job_is_appended_to(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other steps write there, too; without being asked nothing is written."""
+    add(store, "aaaa000000000000")
+    file = tmp_path / "summary.md"
+    file.write_text("before\n")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(file))
+    assert report.main(arguments()) == 0
+    assert file.read_text() == "before\n"
+    assert report.main(arguments("--step-summary")) == 0
+    assert file.read_text(encoding="utf-8").startswith("before\n## ")
+
+
+def test_without_a_job_there_is_no_summary(
+    store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add(store, "aaaa000000000000")
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    assert report.main(arguments("--step-summary")) == 2
+    assert "GITHUB_STEP_SUMMARY is not set" in capsys.readouterr().err
+
+
+def test_a_run_that_is_over_is_followed_once(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """There is nothing to wait for."""
+    add(store, "aaaa000000000000")
+    assert report.main(arguments("--follow")) == 0
+    assert capsys.readouterr().out.count("run aaaa000000000000") == 1
