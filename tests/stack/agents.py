@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from scripts.stack.backends import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from scripts.stack.backends import Stack
@@ -17,12 +20,12 @@ COMMAND = str(Path(sys.executable).with_name("otel-untether"))
 AGENT = (sys.executable, "-m", "otel_untether.demo", "--pace", "0.05")
 # A busy test machine must not cost a session its last export.
 PATIENT = ("--exit-timeout", "60")
-# The defaults, a hundred times faster.
+# The defaults, a hundred times faster; but a busy machine takes as long to start as it takes.
 SCALED = {
     "OTEL_UNTETHER_STALL_TIMEOUT": "2",
     "OTEL_UNTETHER_STALL_REPEAT_SECONDS": "2",
     "OTEL_UNTETHER_LIVENESS_TIMEOUT": "4",
-    "OTEL_UNTETHER_STARTUP_TIMEOUT": "2",
+    "OTEL_UNTETHER_STARTUP_TIMEOUT": "60",
     "OTEL_UNTETHER_TOOL_TIMEOUT": "3",
     "OTEL_UNTETHER_APPROVAL_TIMEOUT": "30",
     "OTEL_UNTETHER_KILL_GRACE": "1",
@@ -36,13 +39,26 @@ class Session:
     """One run; its service name is its own, so that it is found in Jaeger before it ends."""
 
     service: str
-    process: subprocess.Popen[str]
-    errors: str = ""
+    process: subprocess.Popen[bytes]
+    said: Path
 
-    def finish(self, patience: float = 60) -> int:
+    @property
+    def errors(self) -> str:
+        """What it has said on stderr so far."""
+        return self.said.read_text()
+
+    def wait_for(self, text: str) -> None:
+        """Wait until it has said `text` on stderr."""
+        eventually(f"it says {text!r}", lambda: text in self.errors)
+
+    def finish(self, patience: float = PATIENCE) -> int:
         """Wait for its end and return its exit status."""
-        _, self.errors = self.process.communicate(timeout=patience)
-        return self.process.returncode
+        return self.process.wait(timeout=patience)
+
+    def end(self) -> int:
+        """End it as its user would, and wait."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.finish()
 
 
 @dataclass
@@ -70,17 +86,19 @@ class Runner:
             "OTEL_SERVICE_NAME": service,
             "OTEL_UNTETHER_STATE_DIR": str(self.directory),
         }
-        process = subprocess.Popen(
-            [COMMAND, "run", *PATIENT, "--", *agent, *arguments],
-            cwd=self.directory,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.started.append(Session(service, process))
-        return self.started[-1]
+        said = self.directory / f"stderr-{uuid.uuid4().hex}.txt"
+        with said.open("wb") as errors:
+            process = subprocess.Popen(
+                [COMMAND, "run", *PATIENT, "--", *agent, *arguments],
+                cwd=self.directory,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+            )
+        session = Session(service, process, said)
+        self.started.append(session)
+        return session
 
     def run(
         self,
@@ -101,5 +119,4 @@ class Runner:
         """End what a failed test left running."""
         for session in self.started:
             if session.process.poll() is None:
-                session.process.terminate()
-                session.finish()
+                session.end()

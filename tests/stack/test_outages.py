@@ -6,7 +6,7 @@ import os
 import subprocess
 import time
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
@@ -69,10 +69,10 @@ def test_spans_survive_a_dead_jaeger_and_then_a_dead_collector(own_stack: Stack)
 
 def test_metrics_wait_for_prometheus_and_keep_their_time(own_stack: Stack) -> None:
     own_stack.prometheus.kill()
-    sent = time.time()
+    before = time.time()
     instance = send_count(own_stack, 7)
+    after = time.time()
     own_stack.collector.kill()
-    time.sleep(2)
     own_stack.prometheus.start()
     own_stack.collector.start()
     series = f'outage_things_total{{instance="{instance}"}}'
@@ -80,7 +80,7 @@ def test_metrics_wait_for_prometheus_and_keep_their_time(own_stack: Stack) -> No
         eventually("the counter is in Prometheus", lambda: own_stack.query(f"timestamp({series})"))
     ]
     assert own_stack.value(series) == 7
-    assert float(stamped["value"][1]) == pytest.approx(sent, abs=1.5)
+    assert before - 0.001 <= float(stamped["value"][1]) <= after
 
 
 def test_a_session_without_a_collector_is_sent_later(own_stack: Stack, tmp_path: Path) -> None:
@@ -90,18 +90,35 @@ def test_a_session_without_a_collector_is_sent_later(own_stack: Stack, tmp_path:
     session = runner.run()
     assert session.process.returncode == 0
     own_stack.collector.start()
-    subprocess.run(
+    eventually("all of it is sent", lambda: resent(own_stack, runner.directory))
+    spans = eventually(
+        "the whole session is in Jaeger",
+        lambda: (s := own_stack.spans_of(session.service)) and not dangling(s) and s,
+    )
+    assert any(span["name"] == "invoke_agent claude" for span in spans)
+
+
+def resent(stack: Stack, state: Path) -> bool:
+    """Run `resend`, and say what it says; whether nothing is left."""
+    result = subprocess.run(
         [COMMAND, "resend"],
-        check=True,
+        capture_output=True,
+        text=True,
+        check=False,
         env={
-            "OTEL_EXPORTER_OTLP_ENDPOINT": own_stack.endpoint(),
-            "OTEL_UNTETHER_STATE_DIR": str(runner.directory),
+            "OTEL_EXPORTER_OTLP_ENDPOINT": stack.endpoint(),
+            "OTEL_UNTETHER_STATE_DIR": str(state),
         },
     )
-    spans = eventually("the session is in Jaeger", lambda: own_stack.spans_of(session.service))
-    parents = {span.get("parentSpanId") for span in spans} - {None, ""}
-    assert parents <= {span["spanId"] for span in spans}
-    assert any(span["name"] == "invoke_agent claude" for span in spans)
+    print(f"resend, {result.returncode}: {result.stdout}{result.stderr}")
+    assert result.returncode in (0, 1)
+    return result.returncode == 0
+
+
+def dangling(spans: list[dict[str, Any]]) -> set[str]:
+    """Return the parents that are named and not there."""
+    parents = {span["parentSpanId"] for span in spans if span.get("parentSpanId")}
+    return parents - {span["spanId"] for span in spans}
 
 
 def test_a_session_without_an_endpoint_is_read_by_the_collector(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,12 @@ ROOT_SPAN = "invoke_agent claude"
 
 def named(spans: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
     return [span for span in spans if span["name"] == name]
+
+
+def stalls(stack: Stack, session: Session, cause: str) -> list[dict[str, Any]]:
+    """Return the stalls of a session that have this cause: a busy machine may make others."""
+    found = named(stack.spans_of(session.service), "untether.stall")
+    return [span for span in found if span["attributes"]["untether.stall.cause"] == cause]
 
 
 def ended(stack: Stack, session: Session) -> list[dict[str, Any]]:
@@ -94,19 +99,17 @@ def test_a_stall_is_in_jaeger_while_the_session_is_still_silent(
 ) -> None:
     session = runner.start("--stall", "model")
     (stall, *_) = eventually(
-        "the stall is in Jaeger", lambda: named(stack.spans_of(session.service), "untether.stall")
+        "the stall is in Jaeger", lambda: stalls(stack, session, "model_silent")
     )
     assert session.process.poll() is None
     spans = stack.spans_of(session.service)
     assert named(spans, "untether.session.started")
     assert not named(spans, ROOT_SPAN)
     assert stall["status"]["code"] == 2
-    assert stall["attributes"]["untether.stall.cause"] == "model_silent"
     assert stall["attributes"]["untether.stall.evidence"]
     assert not any(key.startswith("gen_ai.") for key in stall["attributes"])
 
-    session.process.send_signal(signal.SIGTERM)
-    session.finish()
+    session.end()
     spans = ended(stack, session)
     assert_sound(spans)
     (root,) = named(spans, ROOT_SPAN)
@@ -120,17 +123,16 @@ def test_a_stall_is_in_jaeger_while_the_session_is_still_silent(
 )
 def test_every_freeze_is_named(stack: Stack, runner: Runner, freeze: str, cause: str) -> None:
     session = runner.start("--stall", freeze)
-    (stall, *_) = eventually(
-        "the stall is in Jaeger", lambda: named(stack.spans_of(session.service), "untether.stall")
-    )
-    assert stall["attributes"]["untether.stall.cause"] == cause
+    eventually("the stall is in Jaeger by its name", lambda: stalls(stack, session, cause))
 
 
 def test_a_pending_approval_is_no_stall(stack: Stack, runner: Runner) -> None:
-    session = runner.start("--stall", "approval")
-    eventually("the session is in Jaeger", lambda: stack.spans_of(session.service))
-    with pytest.raises(AssertionError, match="still not"):
-        eventually("a stall", lambda: named(stack.spans_of(session.service), "untether.stall"), 6)
+    """A session that starts later and stalls is told first: the other had time enough."""
+    asking = runner.start("--stall", "approval")
+    eventually("it is in Jaeger", lambda: stack.spans_of(asking.service))
+    silent = runner.start("--stall", "model")
+    eventually("two stalls are in Jaeger", lambda: len(stalls(stack, silent, "model_silent")) >= 2)
+    assert not named(stack.spans_of(asking.service), "untether.stall")
 
 
 def test_a_wedged_session_is_killed_where_that_was_asked_for(stack: Stack, runner: Runner) -> None:
