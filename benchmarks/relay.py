@@ -70,6 +70,9 @@ class Idle:
     def tick(self, now: int) -> None:
         """Do nothing."""
 
+    def signalled(self, number: int, at: int) -> None:
+        """Do nothing."""
+
     def relay_lost(self, at: int) -> None:
         """Do nothing."""
 

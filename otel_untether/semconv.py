@@ -150,7 +150,7 @@ OUTCOME: Final = _attribute(
 )
 STALLED: Final = _attribute("untether.session.stalled", "boolean", "Whether it ever stalled.")
 STALL_COUNT: Final = _attribute("untether.session.stall_count", "int", "Stall warnings given.")
-TURNS: Final = _attribute("untether.session.turns", "int", "Turns the engine reported.")
+TURNS: Final = _attribute("untether.session.turns", "int", "Prompts and wake-ups worked through.")
 TOOLS: Final = _attribute("untether.session.tools", "int", "Tool calls seen.")
 TOOL_ERRORS: Final = _attribute("untether.session.tool_errors", "int", "Of them, failed.")
 COST_USD: Final = _attribute("untether.session.cost_usd", "double", "Cost in US dollars.")
@@ -211,6 +211,12 @@ WAIT_KIND: Final = _attribute(
     "untether.wait.kind",
     "string",
     "approval, question, host, rate_limit, retry, compaction, scheduled, hook.",
+)
+MCP_FAILED: Final = _attribute(
+    "untether.mcp.failed", "string[]", "MCP servers that did not connect when it began."
+)
+WAIT_ABOUT: Final = _attribute(
+    "untether.wait.about", "string", "Whom it waits for: the hook, the tool, the host's part."
 )
 WAIT_ANSWER: Final = _attribute("untether.wait.answer", "string", "allow, deny, cancelled, …")
 CONTENT_TRUNCATED: Final = _attribute(

@@ -90,7 +90,9 @@ class TurnFinished(Event, frozen=True, kw_only=True):
     """A turn's result. One process may print several.
 
     `usage` is this turn's; `session_usage` and `session_cost_usd` are running totals where the
-    engine gives totals (Claude), `cost_usd` this turn's own cost where it gives that. `error`
+    engine gives totals (Claude), `cost_usd` this turn's own cost where it gives that. A session
+    that was resumed may go on from totals of its past: `new_usage` and `new_cost_usd` are what
+    was added to them since the result before, or since the process began. `error`
     is a low-cardinality reason, None when the turn went well; `woken` says that background work
     began the turn, not a prompt.
     """
@@ -100,7 +102,8 @@ class TurnFinished(Event, frozen=True, kw_only=True):
     session_usage: Usage | None = None
     cost_usd: float | None = None
     session_cost_usd: float | None = None
-    turns: int | None = None
+    new_usage: Usage | None = None
+    new_cost_usd: float | None = None
     woken: bool = False
     interrupted: bool = False
 

@@ -39,7 +39,8 @@ def judge(
 
     `exit_code` and `signal_number` are the process's, both None where there was none to see (a
     recording); `killed_for` is the cause when we ended it. The engine's own result wins over
-    its exit code: Claude exits 0 after SIGINT, and prints what happened.
+    its exit code: Claude exits 0 after SIGINT, and prints what happened, or prints nothing. What
+    was sent SIGINT while it was at work is interrupted, whatever it makes of that.
     """
     if killed_for is not None:
         return Outcome("killed", killed_for)
@@ -48,6 +49,8 @@ def judge(
     name = _signal_name(exit_code, signal_number)
     if name is not None:
         return Outcome("interrupted" if name == "SIGINT" else "terminated", name)
+    if state.interrupted_at is not None and not _finished_well(state):
+        return Outcome("interrupted", "SIGINT")
     error = state.last_error or (str(exit_code) if exit_code else None)
     if error is not None:
         return Outcome("failed", error)
@@ -57,6 +60,10 @@ def judge(
 def without_relay(outcome: Outcome) -> Outcome:
     """Say how a session ended whose relay was killed: what it said before that still counts."""
     return outcome if outcome.word != "unknown" else Outcome("orphaned", WATCHER_LOST)
+
+
+def _finished_well(state: SessionState) -> bool:
+    return state.last_result_at is not None and not state.turn_open and state.last_error is None
 
 
 def _without_error(state: SessionState, *, exited: bool) -> Outcome:

@@ -89,13 +89,17 @@ class SessionState:
     cost_before: float = 0.0
 
     turn_open: bool = False
+    resumed: bool = False  # its totals show a past
     interrupted: bool = False
+    interrupted_at: int | None = None  # somebody sent it SIGINT
     last_error: str | None = None
     last_result_at: int | None = None  # a result was printed and nothing has begun since
     last_tool_result_at: int | None = None  # a tool ended and the model has not spoken since
 
     root: Activity = field(init=False)
     turn: Activity | None = field(default=None, init=False)
+    only_turn: ev.TurnFinished | None = field(default=None, init=False)  # one was finished so far
+    may_wake: bool = field(default=False, init=False)  # what it left at work may begin a turn
     turns_begun: int = field(default=0, init=False)
     turn_cost_base: float = field(default=0.0, init=False)
     line_moved: int | None = field(default=None, init=False)

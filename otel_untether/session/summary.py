@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from otel_untether import semconv
 from otel_untether.session.wording import duration, figure
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from otel_untether.session.events import Usage
     from otel_untether.session.outcome import Outcome
     from otel_untether.session.state import SessionState
+
+
+_FAILED: Final = frozenset({"failed", "needs-auth"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +130,20 @@ def summarise(
         version=state.version,
         lines=state.lines if state.lines_known else None,
         stray_lines=state.stray_lines if state.lines_known else None,
-        extra=dict(extra),
+        extra={**_learnt(state), **extra},
         oddities=dict(state.oddities),
     )
+
+
+def _learnt(state: SessionState) -> dict[str, AttributeValue]:
+    """What only the whole stream told."""
+    failed = [server.name for server in state.mcp_servers if server.status in _FAILED]
+    learnt: dict[str, AttributeValue] = {}
+    if failed:
+        learnt[semconv.MCP_FAILED] = tuple(failed)
+    if state.resumed:
+        learnt[semconv.RESUMED] = True
+    return learnt
 
 
 def usage_attributes(usage: Usage | None) -> dict[str, AttributeValue]:

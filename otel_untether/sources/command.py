@@ -143,6 +143,10 @@ class CommandObserver(Observer):
         """Go on at the next newline."""
         self.session.gap()
 
+    def signalled(self, number: int, at: int) -> None:
+        """Note that somebody signalled the agent: it may end as if nothing were wrong."""
+        self.session.signalled(number, at)
+
     def tick(self, now: int) -> None:
         """Look at the session, in silence too."""
         self.session.tick(now)

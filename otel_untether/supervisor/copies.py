@@ -51,6 +51,7 @@ STDERR_GAP: Final = 3
 SPAWNED: Final = 4  # position: pid, time: when
 NOT_SPAWNED: Final = 5
 ENDED: Final = 6  # position: exit code or NO_CODE, size: signal or 0, time: when
+SIGNALLED: Final = 7  # position: the signal that we were sent, time: when
 NO_CODE: Final = 1 << 32
 RECORD_BYTES: Final = 32
 # Of records; made larger when a burst of short lines fills it.

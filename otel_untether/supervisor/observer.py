@@ -65,6 +65,10 @@ class Observer(Protocol):
         """Note that the relay was killed: nothing more will be heard of the agent but its end."""
         del at  # who does not care need not say so
 
+    def signalled(self, number: int, at: int) -> None:
+        """Note that the agent was sent a signal, by us or by the terminal."""
+        del number, at  # who does not care need not say so
+
     def finish(self, exit_code: int | None, signal: int | None, at: int) -> str | None:
         """Note the agent's end and return a line for the operator.
 

@@ -215,6 +215,8 @@ class Session:
             self._guard(self._observer.stderr, self._readers[1].take(position, size), at)
         elif kind == copies.STDOUT_GAP:
             self._guard(self._observer.gap)
+        elif kind == copies.SIGNALLED:
+            self._guard(self._observer.signalled, position, at)
         return None
 
     def _tick(self, heard: int) -> None:

@@ -14,6 +14,7 @@ import time
 from otel_untether.clock import Clock
 from otel_untether.notice import VOICE, notice
 from otel_untether.supervisor.signals import (
+    FORWARDED,
     JOB_CONTROL,
     STOP,
     TERMINATING,
@@ -255,6 +256,8 @@ class _Run:
                 return code
             if received is not None:
                 self._signals.pass_on(received, self._pid)
+                if self._watcher is not None and received.number in FORWARDED:
+                    self._watcher.signalled(received.number, self._clock.now())
 
     def _next_signal(self) -> Received | None:
         if self._plain is None or self._plain.done:

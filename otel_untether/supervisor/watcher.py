@@ -16,6 +16,7 @@ from otel_untether.supervisor.copies import (
     ENDED,
     NO_CODE,
     NOT_SPAWNED,
+    SIGNALLED,
     SPAWNED,
     UNREAD,
     CopyWriter,
@@ -132,6 +133,10 @@ class Watcher:
         if not self._records.write(ENDED, code, signal or 0, at):
             os.set_blocking(self._link.outbox, True)
             self._records.write(ENDED, code, signal or 0, at)
+
+    def signalled(self, number: int, at: int) -> None:
+        """Tell it that the agent was sent a signal, by us or by the terminal."""
+        self._records.write(SIGNALLED, number, 0, at)
 
     def close(self) -> None:
         """Leave nothing of it behind in a process that goes on."""

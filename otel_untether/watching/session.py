@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
 import threading
 from typing import TYPE_CHECKING, Final
 
@@ -156,6 +157,12 @@ class WatchedSession:
         """Bytes were lost here: go on at the next newline."""
         with self._lock:
             self._decoder.resynchronise()
+
+    def signalled(self, number: int, at: int) -> None:
+        """Note that the agent was sent the signal `number`."""
+        if number == signal.SIGINT:
+            with self._lock:
+                self.state.interrupted_at = at
 
     def tick(self, now: int) -> None:
         """Look at the session, in silence too; about once a second, `now` in ns."""

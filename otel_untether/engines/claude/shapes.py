@@ -139,6 +139,7 @@ class ModelTotals(Plain, rename="camel"):
     cache_read_input_tokens: Count | None = None
     cache_creation_input_tokens: Count | None = None
     thinking_tokens: Count | None = None
+    cost_usd: Dollars | None = field(default=None, name="costUSD")
 
 
 class Origin(Plain):
@@ -150,10 +151,10 @@ class ResultLine(Plain, tag="result"):
     is_error: bool | None = None
     terminal_reason: str | None = None
     api_error_type: str | None = None
-    num_turns: Count | None = None
     total_cost_usd: Dollars | None = None
     usage: Tokens | None = None
     model_usage: dict[str, ModelTotals] | None = field(default=None, name="modelUsage")
+    model_usage_since_last_result: dict[str, ModelTotals] | None = None
     origin: Origin | None = None
 
 
@@ -182,6 +183,7 @@ class Request(Plain):
     subtype: str | None = None
     tool_name: str | None = None
     tool_use_id: str | None = None
+    server_name: str | None = None
     input: HookInput | None = None
 
 

@@ -83,7 +83,8 @@ def _result(line: ResultLine, at: int) -> Iterator[Event]:
         usage=usage(line.usage),
         session_usage=_session_usage(line.model_usage),
         session_cost_usd=line.total_cost_usd,
-        turns=line.num_turns,
+        new_usage=_session_usage(line.model_usage_since_last_result),
+        new_cost_usd=_cost(line.model_usage_since_last_result),
         woken=line.origin is not None and line.origin.kind == "task-notification",
         interrupted=reason.startswith("aborted_"),
     )
@@ -116,6 +117,11 @@ def _session_usage(models: dict[str, ModelTotals] | None) -> Usage | None:
     return total
 
 
+def _cost(models: dict[str, ModelTotals] | None) -> float | None:
+    costs = [model.cost_usd for model in (models or {}).values() if model.cost_usd is not None]
+    return sum(costs) if costs else None
+
+
 def _tool_progress(line: ToolProgressLine, at: int) -> Iterator[Event]:
     """A running tool's sign of life.
 
@@ -141,10 +147,7 @@ def _rate_limit(line: RateLimitLine, at: int) -> Iterator[Event]:
 
 
 def _control_request(line: ControlRequestLine, at: int) -> Iterator[Event]:
-    """The CLI asks its host; only some of it is put to a person.
-
-    What an SDK's own MCP server is asked is a tool's call, which is open anyway.
-    """
+    """The CLI asks its host; only some of it is put to a person."""
     request = line.request or Request()
     question = request.subtype in _QUESTIONS or request.tool_name == "AskUserQuestion"
     if not line.request_id or request.subtype is None:
@@ -157,15 +160,21 @@ def _control_request(line: ControlRequestLine, at: int) -> Iterator[Event]:
             tool_id=request.tool_use_id,
             detail=word(request.tool_name),
         )
-    elif request.subtype == "hook_callback":
-        event = request.input.hook_event_name if request.input else None
+    else:
         yield WaitBegan(
             at=at,
             id=line.request_id,
             kind="host",
             tool_id=request.tool_use_id,
-            detail=word(event) or "hook",
+            detail=_asked_of_host(request),
         )
+
+
+def _asked_of_host(request: Request) -> str | None:
+    """Return the hook that it is to run, the server that it is to ask, or what else it is to do."""
+    event = word(request.input.hook_event_name) if request.input else None
+    server = word(request.server_name)
+    return event or (server and f"mcp:{server}") or word(request.subtype)
 
 
 def _control_response(line: ControlResponseLine, at: int) -> Iterator[Event]:

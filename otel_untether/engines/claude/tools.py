@@ -28,6 +28,8 @@ _DETACHED: Final = re.compile(
 _REFUSED: Final = re.compile(
     _START + rb"(?:Claude requested permissions? to |Permission to use |The user doesn't want to )"
 )
+# What is written of a call that ran when it was interrupted; nobody decided on that one.
+_INTERRUPTED: Final = re.compile(_START + rb"The user doesn't want to proceed with this tool use")
 
 _input_decoder: Final = msgspec.json.Decoder(ToolInput)
 _outcome_decoder: Final = msgspec.json.Decoder(ToolOutcome)
@@ -136,7 +138,7 @@ def _failure(
     block: Block, result: bytes, outcome: ToolOutcome, meta: ResultMeta | None
 ) -> tuple[str | None, int | None]:
     """Return the call's low-cardinality error and its exit code, each None if there is none."""
-    if (refusal := _refusal(meta)) is not None:
+    if (refusal := _refusal(meta, result)) is not None:
         return refusal, None
     if block.is_error:
         return _told_failure(result)
@@ -151,9 +153,12 @@ def _failure(
     return None, 0 if ran and not explained else None
 
 
-def _refusal(meta: ResultMeta | None) -> str | None:
+def _refusal(meta: ResultMeta | None, result: bytes) -> str | None:
+    """Say why a call did not run, or not to its end; an interrupt is called a rejection, too."""
     if meta is None:
         return None
+    if meta.permission_decision is None and _INTERRUPTED.match(result):
+        return "interrupted"
     decision = meta.permission_decision.decision if meta.permission_decision else None
     kind = meta.non_execution_kind
     if decision in ("reject", "deny") or (kind is not None and "reject" in kind):

@@ -174,7 +174,7 @@ def _result(line: Result, at: int) -> Iterator[Event]:
     happened = nanoseconds(line.timestamp)
     yield SessionStarted(at=at, happened=happened, session_id=line.session_id, asks=False)
     failed = str(line.exit_code) if line.exit_code else None
-    yield TurnFinished(at=at, happened=happened, error=failed, turns=0 if failed else None)
+    yield TurnFinished(at=at, happened=happened, error=failed)
 
 
 _READERS: Final[Readers] = {

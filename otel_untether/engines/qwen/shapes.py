@@ -102,7 +102,6 @@ class Failure(Plain):
 class ResultLine(Plain, tag="result"):
     subtype: str | None = None
     is_error: bool | None = None
-    num_turns: Count | None = None
     usage: Tokens | None = None
     error: Failure | None = None
 

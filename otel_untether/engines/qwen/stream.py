@@ -208,7 +208,6 @@ def _result(line: ResultLine, at: int) -> Iterator[Event]:
         at=at,
         error=error,
         usage=_usage(line.usage) if line.usage else None,
-        turns=line.num_turns,
         interrupted=error == "interrupted",
     )
 

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from otel_untether.session.state import SessionState
 
 
+# Lines that came within so many ns of each other.
+_TOGETHER: Final = 50 * 10**6
+
+
 def task_started(state: SessionState, event: ev.TaskStarted, at: int) -> list[Change]:
     """Open a subagent under its call; a shell command is its call's own activity."""
     call = _open_call(state, event.tool_id)
@@ -33,7 +37,8 @@ def task_started(state: SessionState, event: ev.TaskStarted, at: int) -> list[Ch
     if agent is None:
         parent = call or state.tasks.get(event.parent_task or "") or state.main.owner
         name = event.name or _subagent_name(call)
-        agent = _open_agent(state, parent, event.id, event.tool_id or event.id, name, at)
+        began = _begun_with(call, event, at)
+        agent = _open_agent(state, parent, event.id, event.tool_id or event.id, name, began)
         changes.append(Opened(agent))
     elif agent.key in state.tasks:
         del state.tasks[agent.key]  # it was shown by its own lines, before it had a name
@@ -43,6 +48,16 @@ def task_started(state: SessionState, event: ev.TaskStarted, at: int) -> list[Ch
     if event.depth is not None:
         agent.attributes[semconv.DEPTH] = event.depth
     return changes
+
+
+def _begun_with(call: Activity | None, event: ev.TaskStarted, at: int) -> int:
+    """Return when a subagent began: with its call, where both lines came together.
+
+    A start that does not say when it was comes with its line, and lines may come late, in one
+    burst: what the subagent did meanwhile says when that was, and lies after its call's line.
+    """
+    together = call is not None and event.at - call.progress < _TOGETHER
+    return call.start if call is not None and together and event.happened is None else at
 
 
 def task_progress(state: SessionState, event: ev.TaskProgress, at: int) -> list[Change]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_untether import semconv
 from otel_untether.session import events as ev
-from otel_untether.session.activity import Opened
+from otel_untether.session.activity import Opened, close
 from otel_untether.session.fold.tasks import conclude, lane_of, show_agent
 from otel_untether.session.fold.tools import leave
 from otel_untether.session.fold.waits import over, superseded
@@ -14,7 +14,7 @@ from otel_untether.session.fold.waits import over, superseded
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_untether.session.activity import Change
+    from otel_untether.session.activity import Activity, Change
     from otel_untether.session.state import SessionState
 
 
@@ -28,7 +28,7 @@ def session_started(state: SessionState, event: ev.SessionStarted, at: int) -> l
         state.multi_prompt = True
     if event.asks and state.last_result_at is None:
         state.main.ask(at)
-    return []
+    return superseded(state, state.main, at)
 
 
 def ready(state: SessionState, _event: ev.Ready, at: int) -> list[Change]:
@@ -40,25 +40,48 @@ def ready(state: SessionState, _event: ev.Ready, at: int) -> list[Change]:
 
 def turn_started(state: SessionState, _event: ev.TurnStarted, at: int) -> list[Change]:
     """The agent works again. Turns are activities only where one process serves several."""
+    changes = _learn_of_prompts(state)
     state.main.ask(at)
     state.turn_open, state.last_result_at = True, None
     if not state.multi_prompt or state.turn is not None:
-        return []
-    state.turns_begun += 1
-    state.turn = state.child(state.root, "turn", str(state.turns_begun), at)
+        return changes
+    state.turn = _turn(state, at)
     state.turn_cost_base = state.cost_before if state.cost_usd is None else state.cost_usd
     state.main.owner = state.turn
-    return [Opened(state.turn)]
+    return [*changes, Opened(state.turn)]
+
+
+def _turn(state: SessionState, at: int) -> Activity:
+    state.turns_begun += 1
+    return state.child(state.root, "turn", str(state.turns_begun), at)
+
+
+def _learn_of_prompts(state: SessionState) -> list[Change]:
+    """A turn after a result that nothing in the background can have begun is a second prompt's.
+
+    So the process takes several, whatever its command line said. The turn that is over, of which
+    nobody knew that it was one, is shown as it was: without what is under it.
+    """
+    done, first = state.last_result_at, state.only_turn
+    if state.multi_prompt or done is None or first is None or state.may_wake:
+        return []
+    state.multi_prompt = True
+    turn = _turn(state, state.root.start)
+    turn.usage, turn.error = first.usage, first.error
+    return [Opened(turn), *close(turn, done)]
 
 
 def turn_finished(state: SessionState, event: ev.TurnFinished, at: int) -> list[Change]:
     """A result. The session goes on: background work may wake it, another prompt may come."""
     changes = state.main.settle()
     state.main.asked_at = None
-    state.turns += 1 if event.turns is None else event.turns
+    if state.turn_open or event.woken or not state.turns:
+        state.turns += 1  # else it was counted when it failed, and this is its end
     _account(state, event)
     if state.turn_open or event.error is None or state.last_error is None:
         state.last_error = event.error  # else it was said before, and better
+    state.only_turn = event if state.turns == 1 else None
+    state.may_wake = bool(state.background or state.tasks or "scheduled" in _kinds(state))
     state.turn_open, state.last_result_at = False, at
     state.last_tool_result_at = None
     state.interrupted = event.interrupted
@@ -67,8 +90,13 @@ def turn_finished(state: SessionState, event: ev.TurnFinished, at: int) -> list[
     return changes + _close_turn(state, event, at)
 
 
+def _kinds(state: SessionState) -> set[str]:
+    return {wait.kind for wait in state.waits.values()}
+
+
 def _account(state: SessionState, event: ev.TurnFinished) -> None:
     """Totals replace, a turn's own figures add: engines that print totals print them each turn."""
+    _learn_past(state, event)
     if event.session_usage is not None:
         state.usage, state.usage_runs_on = event.session_usage, True
     elif event.usage is not None:
@@ -77,6 +105,16 @@ def _account(state: SessionState, event: ev.TurnFinished) -> None:
         state.cost_usd = event.session_cost_usd
     elif event.cost_usd is not None:
         state.cost_usd = (state.cost_usd or 0.0) + event.cost_usd
+
+
+def _learn_past(state: SessionState, event: ev.TurnFinished) -> None:
+    """What the first totals hold beyond what is new was used before this process began."""
+    if state.usage_runs_on or event.session_usage is None or event.new_usage is None:
+        return
+    total, new = event.session_cost_usd or 0.0, event.new_cost_usd or 0.0
+    state.usage_before = event.session_usage - event.new_usage
+    state.cost_before = max(0.0, total - new)
+    state.resumed = state.resumed or bool(state.usage_before.output)
 
 
 def _close_turn(state: SessionState, event: ev.TurnFinished, at: int) -> list[Change]:

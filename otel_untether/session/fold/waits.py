@@ -29,6 +29,8 @@ def wait_began(state: SessionState, event: ev.WaitBegan, at: int) -> list[Change
         return []
     owner = state.open.get(tool_id or "") or state.main.owner
     wait = state.child(owner, "wait", event.id, at, event.kind)
+    if event.detail is not None:
+        wait.attributes[semconv.WAIT_ABOUT] = event.detail
     state.wait_activities[event.id] = wait
     return [Opened(wait)]
 

@@ -43,10 +43,10 @@ def result(content: Any = "ok", structured: Any = None, **extra: Any) -> Any:
 
 
 def test_the_type_may_come_last() -> None:
-    line = b'{"num_turns":3,"is_error":false,"subtype":"success","type":"result"}'
+    line = b'{"total_cost_usd":3,"is_error":false,"subtype":"success","type":"result"}'
     (event,) = claude.decode(line, AT)
     assert isinstance(event, ev.TurnFinished)
-    assert (event.turns, event.error) == (3, None)
+    assert (event.session_cost_usd, event.error) == (3, None)
 
 
 def test_init_starts_a_session_and_a_turn_each_time() -> None:
@@ -469,9 +469,32 @@ def test_a_rejection_that_is_paid_for_says_so() -> None:
     assert event == ev.RateLimited(at=AT, status="rejected", resets_at=60, overage=True)
 
 
-def test_what_the_cli_asks_of_its_host_alone_is_no_wait() -> None:
-    for subtype in ("mcp_message", "initialize"):
-        assert decode(type="control_request", request_id="r", request={"subtype": subtype}) == ()
+@pytest.mark.parametrize(
+    ("request_", "about"),
+    [
+        ({"subtype": "mcp_message", "server_name": "calc"}, "mcp:calc"),
+        ({"subtype": "hook_callback", "input": {"hook_event_name": "PreToolUse"}}, "PreToolUse"),
+        ({"subtype": "something_new"}, "something_new"),
+    ],
+)
+def test_whatever_else_the_cli_asks_is_a_wait_for_its_host(
+    request_: dict[str, Any], about: str
+) -> None:
+    asked = {**request_, "tool_use_id": "t"}
+    (event,) = decode(type="control_request", request_id="r", request=asked)
+    assert event == ev.WaitBegan(at=AT, id="r", kind="host", tool_id="t", detail=about)
+
+
+def test_a_call_that_was_interrupted_is_not_denied() -> None:
+    """Claude calls both rejected; only of a denial somebody decided."""
+    text = "The user doesn't want to proceed with this tool use. The tool use was rejected."
+    decided = {"permission_decision": {"decision": "reject", "source": "user"}}
+    for more, error in (({}, "interrupted"), (decided, "permission_denied")):
+        meta = [{"id": "t", "non_execution_kind": "user-rejected", **more}]
+        block = {"type": "tool_result", "tool_use_id": "t", "content": text, "is_error": True}
+        (event,) = decode(type="user", message={"content": [block]}, tool_result_meta=meta)
+        assert isinstance(event, ev.ToolFinished)
+        assert (event.error, event.denied) == (error, error == "permission_denied")
 
 
 def test_a_retry_keeps_its_delay_and_the_unknown_status_of_a_lost_connection() -> None:
@@ -593,10 +616,10 @@ def test_names_cut_in_the_middle_of_a_character_can_be_written_out() -> None:
 
 
 def test_numbers_that_cannot_be_are_unknown() -> None:
-    line = b'{"type":"result","num_turns":' + b"9" * 400 + b',"total_cost_usd":-1}'
+    line = b'{"type":"result","usage":{"output_tokens":' + b"9" * 400 + b'},"total_cost_usd":-1}'
     found = claude.decode(line, AT)
     assert isinstance(found[0], ev.TurnFinished)
-    assert (found[0].turns, found[0].session_cost_usd) == (None, None)
+    assert (found[0].usage, found[0].session_cost_usd) == (ev.Usage(), None)
     assert isinstance(found[1], ev.StrayLine)
 
 

@@ -145,7 +145,10 @@ def test_turns_carry_usage_cost_and_failure(path: Path) -> None:
         assert event.usage is not None
         assert event.usage.output == plain["usage"]["output_tokens"]
         assert event.session_cost_usd == plain["total_cost_usd"]
-        assert event.turns == plain["num_turns"]
+        new = plain.get("model_usage_since_last_result", {}).values()
+        added = event.new_usage.output if event.new_usage else 0
+        assert added == sum(model["outputTokens"] for model in new)
+        assert event.new_cost_usd == (sum(m["costUSD"] for m in new) if new else None)
         assert (event.error is not None) == plain["is_error"]
         assert event.woken == ("origin" in plain)
 

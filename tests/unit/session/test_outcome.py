@@ -54,3 +54,25 @@ def test_how_a_session_ended(
 
 def test_a_kill_of_ours_is_named_by_its_cause() -> None:
     assert judge(midway(), None, 15, killed_for="wedged") == Outcome("killed", "wedged")
+
+
+def sent_sigint(state: SessionState) -> SessionState:
+    state.interrupted_at = 9
+    return state
+
+
+@pytest.mark.parametrize("exit_code", [0, 1])
+@pytest.mark.parametrize("state", [midway(), ended(error="error"), SessionState("run", started=0)])
+def test_who_was_sent_sigint_at_work_was_interrupted_whatever_it_makes_of_that(
+    state: SessionState, exit_code: int
+) -> None:
+    """Claude may exit 0 without a result, Codex exits 1, text modes say nothing."""
+    assert judge(sent_sigint(state), exit_code, None) == Outcome("interrupted", "SIGINT")
+
+
+def test_who_was_done_when_it_was_sent_sigint_completed() -> None:
+    assert judge(sent_sigint(ended()), 0, None) == Outcome("completed")
+
+
+def test_who_was_killed_after_sigint_was_killed() -> None:
+    assert judge(sent_sigint(midway()), None, 9) == Outcome("terminated", "SIGKILL")

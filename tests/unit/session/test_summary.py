@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from otel_untether import semconv
-from otel_untether.session.events import Usage
+from otel_untether.session.events import McpServer, Usage
 from otel_untether.session.outcome import Outcome
 from otel_untether.session.state import SessionState
 from otel_untether.session.summary import Summary, summarise
@@ -70,3 +70,11 @@ def test_what_should_not_happen_is_told_with_how_often() -> None:
         state.odd(what)
     attributes = summarise(state, Outcome("unknown"), None, S, {}).attributes()
     assert attributes[semconv.ODDITIES] == ["not_json 2", "result_without_call 1"]
+
+
+def test_servers_that_did_not_connect_are_named() -> None:
+    state = SessionState("run", started=0)
+    states = {"a": "connected", "b": "failed", "c": "needs-auth", "d": "pending"}
+    state.mcp_servers = tuple(McpServer(name=name, status=word) for name, word in states.items())
+    told = summarise(state, Outcome("completed"), 0, 9 * S, {}).attributes()
+    assert told[semconv.MCP_FAILED] == ("b", "c")

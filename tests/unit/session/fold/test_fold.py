@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from otel_untether import semconv
 from otel_untether.session import events as ev
 from otel_untether.session.activity import Activity, Change, Closed, Noted, Opened
@@ -289,11 +291,23 @@ class TestModel:
     def test_a_subagents_messages_are_its_own(self) -> None:
         story = Story().tell(
             ev.ToolStarted(at=1, id="call", name="Agent"),
-            ev.TaskStarted(at=2, id="task", kind="agent", tool_id="call"),
-            message(5, "sub", parent="call"),
+            ev.TaskStarted(at=2 * S, id="task", kind="agent", tool_id="call"),
+            message(5 * S, "sub", parent="call"),
         )
         chat = story.opened("chat")[-1]
-        assert (chat.parent, chat.start) == (story.opened("agent")[0], 2)
+        assert (chat.parent, chat.start) == (story.opened("agent")[0], 2 * S)
+
+    def test_a_subagent_whose_start_came_late_with_its_call_began_with_it(self) -> None:
+        """Lines held back come in one burst; what says when it happened lies before that."""
+        call = ev.ToolStarted(at=9 * S, happened=7 * S, id="call", name="Agent")
+        story = Story().tell(call, ev.TaskStarted(at=9 * S, id="t", kind="agent", tool_id="call"))
+        story.tell(
+            ev.ToolStarted(at=9 * S, happened=8 * S, id="sub", name="Read", parent="call"),
+            ev.ToolFinished(at=9 * S, happened=8 * S + 5, id="sub", parent="call"),
+        )
+        assert story.opened("agent")[0].start == 7 * S
+        (read, *_) = story.closed("tool")
+        assert (read.start, read.end) == (8 * S, 8 * S + 5)
 
     def test_an_answer_still_owed_when_the_process_dies_is_an_error(self) -> None:
         story = Story().tell(message(1, "m1"), tool(2), result(3))
@@ -327,6 +341,56 @@ class TestModel:
             ev.SessionStarted(at=0, model="m"), message(3, "x", error="invalid_request")
         )
         assert story.closed("chat")[0].error == "invalid_request"
+
+
+def finished(at: int, **more: object) -> ev.TurnFinished:
+    return ev.TurnFinished(at=at, **more)  # type: ignore[arg-type]
+
+
+class TestPrompts:
+    """Several prompts in one process, which no command line told of."""
+
+    def test_a_turn_after_a_result_is_a_second_prompts(self) -> None:
+        story = Story().tell(ev.TurnStarted(at=1), finished(4), ev.TurnStarted(at=9), finished(12))
+        assert story.state.multi_prompt is True
+        turns = [(turn.key, turn.start, turn.end) for turn in story.closed("turn")]
+        assert turns == [("1", 0, 4), ("2", 9, 12)]
+
+    def test_one_that_background_work_may_have_begun_is_not(self) -> None:
+        story = Story().tell(tool(1), receipt(2, "t1", "task"), finished(4))
+        story.tell(ev.TaskFinished(at=5, id="task", tool_id="t1"), ev.TurnStarted(at=6))
+        assert story.state.multi_prompt is False
+
+    def test_turns_are_the_same_whatever_is_known_of_the_command(self) -> None:
+        """A failed prompt of which two lines tell is one turn."""
+        for multi_prompt in (False, True):
+            story = Story(multi_prompt=multi_prompt)
+            story.tell(ev.TurnStarted(at=1), finished(2, error="x"), finished(3))
+            story.tell(ev.TurnStarted(at=4), finished(5), finished(5, woken=True))
+            assert story.state.turns == 3
+
+
+class TestPast:
+    """A resumed session whose engine prints totals."""
+
+    def test_what_the_first_totals_hold_beyond_the_new_is_the_past(self) -> None:
+        used = {"session_usage": ev.Usage(input=100, output=50), "session_cost_usd": 0.5}
+        new = {"new_usage": ev.Usage(input=30, output=5), "new_cost_usd": 0.1}
+        story = Story().tell(finished(4, **used, **new))
+        assert story.state.tokens == ev.Usage(input=30, output=5)
+        assert story.state.cost == pytest.approx(0.1)
+        assert story.state.resumed
+
+    def test_later_totals_go_on_from_there(self) -> None:
+        story = Story()
+        for at, total, new in ((4, 50, 5), (5, 60, 10)):
+            usage, added = ev.Usage(output=total), ev.Usage(output=new)
+            story.tell(finished(at, session_usage=usage, new_usage=added))
+        assert story.state.tokens == ev.Usage(output=15)
+
+    def test_a_session_without_a_past_is_not_resumed(self) -> None:
+        usage = ev.Usage(output=5)
+        assert not Story().tell(finished(4, session_usage=usage, new_usage=usage)).state.resumed
 
 
 class TestTurns:
