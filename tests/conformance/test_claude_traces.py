@@ -84,10 +84,11 @@ def test_a_call_failed_if_its_result_says_so(trace: Trace) -> None:
 
 
 def test_nested_calls_lie_under_the_agent_that_made_them(trace: Trace) -> None:
+    turns = [span for span in trace.spans if span.name.startswith("turn ")]
     for line, block in blocks(trace, "tool_use"):
         parent = trace.parent(trace.tool(block["id"]))
         if line["parent_tool_use_id"] is None:
-            assert parent is trace.root
+            assert parent is trace.root or parent in turns
             continue
         assert parent is not None
         assert attribute(parent, "gen_ai.operation.name") == "invoke_agent"
@@ -120,12 +121,15 @@ def test_each_message_is_one_chat(trace: Trace) -> None:
     assert len(chats) == len(said)
 
 
-def test_usage_and_cost_are_the_last_totals(trace: Trace) -> None:
+def test_usage_and_cost_are_what_was_added_to_the_totals(trace: Trace) -> None:
+    """By this process: a session that is resumed goes on from those of its past."""
     printed = [line for line in trace.lines if line["type"] == "result"]
     if not printed:
         assert attribute(trace.root, "untether.session.cost_usd") is None
         return
-    models = printed[-1]["modelUsage"].values()
+    news = [line.get("model_usage_since_last_result") for line in printed]
+    told = [models for models in news if models is not None] or [printed[-1]["modelUsage"]]
+    models = [model for models in told for model in models.values()]
     read = ("inputTokens", "cacheReadInputTokens", "cacheCreationInputTokens")
     assert attribute(trace.root, "gen_ai.usage.input_tokens") == sum(
         model[key] for model in models for key in read
@@ -133,12 +137,14 @@ def test_usage_and_cost_are_the_last_totals(trace: Trace) -> None:
     assert attribute(trace.root, "gen_ai.usage.output_tokens") == sum(
         model["outputTokens"] for model in models
     )
-    cost = printed[-1]["total_cost_usd"]
+    cost = sum(model["costUSD"] for model in models)
     assert attribute(trace.root, "untether.session.cost_usd") == pytest.approx(cost)
 
 
 def test_the_root_knows_the_session_and_how_it_ended(trace: Trace) -> None:
-    assert attribute(trace.root, "gen_ai.conversation.id") == trace.lines[0]["session_id"]
+    assert attribute(trace.root, "gen_ai.conversation.id") == next(
+        line["session_id"] for line in trace.lines if "session_id" in line
+    )
     printed = [line for line in trace.lines if line["type"] == "result"]
     outcome = attribute(trace.root, "untether.session.outcome")
     if not printed:
@@ -178,3 +184,37 @@ def test_a_failed_request_is_a_failed_chat() -> None:
     (chat,) = trace.where("chat")
     assert chat.status.status_code is StatusCode.ERROR
     assert attribute(trace.root, "untether.session.outcome") == "failed"
+
+
+def test_a_second_prompt_is_a_turn_though_no_command_line_told_of_it() -> None:
+    """The prompts came on stdin, which nobody saw; each has its result."""
+    trace = named("claude_multiturn.timed")
+    results = [line for line in trace.lines if line["type"] == "result"]
+    turns = [span for span in trace.spans if span.name.startswith("turn ")]
+    assert sorted(span.name for span in turns) == [f"turn {n}" for n in range(1, len(results) + 1)]
+    assert attribute(trace.root, "untether.session.turns") == len(results)
+
+
+def test_a_resumed_session_shows_it() -> None:
+    assert attribute(named("claude_resume.timed").root, "untether.session.resumed") is True
+    assert attribute(named("claude_ok").root, "untether.session.resumed") is None
+
+
+def test_what_a_subagent_did_lasted_also_where_its_lines_came_in_one_burst() -> None:
+    """With partial messages the CLI holds lines back; what says when it happened is right."""
+    trace = named("claude_ok_partial.timed")
+    begun = {b["id"]: timestamp(line) for line, b in blocks(trace, "tool_use")}
+    for key, (line, _) in results(trace).items():
+        if notified(trace, key) is None:
+            span = trace.tool(key)
+            assert (span.start_time, span.end_time) == (begun[key], timestamp(line))
+    assert not trace.recorder.state.oddities
+
+
+def test_waits_say_whom_they_wait_for() -> None:
+    hooks = [s for s in named("claude_hooks").spans if s.name == "untether.wait hook"]
+    assert {attribute(s, "untether.wait.about") for s in hooks} == {
+        "SessionStart:startup", "PreToolUse:Bash", "PostToolUse:Bash", "Stop",
+    }  # fmt: skip
+    (host,) = [s for s in named("claude_sdk_hook").spans if s.name == "untether.wait host"]
+    assert attribute(host, "untether.wait.about") == "PreToolUse"

@@ -69,3 +69,13 @@ def test_reconnecting_is_a_retry_not_an_end() -> None:
 
 def test_codex_prints_no_cost(trace: Trace) -> None:
     assert attribute(trace.root, "untether.session.cost_usd") is None
+
+
+def test_an_outage_is_retries_to_the_last_line_and_one_chat_that_waits() -> None:
+    """Without a number: it says that it waits for the network, and goes on for ever."""
+    trace = named("codex_outage.timed")
+    errors = [line for line in trace.lines if line["type"] == "error"]
+    assert trace.events.count("untether.agent.retry") == len(errors) == 28
+    assert len(trace.where("chat")) == 1
+    (retry,) = trace.recorder.state.waits.values()
+    assert (retry.kind, retry.notices) == ("retry", 28)

@@ -44,12 +44,20 @@ def names_expected(line: dict[str, Any]) -> list[str]:
             return ["ToolFinished" for block in blocks if block["type"] == "tool_result"]
         case {"type": "system", "subtype": "status", "status": "requesting"}:
             return ["ModelAsked"]
+        case {"type": "system", "subtype": "status", "status": "compacting"}:
+            return ["Compaction"]
+        case {"type": "system", "subtype": "compact_boundary"}:
+            return ["Compaction"]
         case {"type": "system", "subtype": subtype}:
             return SYSTEM.get(subtype, [])
         case {"type": "stream_event", "event": {"type": type_}}:
             return ["ModelMessage"] if type_.startswith("message_") else []
         case {"type": "result"}:
             return ["TurnFinished"]
+        case {"type": "control_request"}:
+            return ["WaitBegan"]
+        case {"type": "control_response" | "control_cancel_request"}:
+            return ["WaitEnded"]
         case {"type": "tool_progress"}:
             return ["ToolUpdated"]
     return []
@@ -120,7 +128,8 @@ def test_results_say_whether_and_how_a_call_failed(path: Path) -> None:
         plain = json.loads(line)
         if plain["type"] != "user":
             continue
-        if plain["message"]["content"][0]["type"] != "tool_result":
+        content = plain["message"]["content"]
+        if isinstance(content, str) or content[0]["type"] != "tool_result":
             continue
         (block,) = plain["message"]["content"]
         (event,) = (e for e in claude.decode(line, AT) if isinstance(e, ev.ToolFinished))
