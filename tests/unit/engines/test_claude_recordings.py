@@ -24,8 +24,16 @@ SYSTEM = {
     "task_progress": ["TaskProgress"],
     "task_updated": ["TaskProgress"],
     "task_notification": ["TaskFinished"],
+    "compact_boundary": ["Compaction"],
     "hook_started": ["WaitBegan"],
     "hook_response": ["WaitEnded"],
+}
+OTHERS = {
+    "result": ["TurnFinished"],
+    "tool_progress": ["ToolUpdated"],
+    "control_request": ["WaitBegan"],
+    "control_response": ["WaitEnded"],
+    "control_cancel_request": ["WaitEnded"],
 }
 
 
@@ -46,21 +54,11 @@ def names_expected(line: dict[str, Any]) -> list[str]:
             return ["ModelAsked"]
         case {"type": "system", "subtype": "status", "status": "compacting"}:
             return ["Compaction"]
-        case {"type": "system", "subtype": "compact_boundary"}:
-            return ["Compaction"]
         case {"type": "system", "subtype": subtype}:
             return SYSTEM.get(subtype, [])
         case {"type": "stream_event", "event": {"type": type_}}:
             return ["ModelMessage"] if type_.startswith("message_") else []
-        case {"type": "result"}:
-            return ["TurnFinished"]
-        case {"type": "control_request"}:
-            return ["WaitBegan"]
-        case {"type": "control_response" | "control_cancel_request"}:
-            return ["WaitEnded"]
-        case {"type": "tool_progress"}:
-            return ["ToolUpdated"]
-    return []
+    return OTHERS.get(line["type"], [])
 
 
 @pytest.mark.parametrize("path", streams("claude"), ids=lambda p: p.name)
