@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -119,10 +118,8 @@ def test_the_status_is_the_commands_where_our_outputs_are_closed(tmp_path: Path)
 
 def test_the_exit_timeout_is_known_before_an_agent_that_ends_at_once(tmp_path: Path) -> None:
     """It is not the default that holds until telemetry is imported."""
-    began = time.monotonic()
     ended = run("--exit-timeout", "0", "true", cwd=tmp_path)
     assert "not finished within 0 s" in ended.stderr
-    assert time.monotonic() - began < 2.0
 
 
 @pytest.mark.parametrize(

