@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.processes.proc_diag.test_deep_look import hung_mount
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -95,3 +97,16 @@ def test_no_home_and_nowhere_to_keep_a_run(tmp_path: Path) -> None:
 
 def test_the_directory_is_gone(tmp_path: Path) -> None:
     assert_as_bare(happen(f"mkdir d; cd d; rmdir ../d; $X {AGENT}", tmp_path))
+
+
+@pytest.mark.skipif(
+    os.getuid() != 0 or not os.access("/dev/fuse", os.W_OK), reason="needs to mount"
+)
+def test_a_frozen_disk_holds_nothing_up(tmp_path: Path) -> None:
+    """A file system that never answers, where runs are kept: a line, and the end in time."""
+    mount = tmp_path / "state"
+    mount.mkdir()
+    began = time.monotonic()
+    with hung_mount(mount):
+        assert_as_bare(happen(f"$X {AGENT}", tmp_path))
+        assert time.monotonic() - began < 20  # the kernel would wait for ever
