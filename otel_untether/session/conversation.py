@@ -56,8 +56,9 @@ class Lane:
     def call(self, at: int, model: str | None, *, late: bool = False) -> list[Change]:
         """The model called a tool; where no message announced it, the call is the answer.
 
-        A call named only once it is over (`late`) is part of the message that is being spoken,
-        whatever other call of it was over before: the model's turn has not come yet.
+        A call named only once it is over, or by a CLI that tells of every message (`late`), is
+        part of the message that is being spoken, whatever other call of it was over before: the
+        model's turn has not come yet.
         """
         if late and self.chat is not None and self.chat.key:
             self.asked_at = None

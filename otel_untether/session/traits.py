@@ -15,6 +15,8 @@ class Traits(NamedTuple):
         the process tree shows one at work.
     :ivar tools_leave_session: a tool's processes are in a session (``setsid``) of their own, so
         that those which share the CLI's are none.
+    :ivar announces_answers: it says of every answer of the model that it is one, so that a call
+        alone shows none.
     :ivar hides_subagents: it says nothing of what a subagent does before the subagent is done.
     :ivar leaves_calls_open: it may go on without saying that a call has returned, so that a
         later call shows an earlier one to be over, or left to itself.
@@ -27,6 +29,7 @@ class Traits(NamedTuple):
 
     names_tools_late: bool = True
     tools_leave_session: bool = False
+    announces_answers: bool = False
     hides_subagents: bool = True
     silent_until_done: bool = False
     leaves_calls_open: bool = False

@@ -1,4 +1,5 @@
-"""A scripted model on loopback: Anthropic Messages and OpenAI Responses, streamed.
+"""A scripted model on loopback: Anthropic Messages, OpenAI Responses and Chat Completions, and
+Gemini's generateContent, streamed or, where somebody asks for that, in one piece.
 
 A script maps a marker to the model's turns. The marker is looked for in the first thing the
 user said; how many of the model's turns with tool calls the conversation already holds says
@@ -95,6 +96,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(self._anthropic_turn(body), body, _anthropic)
         elif path.endswith("/responses"):
             self._answer(self._responses_turn(body), body, _responses)
+        elif path.endswith("/chat/completions"):
+            self._answer(self._chat_turn(body), body, _chat if body.get("stream") else _chat_whole)
+        elif path.endswith((":streamGenerateContent", ":generateContent")):
+            whole = path.endswith(":generateContent")
+            self._answer(self._gemini_turn(body), body, _gemini_whole if whole else _gemini)
         else:
             self._json(404, {"error": {"message": f"no such path: {path}"}})
 
@@ -116,6 +122,26 @@ class _Handler(BaseHTTPRequestHandler):
         users = [flat(i.get("content")) for i in items if i.get("role") == "user"]
         return self.server.turn([("user", "\n".join(users))], calls)
 
+    def _chat_turn(self, body: dict[str, Any]) -> Turn:
+        messages = body.get("messages", [])
+        calls = sum(bool(message.get("tool_calls")) for message in messages)
+        if not body.get("tools"):
+            return {"text": "ok"}
+        users = [flat(m.get("content")) for m in messages if m["role"] == "user"]
+        return self.server.turn([("user", "\n".join(users))], calls)
+
+    def _gemini_turn(self, body: dict[str, Any]) -> Turn:
+        contents = body.get("contents", [])
+        calls = sum(
+            any("functionCall" in part for part in content["parts"])
+            for content in contents
+            if content.get("role") == "model"
+        )
+        if not body.get("tools"):
+            return {"text": "ok"}
+        users = [flat(c["parts"]) for c in contents if c.get("role") == "user"]
+        return self.server.turn([("user", "\n".join(users))], calls)
+
     def _answer(self, turn: Turn, body: dict[str, Any], stream: Any) -> None:
         if "error" in turn:
             error = {"type": "error", "error": {"type": "api_error", "message": "scripted"}}
@@ -124,16 +150,19 @@ class _Handler(BaseHTTPRequestHandler):
         if turn.get("hang") == "headers":
             self.server.closing.wait(FOREVER)
             return
+        events = list(stream(self.server, turn, str(body.get("model", "fake-model"))))
+        if stream in (_chat_whole, _gemini_whole):
+            self._json(200, events[0])
+            return
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("connection", "close")
         self.end_headers()
-        events = list(stream(self.server, turn, str(body.get("model", "fake-model"))))
         if turn.get("hang") == "text":
             events = events[: len(events) // 2]
         for event in events:
-            data = f"event: {event['type']}\ndata: {json.dumps(event)}\n\n"
-            self.wfile.write(data.encode())
+            name = f"event: {event['type']}\n" if "type" in event else ""
+            self.wfile.write(f"{name}data: {json.dumps(event)}\n\n".encode())
             self.wfile.flush()
         if turn.get("hang") == "text":
             self.server.closing.wait(FOREVER)
@@ -204,3 +233,73 @@ def _responses(server: ModelEndpoint, turn: Turn, model: str) -> Iterator[dict[s
     }
     done = {**response, "status": "completed", "output": output, "usage": usage}
     yield {"type": "response.completed", "response": done}
+
+
+def _chat(server: ModelEndpoint, turn: Turn, model: str) -> Iterator[dict[str, Any]]:
+    """https://platform.openai.com/docs/api-reference/chat-streaming."""
+    chunk = {"id": server.new_id("chatcmpl"), "object": "chat.completion.chunk", "created": 1}
+    chunk["model"] = model
+
+    def piece(delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
+        return {**chunk, "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
+
+    calls = _chat_calls(server, turn)
+    yield piece({"role": "assistant", "content": ""})
+    if turn.get("text"):
+        yield piece({"content": turn["text"]})
+    for index, call in enumerate(calls):
+        yield piece({"tool_calls": [{"index": index, **call}]})
+    yield piece({}, "tool_calls" if calls else "stop")
+    yield {**chunk, "choices": [], "usage": _CHAT_USAGE}
+
+
+def _chat_whole(server: ModelEndpoint, turn: Turn, model: str) -> Iterator[dict[str, Any]]:
+    calls = _chat_calls(server, turn)
+    message: dict[str, Any] = {"role": "assistant", "content": turn.get("text", "")}
+    if calls:
+        message["tool_calls"] = calls
+    reason = "tool_calls" if calls else "stop"
+    choice = {"index": 0, "message": message, "finish_reason": reason}
+    answer = {"id": server.new_id("chatcmpl"), "object": "chat.completion", "created": 1}
+    yield {**answer, "model": model, "choices": [choice], "usage": _CHAT_USAGE}
+
+
+def _chat_calls(server: ModelEndpoint, turn: Turn) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": server.new_id("call"),
+            "type": "function",
+            "function": {"name": name, "arguments": json.dumps(arguments)},
+        }
+        for name, arguments in turn.get("tools", [])
+    ]
+
+
+_CHAT_USAGE = {
+    "prompt_tokens": 1000,
+    "completion_tokens": 20,
+    "total_tokens": 1020,
+    "prompt_tokens_details": {"cached_tokens": 200},
+}
+
+
+def _gemini(server: ModelEndpoint, turn: Turn, model: str) -> Iterator[dict[str, Any]]:
+    """https://ai.google.dev/api/generate-content; the first piece is what a silent one gave."""
+    if turn.get("hang") == "text":
+        begun = {"role": "model", "parts": [{"text": turn.get("text", "Let me")}]}
+        yield {"candidates": [{"content": begun, "index": 0}]}
+    yield from _gemini_whole(server, turn, model)
+
+
+def _gemini_whole(server: ModelEndpoint, turn: Turn, model: str) -> Iterator[dict[str, Any]]:
+    parts: list[dict[str, Any]] = [{"text": turn["text"]}] if turn.get("text") else []
+    for name, arguments in turn.get("tools", []):
+        call = {"name": name, "args": arguments, "id": server.new_id("fc")}
+        parts.append({"functionCall": call})
+    content = {"role": "model", "parts": parts or [{"text": "ok"}]}
+    tokens = {"promptTokenCount": 1000, "candidatesTokenCount": 20, "totalTokenCount": 1020}
+    yield {
+        "candidates": [{"content": content, "finishReason": "STOP", "index": 0}],
+        "usageMetadata": {**tokens, "cachedContentTokenCount": 200},
+        "modelVersion": model,
+    }

@@ -81,13 +81,14 @@ def salvage(line: bytes, at: int, readers: Readers, quiet: AbstractSet[str]) -> 
 
     Types in `quiet` are known and say nothing.
     """
-    if not line.strip() or _type(line) in quiet:
+    tag = next(iter(readers)).__struct_config__.tag_field or "type"
+    if not line.strip() or (tag == "type" and _type(line) in quiet):
         return ()
     try:
         value: Any = loads(line) if len(line) <= LARGEST else None
     except ValueError:
         return (StrayLine(at=at, reason="not_json"),)
-    type_ = value.get("type") if isinstance(value, dict) else None
+    type_ = value.get(tag) if isinstance(value, dict) else None
     if not isinstance(type_, str):
         return (StrayLine(at=at, reason="bad_shape"),)
     shape = next((s for s in readers if s.__struct_config__.tag == type_), None)

@@ -37,7 +37,8 @@ def tool_started(state: SessionState, event: ev.ToolStarted, at: int) -> list[Ch
         over(state, ("compaction", "rate_limit"))
     if state.traits.leaves_calls_open:
         leave(state, lane, at - _PARALLEL)
-    changes += lane.call(at, state.model, late=state.traits.names_tools_late)
+    told = state.traits.names_tools_late or state.traits.announces_answers
+    changes += lane.call(at, state.model, late=told)
     tool = state.child(lane.owner, "tool", event.id, at, event.name)
     tool.progress = max(tool.progress, event.at)
     tool.timeout, tool.mcp_server, tool.arguments = event.timeout, event.mcp_server, event.arguments

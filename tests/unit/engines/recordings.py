@@ -16,7 +16,8 @@ def streams(engine: str) -> list[Path]:
     """All recorded streams of an engine, timed ones included."""
     folder = RECORDINGS / engine
     folders = (folder, folder / "hang", folder / "live")
-    return sorted(path for each in folders for path in each.glob("*.jsonl"))
+    described = (Path(__file__).parent / "described").glob(f"{engine}.jsonl")
+    return sorted([*described, *(path for each in folders for path in each.glob("*.jsonl"))])
 
 
 def lines(path: Path) -> Iterator[bytes]:

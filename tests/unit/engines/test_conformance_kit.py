@@ -12,7 +12,7 @@ from otel_untether.engines import registry
 from otel_untether.engines.conformance import problems
 from otel_untether.engines.engine import Engine
 from otel_untether.session import events as ev
-from tests.unit.engines.recordings import RECORDINGS, lines
+from tests.unit.engines.recordings import RECORDINGS, lines, streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,14 @@ WHOLE = {
     "claude": "claude_mcp.jsonl", "codex": "codex_misc.jsonl", "qwen": "qwen_ok.timed.jsonl",
     "opencode": "opencode_ok.timed.jsonl", "gemini": "gemini_ok.timed.jsonl",
     "pi": "pi_ok.timed.jsonl", "copilot": "copilot_ok.timed.jsonl",
+    "acp": "opencode_ok.both.jsonl",
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["amp", "antigravity", "cursor"])
+def test_those_that_are_known_by_description_are_sound(name: str) -> None:
+    (described,) = streams(name)
+    assert list(problems(registry.get(name), list(lines(described)))) == []
 
 
 @pytest.mark.parametrize("name", WHOLE)

@@ -1,0 +1,77 @@
+"""The lines of ``cursor-agent -p --output-format stream-json``, as far as we read them.
+
+After https://cursor.com/docs/cli/reference/output-format and sessions that others published.
+All members are optional: a missing one must not cost the rest.
+"""
+
+from __future__ import annotations
+
+from msgspec import Raw
+
+from otel_untether.engines.parsing.salvage import ABSENT
+from otel_untether.engines.parsing.values import Code, Count, EpochMilliseconds, Plain
+
+
+class Tokens(Plain, rename="camel"):
+    """Of the whole turn; `input_tokens` is without cached ones."""
+
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    cache_read_tokens: Count | None = None
+    cache_write_tokens: Count | None = None
+
+
+class Stamped(Plain):
+    timestamp_ms: EpochMilliseconds | None = None
+
+
+class SystemLine(Stamped, tag="system"):
+    subtype: str | None = None
+    session_id: str | None = None
+    model: str | None = None
+
+
+class UserLine(Stamped, tag="user"):
+    pass
+
+
+class ThinkingLine(Stamped, tag="thinking"):
+    pass
+
+
+class AssistantLine(Stamped, tag="assistant"):
+    pass
+
+
+class ToolLine(Stamped, tag="tool_call"):
+    """`tool_call` has one member that is named after its kind, as ``shellToolCall`` is."""
+
+    subtype: str | None = None
+    call_id: str | None = None
+    tool_call: dict[str, Raw] | None = None
+
+
+class ResultLine(Stamped, tag="result"):
+    subtype: str | None = None
+    is_error: bool | None = None
+    result: str | None = None
+    usage: Tokens | None = None
+
+
+class Call(Plain):
+    """A call of any kind; `result` has one member for how it went, such as ``error``."""
+
+    args: Raw = ABSENT
+    result: dict[str, Raw] | None = None
+
+
+class Arguments(Plain, rename="camel"):
+    """What some kinds of calls say of themselves, laid over each other."""
+
+    tool_name: str | None = None
+    provider_identifier: str | None = None
+    subagent_type: Raw = ABSENT
+
+
+class Exited(Plain, rename="camel"):
+    exit_code: Code | None = None
