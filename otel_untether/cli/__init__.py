@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 COMMANDS: Final = (
     "run",
     "report",
+    "runs",
     "replay",
     "resend",
     "config",

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
-from urllib.parse import urlsplit
 
 from otel_untether.config.settings import ConfigError, load
 from otel_untether.engines import registry
@@ -25,10 +24,7 @@ if TYPE_CHECKING:
 
 Status: TypeAlias = Literal["ok", "warning", "problem"]
 
-_CONNECT: Final = 2.0
 _VERSION: Final = 20.0
-_PORTS: Final = {"grpc": 4317, "http": 4318}
-_SIGNALS: Final = ("", "TRACES_", "METRICS_", "LOGS_")
 
 
 class Check(NamedTuple):
@@ -75,39 +71,6 @@ def state_folder(environ: Mapping[str, str], configured: str | None = None) -> C
         advice = "make it writable, or set OTEL_UNTETHER_STATE_DIR to a folder that is"
         return Check("state folder", "problem", f"{folder}: {error.strerror or error}", advice)
     return Check("state folder", "ok", str(folder))
-
-
-def endpoints(environ: Mapping[str, str]) -> Iterator[Check]:
-    """Whether somebody listens where telemetry is to go."""
-    if environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
-        yield Check("endpoint", "warning", "OTEL_SDK_DISABLED is true", "unset it to export")
-    names = (f"OTEL_EXPORTER_OTLP_{signal}ENDPOINT" for signal in _SIGNALS)
-    asked = {environ[name]: name for name in names if environ.get(name)}
-    if not asked:
-        yield Check("endpoint", "ok", "none set: runs are kept in files for `otel-untether report`")
-    for url, name in asked.items():
-        yield _endpoint(url, name, environ)
-
-
-def _endpoint(url: str, variable: str, environ: Mapping[str, str]) -> Check:
-    try:
-        parts = urlsplit(url if "://" in url else f"//{url}")
-        port = parts.port
-    except ValueError as error:
-        return Check("endpoint", "problem", f"{variable}: {error}", "expected http://host:4318")
-    if not parts.hostname:
-        return Check(
-            "endpoint", "problem", f"{variable} names no host", "expected http://host:4318"
-        )
-    protocol = environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc" if port == 4317 else "http")
-    address = parts.hostname, port or _PORTS.get(protocol.partition("/")[0], _PORTS["http"])
-    shown = f"{address[0]}:{address[1]} ({variable})"
-    try:
-        socket.create_connection(address, timeout=_CONNECT).close()
-    except OSError as error:
-        advice = "start the collector; until then runs are kept, and `otel-untether resend` sends"
-        return Check("endpoint", "problem", f"{shown}: {error.strerror or error}", advice)
-    return Check("endpoint", "ok", f"{shown} accepts connections")
 
 
 def process_tree() -> Iterator[Check]:

@@ -36,8 +36,13 @@ def settings(path: str | None = None) -> config.Config:
         return config.Config()
 
 
-def open_store(known: config.Config | None = None) -> Store:
-    """Return the runs on this machine, where the settings keep them: those given, or loaded."""
+def open_store(known: config.Config | None = None, folder: str | None = None) -> Store:
+    """Return the runs on this machine, where the settings keep them: those given, or loaded.
+
+    `folder` is the state directory that was asked for on the command line, if one was.
+    """
+    if folder is not None:
+        return store_at(folder, os.environ)
     telemetry = (settings() if known is None else known).telemetry
     return store_at(telemetry.state_dir, os.environ)
 

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_untether.config.settings import KEYS, Config, ConfigError, load
 from otel_untether.notice import notice, printable
+from otel_untether.report.terminal.text import wrapped
+from otel_untether.session.content import VARIABLE, from_environ
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from otel_untether.cli import Subparsers
+    from otel_untether.config.settings import Key
 
+_WIDTH: Final = 96
 _EPILOG: Final = """\
 examples:
   otel-untether config                     every setting, its value, where it came from
@@ -42,7 +46,7 @@ def add_parser(subparsers: Subparsers) -> None:
 def main(args: argparse.Namespace) -> int:
     """Print the settings."""
     try:
-        config = load(args.config)
+        config = _with_capture(load(args.config))
     except ConfigError as error:
         notice(str(error))
         return 2
@@ -55,29 +59,53 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
+def _with_capture(config: Config) -> Config:
+    """Return the settings with what OpenTelemetry's own switch adds: content is captured by it."""
+    if config.capture.content or not from_environ(os.environ).enabled:
+        return config
+    sources = {**config.sources, "capture.content": VARIABLE}
+    return config._replace(capture=config.capture._replace(content=True), sources=sources)
+
+
 def _document(config: Config) -> dict[str, Any]:
     document: dict[str, Any] = {}
     for key in KEYS:
-        entry = {"value": config.value(key), "source": config.source(key)}
+        entry = {
+            "value": config.value(key),
+            "source": config.source(key),
+            "unit": key.unit,
+            "expected": key.expected,
+            "variable": key.variable,
+            "option": key.option,
+        }
         document.setdefault(key.section, {})[key.name] = entry
     return document | {"files": list(config.files)}
 
 
 def _table(config: Config, *, explain: bool) -> Iterator[str]:
     """Yield lines that are also TOML, the source in a comment."""
-    width = max(len(_assignment(config, key.path)) for key in KEYS)
+    width = max(len(_assignment(config, key)) for key in KEYS)
     section = ""
     for key in KEYS:
         if key.section != section:
             yield f"{os.linesep if section else ''}[{key.section}]"
             section = key.section
-        meaning = f" · {key.brief}" if explain else ""
-        text = printable(_assignment(config, key.path))
-        yield f"{text:{width}}  # {printable(config.source(key))}{meaning}"
+        if explain:
+            yield from _meaning(key)
+        text = printable(_assignment(config, key))
+        unit = f"{key.unit}, " if key.unit else ""
+        yield f"{text:{width}}  # {unit}{printable(config.source(key))}"
 
 
-def _assignment(config: Config, path: str) -> str:
-    key = next(key for key in KEYS if key.path == path)
+def _meaning(key: Key) -> Iterator[str]:
+    """Say what a setting is, what it may be, and what sets it beside a file."""
+    option = f", `run {key.option}`" if key.option else ""
+    yield ""
+    yield from (f"# {line}" for line in wrapped(f"{key.brief}: {key.expected}", _WIDTH))
+    yield f"# {key.variable}{option}"
+
+
+def _assignment(config: Config, key: Key) -> str:
     value = config.value(key)
     if value is None:
         return f"# {key.name} is not set"

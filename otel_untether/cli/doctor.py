@@ -56,11 +56,11 @@ def main(args: argparse.Namespace) -> int:
 
 def _checks(args: argparse.Namespace) -> Iterator[Check]:
     # Here and not above: `--help` needs none of it.
-    from otel_untether.cli import checks  # noqa: PLC0415
+    from otel_untether.cli import checks, collector_check  # noqa: PLC0415
 
     yield checks.configuration(args.config)
     yield checks.state_folder(os.environ, checks.configured_state_dir(args.config))
-    yield from checks.endpoints(os.environ)
+    yield from collector_check.endpoints(os.environ)
     yield from checks.process_tree()
     yield checks.signalling()
     yield from checks.agents(versions=args.versions)

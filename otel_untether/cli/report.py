@@ -65,6 +65,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--follow", action="store_true", help="show it anew while it runs")
     parser.add_argument("--all", action="store_true", help="give every span a line of its own")
     parser.add_argument("--config", metavar="FILE", help="read this otel-untether.toml")
+    parser.add_argument("--state-dir", metavar="DIR", help="look for runs there")
     parser.add_argument("--list", action="store_true", help="list the runs, newest first")
     parser.add_argument(
         "--color", choices=("auto", "always", "never"), default="auto", help="colours (auto)"
@@ -75,7 +76,7 @@ def add_parser(subparsers: Subparsers) -> None:
 def main(args: argparse.Namespace) -> int:
     """Print the report."""
     try:
-        store = open_store(settings(args.config))
+        store = open_store(settings(args.config), args.state_dir)
         if args.list:
             return _list(store)
         path = _chosen(store, args.run)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from otel_untether.supervisor.observer import Child, Observer
 
 _USAGE_ERROR: Final = 2
+_KILLS: Final = {"--kill": "true", "--dry-run": "dry-run"}
 _DESCRIPTION: Final = """\
 Run a coding agent and watch it. Its output passes through byte for byte, and it ends as the
 agent ends: with its exit status or by its signal; with 127 if it was not found, 126 if it cannot
@@ -38,6 +39,7 @@ examples:
   otel-untether run -- claude -p "fix the tests" --output-format stream-json --verbose
   otel-untether run -- codex exec --json "fix the tests" | jq .type
   otel-untether run --engine claude -- ./my-wrapper.sh
+  otel-untether run --kill --stall-timeout 120 -- codex exec --json "fix the tests"
 
 Without OTEL_EXPORTER_OTLP_ENDPOINT telemetry stays on this machine, for `otel-untether report`.
 """
@@ -53,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     options = quick(arguments) or _parsed(arguments)
     run = _Run(options)
     try:
-        run.use_config(options.config)
+        run.use_config(options)
     except ValueError as error:
         notice(str(error))
         return _USAGE_ERROR
@@ -61,12 +63,15 @@ def main(arguments: Sequence[str]) -> int:
 
 
 class RunOptions:
-    """What a command line says; `exit_timeout` in seconds."""
+    """What a command line says; timeouts in seconds, `auto_kill` is "true" or "dry-run"."""
 
     def __init__(self) -> None:
         self.engine: str | None = None
         self.config: str | None = None
         self.exit_timeout: float | None = None
+        self.stall_timeout: float | None = None
+        self.state_dir: str | None = None
+        self.auto_kill: str | None = None
         self.no_summary = False
         self.argv: Sequence[str] = ()
 
@@ -80,6 +85,9 @@ def quick(arguments: Sequence[str]) -> RunOptions | None:
             break
         if name in ("-q", "--no-summary") and not given:
             options.no_summary = True
+            continue
+        if name in _KILLS and not given:
+            options.auto_kill = _KILLS[name]
             continue
         if not given and rest and not rest[0].startswith("-"):
             value = rest.pop(0)
@@ -95,8 +103,12 @@ def _take(options: RunOptions, name: str, value: str) -> bool:
         options.engine = value
     elif name == "--config" and value:
         options.config = value
+    elif name == "--state-dir" and value:
+        options.state_dir = value
     elif name == "--exit-timeout" and (seconds := _seconds(value)) is not None:
         options.exit_timeout = seconds
+    elif name == "--stall-timeout" and (seconds := _seconds(value)):
+        options.stall_timeout = seconds
     else:
         return False
     return True
@@ -140,6 +152,27 @@ def _describe(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--config", metavar="FILE", help="read this otel-untether.toml")
     parser.add_argument(
+        "--kill",
+        dest="auto_kill",
+        action="store_const",
+        const="true",
+        help="end the agent's process tree where it is proven wedged (stall_auto_kill)",
+    )
+    parser.add_argument(
+        "--dry-run",
+        dest="auto_kill",
+        action="store_const",
+        const="dry-run",
+        help="decide about that, and only say so",
+    )
+    parser.add_argument(
+        "--stall-timeout",
+        type=_positive_or_error,
+        metavar="S",
+        help="seconds of silence before the first warning (default 300)",
+    )
+    parser.add_argument("--state-dir", metavar="DIR", help="keep the run there")
+    parser.add_argument(
         "--exit-timeout",
         type=_seconds_or_error,
         metavar="S",
@@ -166,16 +199,17 @@ class _Run:
         if given.exit_timeout is not None:
             self._options.exit_timeout = given.exit_timeout
 
-    def use_config(self, path: str | None) -> None:
+    def use_config(self, given: RunOptions) -> None:
         """Read the settings if there are any; raise ConfigError where they are wrong.
 
         An operator who asked for a watchdog must not find out afterwards that there was none.
         """
-        if path is None and not anything_set(os.environ):
+        options = _settings_of(given)
+        if given.config is None and not options and not anything_set(os.environ):
             return
         from otel_untether.config import settings as config  # noqa: PLC0415  only where something is set
 
-        self._config = config.load(path)
+        self._config = config.load(given.config, options=options)
         for line in self._config.notices:
             notice(line)
         if self._exit_timeout is None:
@@ -245,6 +279,19 @@ class _Run:
         return False
 
 
+def _settings_of(given: RunOptions) -> dict[str, tuple[str, str]]:
+    """Return what the command line sets, by "section.key": the option and its text."""
+    found: dict[str, tuple[str, str]] = {}
+    if given.auto_kill is not None:
+        option = "--kill" if given.auto_kill == "true" else "--dry-run"
+        found["watchdog.stall_auto_kill"] = option, given.auto_kill
+    if given.stall_timeout is not None:
+        found["watchdog.stall_timeout"] = "--stall-timeout", f"{given.stall_timeout!r}"
+    if given.state_dir is not None:
+        found["telemetry.state_dir"] = "--state-dir", given.state_dir
+    return found
+
+
 def _given_environ() -> dict[str, str]:
     """Return our environment as we got it: in the C locale Python sets LC_CTYPE (PEP 538)."""
     environ = dict(os.environ)
@@ -273,6 +320,14 @@ def _seconds(text: str) -> float | None:
     except ValueError:
         return None
     return seconds if 0 <= seconds < float("inf") else None
+
+
+def _positive_or_error(text: str) -> float:
+    from argparse import ArgumentTypeError  # noqa: PLC0415  as above
+
+    if not (seconds := _seconds(text)):
+        raise ArgumentTypeError(f"expected seconds, more than 0, not {text!r}")
+    return seconds
 
 
 def _seconds_or_error(text: str) -> float:

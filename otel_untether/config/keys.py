@@ -40,6 +40,14 @@ _EXPECTED: Final[dict[Kind, str]] = {
     "causes": "a list of causes, each one of: " + ", ".join(KILLABLE),
     "path": "an absolute path, or one that begins with ~/",
 }
+_UNITS: Final[dict[Kind, str]] = {"seconds": "s", "cores": "cores"}
+# Options of `otel-untether run`, by the setting that each sets; it wins over all other places.
+OPTIONS: Final = {
+    "watchdog.stall_auto_kill": "--kill, --dry-run",
+    "watchdog.stall_timeout": "--stall-timeout",
+    "telemetry.state_dir": "--state-dir",
+    "telemetry.exit_timeout": "--exit-timeout",
+}
 _ROOT: Final = os.path.abspath(os.sep)  # noqa: PTH100  C:\\ on Windows
 _SHOWN: Final = 60
 _TRUE: Final = ("true", "1", "yes", "on")
@@ -68,6 +76,16 @@ class Key(NamedTuple):
         """The environment variable that sets it."""
         name = f"capture_{self.name}" if self.section == "capture" else self.name
         return f"OTEL_UNTETHER_{name.upper()}"
+
+    @property
+    def option(self) -> str | None:
+        """The option of `otel-untether run` that sets it, None where there is none."""
+        return OPTIONS.get(self.path)
+
+    @property
+    def unit(self) -> str:
+        """The unit of its value, in words; empty where it has none."""
+        return _UNITS.get(self.kind, "")
 
     @property
     def expected(self) -> str:

@@ -140,6 +140,7 @@ def load(
     environ: Mapping[str, str] | None = None,
     cwd: str | None = None,
     home: str | None = None,
+    options: Mapping[str, tuple[str, str]] | None = None,
 ) -> Config:
     """Read the settings from all places.
 
@@ -149,6 +150,7 @@ def load(
     :param cwd: the working directory, by default the current one: a file there may vary
         thresholds within bounds, and nothing else.
     :param home: the user's home, by default ``~``.
+    :param options: what the command line sets, by "section.key": the option and its text.
     :raises ConfigError: its message names the place, the key and what was expected.
     """
     env = os.environ if environ is None else environ
@@ -161,10 +163,16 @@ def load(
     if file is not None:
         trusted = trusted.over(_Layer.of(reading.from_file(file), file))
     environment, sources, odd = reading.from_environment(env)
-    said = _Layer(environment, sources, notices=tuple(odd))
+    said = _Layer(environment, sources, notices=tuple(odd)).over(_of_options(options or {}))
     config = _build(trusted.over(said))
     here = files.find_local(path, env, cwd, home)
     return config if here is None else _with_local(here, config, trusted, said)
+
+
+def _of_options(options: Mapping[str, tuple[str, str]]) -> _Layer:
+    known = {key.path: key for key in KEYS}
+    values = {path: known[path].parse(text, option) for path, (option, text) in options.items()}
+    return _Layer(values, {path: option for path, (option, _) in options.items()})
 
 
 class _Layer(NamedTuple):
@@ -209,6 +217,11 @@ def _fit_defaults(values: Values, sources: dict[str, str]) -> None:
     if "watchdog.stall_timeout" not in values and liveness < defaults.stall_timeout:
         values["watchdog.stall_timeout"] = liveness
         sources["watchdog.stall_timeout"] = f"{DEFAULT}, lowered to liveness_timeout"
+    stall = values.get("watchdog.stall_timeout", defaults.stall_timeout)
+    typed = sources.get("watchdog.stall_timeout", "").startswith("--")
+    if typed and "watchdog.liveness_timeout" not in values and stall > liveness:
+        values["watchdog.liveness_timeout"] = stall
+        sources["watchdog.liveness_timeout"] = f"{DEFAULT}, raised to stall_timeout"
     shortest = min(values.get(f"watchdog.{k}", getattr(defaults, k)) for k in _SAMPLED)
     if "watchdog.sample_interval" not in values and shortest < 2 * defaults.sample_interval:
         values["watchdog.sample_interval"] = shortest / 4

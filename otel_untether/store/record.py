@@ -36,7 +36,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A run as `run.json` holds it; times in ns since the epoch.
 
     `watcher` is the process that watches, `process` the agent. `command` is the agent's base
-    name only: arguments may hold the prompt.
+    name only: arguments may hold the prompt. `stalls` counts the warnings given so far, `cause` is
+    that of the last one.
     """
 
     run_id: str
@@ -52,6 +53,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     outcome: str | None = None
     exit_code: int | None = None
     cost_usd: float | None = None
+    stalls: int | None = None
+    cause: str | None = None
 
 
 @dataclass(slots=True)
@@ -71,6 +74,24 @@ class Run:
         if held is not None:
             return held
         return self.record.watcher is None or is_running(self.record.watcher) is not False
+
+    @property
+    def delivered(self) -> bool:
+        """Whether a collector took any of it."""
+        return (self.path / run_folder.DELIVERED).exists()
+
+    @property
+    def undelivered(self) -> bool:
+        """Whether something is left that was meant for a collector."""
+        return (self.path / run_folder.UNDELIVERED).exists()
+
+    def is_named(self, start: str) -> bool:
+        """Whether the run's id, its trace's, its engine's session's or its folder's begins so."""
+        record = self.record
+        names = (record.run_id, record.trace_id, record.session_id, self.path.name)
+        return bool(start) and any(
+            name.lower().startswith(start.lower()) for name in names if name is not None
+        )
 
     def release(self) -> None:
         """Watch and send it no more: from here on others may."""

@@ -44,12 +44,13 @@ def prune(
     limits: Limits,
     *,
     in_use: Callable[[Path, float], bool],
+    remove: Callable[[Path], bool] = run_folder.remove,
 ) -> Pruned:
     """Delete the folders past a limit, given newest first; return which.
 
     Runs that a collector should have had, and has not, go last: after those that are delivered,
     and the oldest first. `now` is in ns since the epoch. `in_use` is asked, with a folder and its
-    age, before it goes; one that stays still counts.
+    age, before it goes; one that stays still counts. `remove` deletes one and says if it is gone.
     """
     pruned = Pruned([])
     total = 0
@@ -62,7 +63,7 @@ def prune(
             continue
         waiting = is_undelivered(path)
         spans = undelivered_spans(path) if waiting else 0
-        if run_folder.remove(path):
+        if remove(path):
             pruned.folders.append(path)
             pruned = Pruned(pruned.folders, pruned.undelivered + waiting, pruned.spans + spans)
     return pruned

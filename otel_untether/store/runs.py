@@ -140,12 +140,14 @@ class Store:
         return None
 
     def find(self, prefix: str) -> Run:
-        """Return the one run whose id, trace id or folder name starts with `prefix`.
+        """Return the one run of which an id or the folder's name starts with `prefix`.
 
-        Raises StoreError where none or several do.
+        That is the run's own id, its trace's, or its engine's session's: of a session that was
+        resumed the newest run is meant. Raises StoreError where none or several are.
         """
-        found = [run for run in self.list_runs().runs if _is_named(run, prefix)]
-        if len(found) == 1:
+        found = [run for run in self.list_runs().runs if run.is_named(prefix)]
+        sessions = {run.record.session_id for run in found}
+        if len(found) == 1 or (len(sessions) == 1 and None not in sessions):
             return found[0]
         if not found:
             raise StoreError(f"no run in {self.runs_dir} has an id that starts with {prefix!r}")
@@ -174,14 +176,17 @@ class Store:
         max_age: float = MAX_AGE,
         max_count: int = MAX_COUNT,
         max_bytes: int = MAX_BYTES,
+        dry_run: bool = False,
     ) -> retention.Pruned:
         """Delete runs past an age (s), a count or a total size (bytes), undelivered ones last.
 
         `now` is in ns since the epoch. A run that may still be watched stays, and counts.
-        Nothing is deleted in a state directory that somebody else could change. Return what was
-        deleted. Meant for after the spawn: it reads the size of every run.
+        Nothing is deleted in a state directory that somebody else could change, nor with
+        `dry_run`. Return what was deleted, or would be. Meant for after the spawn: it reads the
+        size of every run.
         """
-        self._sessions.prune(now, max_age)
+        if not dry_run:
+            self._sessions.prune(now, max_age)
         try:
             require_private(self.runs_dir)
         except OSError:
@@ -191,6 +196,7 @@ class Store:
             now,
             retention.Limits(max_age, max_count, max_bytes),
             in_use=_in_use,
+            remove=_spare if dry_run else run_folder.remove,
         )
 
     def remember_outcome(self, outcome: SessionOutcome) -> bool:
@@ -209,9 +215,8 @@ def _recorded(path: Path) -> float:
         return 0.0
 
 
-def _is_named(run: Run, prefix: str) -> bool:
-    names = (run.record.run_id, run.record.trace_id or "", run.path.name)
-    return bool(prefix) and any(name.startswith(prefix) for name in names)
+def _spare(path: Path) -> bool:
+    return path.exists()
 
 
 def _in_use(path: Path, age: float) -> bool:

@@ -87,8 +87,10 @@ class RunKeeper(Listener):
 
     def found(self, finding: Finding) -> None:
         """Keep what a stall looks like, and journal what was found."""
-        if finding.kind == "stall" and finding.number <= _DUMPS:
-            self._dump(finding)
+        if finding.kind == "stall":
+            self._run.update(stalls=(self._run.record.stalls or 0) + 1, cause=finding.cause)
+            if finding.number <= _DUMPS:
+                self._dump(finding)
         if not finding.carried_out:
             with contextlib.suppress(OSError):  # a full disk hides no finding
                 self._write(EVENTS_OF_FINDINGS[finding.kind], finding_attributes(finding))

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_untether.cli import checks, main
+from otel_untether.cli import checks, collector_check, main
+from otel_untether.cli.collector_check import endpoints
 from otel_untether.config.settings import KEYS
+from tests.support.otlp_receiver import grpc_receiver, http_receiver
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -26,12 +27,6 @@ def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def listener() -> Iterator[int]:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield server.getsockname()[1]
 
 
 def executable(path: Path, script: str) -> None:
@@ -60,48 +55,102 @@ def test_a_bad_configuration_is_a_problem_with_its_message(tmp_path: Path) -> No
     assert "--explain" in check.advice
 
 
-def test_an_endpoint_that_listens_is_fine(listener: int) -> None:
-    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{listener}"}
-    assert [check.status for check in checks.endpoints(environ)] == ["ok"]
+def test_an_endpoint_that_takes_an_empty_export_is_fine() -> None:
+    """One of each signal is really posted."""
+    with http_receiver() as receiver:
+        (check,) = endpoints({"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url})
+        assert check.status == "ok"
+        assert [signal for signal, _ in receiver.requests] == ["traces", "logs", "metrics"]
+        assert not receiver.spans()
+    assert "traces, logs, metrics" in check.text
+
+
+def test_grpc_is_spoken_where_it_is_asked_for() -> None:
+    with grpc_receiver() as receiver:
+        environ = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+        }
+        assert [check.status for check in endpoints(environ)] == ["ok"]
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"), [(401, "OTEL_EXPORTER_OTLP_HEADERS"), (404, "signals"), (503, "resend")]
+)
+def test_an_endpoint_that_refuses_what_is_posted_says_why(status: int, advice: str) -> None:
+    """It accepts connections, and takes nothing."""
+    with http_receiver(status) as receiver:
+        found = list(endpoints({"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url}))
+    assert {check.status for check in found} == {"problem"}
+    assert str(status) in found[0].text
+    assert advice in found[0].advice
 
 
 def test_an_endpoint_that_refuses_is_named_with_its_variable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     environ = {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"http://127.0.0.1:{port}/v1/traces"}
-    (check,) = checks.endpoints(environ)
+    (check,) = endpoints(environ)
     assert check.status == "problem"
     assert "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" in check.text
-    assert "refused" in check.text
+    assert "refused" in check.text.lower()
 
 
-@pytest.mark.parametrize("url", ["http://", "http://host:port", "http://[::1"])
+@pytest.mark.parametrize("url", ["http://", "http://host:port", "http://[::1", "localhost:4318"])
 def test_an_endpoint_that_is_no_url_says_what_was_expected(url: str) -> None:
-    (check,) = checks.endpoints({"OTEL_EXPORTER_OTLP_ENDPOINT": url})
+    (check,) = endpoints({"OTEL_EXPORTER_OTLP_ENDPOINT": url})
     assert (check.status, check.advice) == ("problem", "expected http://host:4318")
 
 
 def test_a_url_that_is_wrong_is_not_shown_with_its_password() -> None:
-    (check,) = checks.endpoints({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://me:hunter2@:4318"})
+    (check,) = endpoints({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://me:hunter2@:4318"})
     assert check.status == "problem"
     assert "hunter2" not in " ".join(check)
 
 
-def test_a_protocol_that_nobody_knows_is_no_reason_to_fail(listener: int) -> None:
+def test_a_protocol_that_nobody_knows_is_a_problem() -> None:
+    """Nothing is sent by it, so that it must not look well."""
     environ = {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{listener}",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318",
         "OTEL_EXPORTER_OTLP_PROTOCOL": "carrier/pigeon",
     }
-    assert [check.status for check in checks.endpoints(environ)] == ["ok"]
+    (check,) = endpoints(environ)
+    assert check.status == "problem"
+    assert "'carrier/pigeon' is not a protocol; expected grpc" in check.text
+
+
+def test_a_signal_that_is_not_exported_is_not_tried() -> None:
+    with http_receiver() as receiver:
+        environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "OTEL_LOGS_EXPORTER": "none"}
+        list(endpoints(environ))
+        assert [signal for signal, _ in receiver.requests] == ["traces", "metrics"]
+
+
+def test_a_file_of_opentelemetry_is_looked_at_before_its_variables(tmp_path: Path) -> None:
+    environ = {"OTEL_CONFIG_FILE": str(tmp_path / "none.yaml"), "OTEL_EXPORTER_OTLP_ENDPOINT": "x"}
+    (check,) = endpoints(environ)
+    assert (check.status, "cannot be read" in check.text) == ("problem", True)
+    (tmp_path / "otel.yaml").write_text("file_format: '0.3'\n")
+    (check,) = endpoints({"OTEL_CONFIG_FILE": str(tmp_path / "otel.yaml")})
+    assert check.status == "ok"
+
+
+def test_a_file_of_opentelemetry_needs_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collector_check, "find_spec", lambda _: None)
+    (tmp_path / "otel.yaml").write_text("")
+    (check,) = endpoints({"OTEL_CONFIG_FILE": str(tmp_path / "otel.yaml")})
+    assert (check.status, check.advice) == ("problem", "pip install opentelemetry-configuration")
 
 
 def test_no_endpoint_is_fine_and_says_where_runs_go() -> None:
-    (check,) = checks.endpoints({})
+    (check,) = endpoints({})
     assert (check.status, "report" in check.text) == ("ok", True)
 
 
 def test_a_disabled_sdk_is_pointed_out() -> None:
-    assert next(checks.endpoints({"OTEL_SDK_DISABLED": "true"})).status == "warning"
+    assert next(endpoints({"OTEL_SDK_DISABLED": "true"})).status == "warning"
 
 
 def test_the_state_folder_is_tried_for_real(tmp_path: Path) -> None:
@@ -174,7 +223,7 @@ def test_config_prints_every_setting_and_where_it_came_from(
     out = capsys.readouterr().out
     assert all(key.name in out for key in KEYS)
     line = next(line for line in out.splitlines() if "kill_grace" in line)
-    assert line.split() == ["kill_grace", "=", "2", "#", "OTEL_UNTETHER_KILL_GRACE"]
+    assert line.split() == ["kill_grace", "=", "2", "#", "s,", "OTEL_UNTETHER_KILL_GRACE"]
 
 
 def test_what_config_prints_can_be_read_back(
@@ -194,3 +243,33 @@ def test_config_refuses_a_wrong_setting_with_exit_2(
     monkeypatch.setenv("OTEL_UNTETHER_KILL_GRACE", "soon")
     assert main(["config"]) == 2
     assert "OTEL_UNTETHER_KILL_GRACE: expected a positive" in capfd.readouterr().err
+
+
+def test_config_explains_what_a_setting_is_and_what_sets_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Its meaning, its range, its variable, its option; and still it is TOML."""
+    main(["config", "--explain"])
+    out = capsys.readouterr().out
+    assert "# silence before the first warning: a positive number of seconds" in out
+    assert "# OTEL_UNTETHER_STALL_TIMEOUT, `run --stall-timeout`" in out
+    assert "OTEL_UNTETHER_STALL_AUTO_KILL, `run --kill, --dry-run`" in out
+
+
+def test_config_says_that_content_is_captured_by_opentelemetrys_own_switch(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is not said here leaves the machine all the same."""
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "true")
+    main(["config"])
+    line = next(line for line in capsys.readouterr().out.splitlines() if "content =" in line)
+    assert line.split()[:3] == ["content", "=", "true"]
+    assert line.endswith("# OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT")
+
+
+def test_a_variable_that_is_no_settings_is_pointed_out(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OTEL_UNTETHER_XYZ", "1")
+    assert main(["config"]) == 0
+    assert "OTEL_UNTETHER_XYZ: no such setting" in capfd.readouterr().err

@@ -42,6 +42,10 @@ def run(
         (["--engine=codex", "--config=a=b", "x"],
          {"argv": ["x"], "engine": "codex", "config": "a=b"}),
         (["--exit-timeout", "0.5", "--", "x"], {"argv": ["x"], "exit_timeout": 0.5}),
+        (["--kill", "--stall-timeout", "60", "x"],
+         {"argv": ["x"], "auto_kill": "true", "stall_timeout": 60.0}),
+        (["--dry-run", "--state-dir=s", "x"],
+         {"argv": ["x"], "auto_kill": "dry-run", "state_dir": "s"}),
     ],
 )  # fmt: skip
 def test_a_command_line_is_read_alike_quickly_and_by_argparse(
@@ -169,3 +173,31 @@ def test_nothing_heavy_is_imported_before_the_agent_runs(tmp_path: Path) -> None
     env = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}
     loaded = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, check=True)
     assert loaded.stdout == b"[]\n"
+
+
+def test_what_is_typed_is_in_force(tmp_path: Path) -> None:
+    """One line, no file: an agent that would hang for ever is warned of, then ended."""
+    agent = [sys.executable, "-m", "otel_untether.demo", "--pace", "0.05", "--stall", "wedged"]
+    done = run(
+        *("--kill", "--stall-timeout", "1", "--state-dir", str(tmp_path / "kept")),
+        *("--engine", "claude", "--", *agent),
+        cwd=tmp_path,
+        OTEL_UNTETHER_LIVENESS_TIMEOUT="2",
+        OTEL_UNTETHER_SAMPLE_INTERVAL="0.25",
+        OTEL_UNTETHER_KILL_GRACE="1",
+    )
+    assert "otel-untether: silent for" in done.stderr
+    assert "claude killed (wedged)" in done.stderr
+    assert len(list((tmp_path / "kept" / "runs").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--stall-timeout", "0"], ["--stall-timeout", "soon"], ["--state-dir"]]
+)
+def test_a_wrong_option_is_an_error_before_the_agent_starts(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    done = run(*arguments, "--", "touch", "started", cwd=tmp_path)
+    assert done.returncode == 2
+    assert arguments[0] in done.stderr
+    assert not (tmp_path / "started").exists()

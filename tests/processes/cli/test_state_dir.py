@@ -44,7 +44,7 @@ def test_what_run_kept_is_found_by_report_and_resend(
         command = [*COMMAND, arguments[0], *options, *arguments[1:]]
         return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
 
-    assert start("run", "--exit-timeout", "1", "--", "true").returncode == 0
+    assert start("run", "--exit-timeout", "60", "--", "true").returncode == 0
     (run,) = (tmp_path / "kept" / "runs").iterdir()
     assert run.name.rpartition("-")[2] in start("report", "--list").stdout
     left = start("resend")

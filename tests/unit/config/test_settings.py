@@ -309,3 +309,19 @@ def test_loading_without_a_file_imports_nothing_heavy() -> None:
         text=True,
     )
     assert out.stdout.strip() == "[]"
+
+
+def test_what_is_typed_wins_over_every_other_place() -> None:
+    """And is named as the place it came from."""
+    options = {"watchdog.stall_timeout": ("--stall-timeout", "42")}
+    loaded = config.load(None, {"OTEL_UNTETHER_STALL_TIMEOUT": "9"}, options=options)
+    assert loaded.watchdog.stall_timeout == 42
+    assert loaded.sources["watchdog.stall_timeout"] == "--stall-timeout"
+
+
+def test_the_check_that_may_kill_follows_a_longer_warning_that_is_typed() -> None:
+    """`run --stall-timeout 900` needs no second option."""
+    options = {"watchdog.stall_timeout": ("--stall-timeout", "900")}
+    loaded = config.load(None, {}, options=options)
+    assert loaded.watchdog.liveness_timeout == 900
+    assert "raised to stall_timeout" in loaded.sources["watchdog.liveness_timeout"]
