@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 QUIET  := --quiet --disable-pip-version-check
 
-.PHONY: demo test lint unit conformance processes trust reliability browser oldest e2e stack \
+.PHONY: demo test lint unit conformance processes hosts trust reliability browser oldest e2e stack \
 	fuzz soak package bench docs dist sbom constraints clean
 
 # The main job, with nothing but the package and its dependencies: a scripted agent works, and
@@ -16,7 +16,7 @@ demo: $(VENV)/.runtime
 # Everything, whatever fails; at the end it says how each part went, and how long it took. Parts
 # joined by + run side by side: they mostly wait. In CI a missing tool is a failure; elsewhere it
 # is said loudly.
-PARTS ?= lint unit conformance+browser package processes reliability trust e2e oldest+stack
+PARTS ?= lint unit conformance+browser package processes reliability trust e2e+hosts oldest+stack
 
 test: $(VENV)/.dev
 	@MAKE="$(MAKE)" $(BIN)/python -m scripts.test_parts $(PARTS)
@@ -34,7 +34,12 @@ unit: $(VENV)/.dev
 # Real processes, terminals, sockets, and the commands as a user runs them.
 processes: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/processes \
-		--ignore=tests/processes/trust --ignore=tests/processes/reliability
+		--ignore=tests/processes/trust --ignore=tests/processes/reliability \
+		--ignore=tests/processes/instrumentors
+
+# Programs that spawn agents, real ones among them, each in an environment of its own.
+hosts: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/processes/instrumentors
 
 # Hostile agents, repositories, neighbours and collectors: nothing leaks, nothing is harmed.
 trust: $(VENV)/.dev
@@ -107,7 +112,7 @@ LOCK := .venv-release/bin/uv pip compile --quiet --universal --python-version 3.
 	--generate-hashes --no-annotate --no-header --no-emit-index-url
 
 constraints: .venv-release/.installed
-	$(LOCK) pyproject.toml --all-extras --group dev --output-file constraints/dev.txt
+	$(LOCK) pyproject.toml --group dev --output-file constraints/dev.txt
 	$(LOCK) pyproject.toml --constraint constraints/dev.txt \
 		--output-file constraints/runtime.txt
 	$(LOCK) --group build --constraint constraints/dev.txt --output-file constraints/build.txt

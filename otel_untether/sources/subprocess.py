@@ -20,8 +20,8 @@ import anyio
 
 from otel_untether.clock import Clock
 from otel_untether.config.settings import Config, WatchdogConfig, load
-from otel_untether.export.propagation import RootContext, child_environ
 from otel_untether.sources.spawned_agent import SpawnedAgent
+from otel_untether.sources.spawning import environment, spawning, unstarted
 from otel_untether.sources.watched_process import BlockingWatchedProcess, WatchedProcess
 from otel_untether.store.runs import RunIdentity, new_run_id, store_at
 from otel_untether.watching.host import Host
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from opentelemetry._logs import LoggerProvider
     from opentelemetry.metrics import MeterProvider
-    from opentelemetry.trace import SpanContext, TracerProvider
+    from opentelemetry.trace import TracerProvider
 
     from otel_untether.session.content import Capture
     from otel_untether.store.runs import Run, Store
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 # Beyond the grace of a kill (s): for SIGKILL to work, and to look who is left.
 _AFTER_KILL: Final = 2.0
-_NOT_FOUND, _NOT_EXECUTABLE = 127, 126  # as a shell has it
 
 
 class watch:  # noqa: N801  used as a function is, like `contextlib.suppress`
@@ -118,9 +117,10 @@ class watch:  # noqa: N801  used as a function is, like `contextlib.suppress`
         """Start the agent, and watch it."""
         agent, options = self._open()
         try:
-            process = await anyio.open_process(self._command, **options)
+            with spawning():
+                process = await anyio.open_process(self._command, **options)
         except BaseException as error:
-            agent.finish(_unstarted(error))
+            agent.finish(unstarted(error))
             raise
         agent.attend(process.pid)
         self._watched = WatchedProcess(agent, process)
@@ -145,9 +145,10 @@ class watch:  # noqa: N801  used as a function is, like `contextlib.suppress`
         """Start the agent, and watch it."""
         agent, options = self._open()
         try:
-            process = subprocess.Popen(self._command, **options)  # noqa: S603  the caller's own
+            with spawning():
+                process = subprocess.Popen(self._command, **options)  # noqa: S603  the caller's own
         except BaseException as error:
-            agent.finish(_unstarted(error))
+            agent.finish(unstarted(error))
             raise
         agent.attend(process.pid)
         self._watched = BlockingWatchedProcess(agent, process)
@@ -187,7 +188,7 @@ class watch:  # noqa: N801  used as a function is, like `contextlib.suppress`
             **self._spawning,
             "stdout": agent.stdout.sink,
             "stderr": agent.stderr.sink,
-            "env": _environment(os.environ if env is None else env, context),
+            "env": environment(os.environ if env is None else env, context),
         }
         return agent, options
 
@@ -219,21 +220,3 @@ def _settings(config: Config | StrPath | None, watchdog: WatchdogConfig | None) 
 def _run(store: Store, info: RunInfo) -> Run:
     identity = RunIdentity(info.run_id, info.engine or "unknown")
     return store.create_run(identity, started=info.started, command=info.executable)
-
-
-def _environment(env: Mapping[str, str], context: SpanContext) -> dict[str, str]:
-    """Hand the session's span on; where there is none, nothing changes."""
-    if not context.is_valid:
-        return dict(env)
-    state = context.trace_state.to_header() if context.trace_state else None
-    flags = context.trace_flags & 1  # Codex rejects the SDK's 03
-    return child_environ(
-        env, RootContext(context.trace_id, context.span_id, None, flags, tracestate=state)
-    )
-
-
-def _unstarted(error: BaseException) -> int | None:
-    """Return the status that a shell gives a command that could not be started."""
-    if isinstance(error, OSError):
-        return _NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_EXECUTABLE
-    return None

@@ -136,7 +136,7 @@ class SilenceWatch:
                 self._tell("sampled", diag, now)
 
     def _judge(self, now: int, lock: AbstractContextManager[object]) -> Finding | None:
-        if not self._subject.heard:
+        if not self._subject.hears:
             return None
         with lock:
             return self._detector.tick(

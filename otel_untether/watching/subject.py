@@ -83,7 +83,8 @@ class Subject:
     """A session to watch: what its run is, and what of it can be seen.
 
     `sampled` says that its process is there to be looked at, `heard` that its standard output
-    reaches us: an agent that is not heard is never called silent. `blocked_since` tells since
+    reaches us (or what tells whether it does now): an agent that is not heard is never called
+    silent. `blocked_since` tells since
     when (ns) its output waits for whoever reads it, None while it does not. `parent` is the
     context of the root span, by default the current one.
     `reaper` is the process that inherits the tree's orphans, which are known for the tree's by
@@ -93,11 +94,16 @@ class Subject:
     run: RunInfo
     clock: Clock = field(default_factory=Clock)
     sampled: bool = False
-    heard: bool = False
+    heard: bool | Callable[[], bool] = False
     blocked_since: Callable[[], int | None] = _never
     parent: Context | None = None
     reaper: int | None = None
     traceparent: str | None = None
+
+    @property
+    def hears(self) -> bool:
+        """Whether its standard output reaches us now."""
+        return self.heard() if callable(self.heard) else self.heard
 
 
 class End(NamedTuple):

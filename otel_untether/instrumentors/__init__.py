@@ -1,0 +1,31 @@
+"""Other people's programs as sources: agents that they spawn become sessions.
+
+    from otel_untether.instrumentors import AsyncioAgentInstrumentor
+
+    AsyncioAgentInstrumentor().instrument()
+
+``opentelemetry-instrument python bridge.py`` does the same without a change to the program.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from otel_untether.instrumentors.asyncio import AsyncioAgentInstrumentor
+    from otel_untether.instrumentors.subprocess import SubprocessAgentInstrumentor
+
+__all__ = ["AsyncioAgentInstrumentor", "SubprocessAgentInstrumentor"]
+
+_WHERE = {
+    "AsyncioAgentInstrumentor": "asyncio",
+    "SubprocessAgentInstrumentor": "subprocess",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import an instrumentor when it is first asked for."""
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)

@@ -1,0 +1,146 @@
+"""An agent that a program spawned for itself: its session, looked at over the program's shoulder.
+
+The program keeps its process, its pipes and its pace. Everything here may be called from its
+threads and never raises.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+from otel_untether.clock import Clock
+from otel_untether.engines import registry
+from otel_untether.instrumentors.harmless import harmless
+from otel_untether.sources.spawning import environment
+from otel_untether.store.runs import new_run_id
+from otel_untether.watching.subject import End, RunInfo, Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from otel_untether.instrumentors.guest import Guest
+    from otel_untether.watching.session import WatchedSession
+
+
+class HostedAgent:
+    """One such agent.
+
+    `argv` is its command line. `heard` says whether its output is told to `took`; `unread_since`
+    tells since when (ns) the program does not read what is there. `returncode`, set by whoever
+    knows, tells the status it has ended with, None while it runs.
+    """
+
+    def __init__(
+        self,
+        guest: Guest,
+        argv: Sequence[str],
+        *,
+        heard: bool | Callable[[], bool],
+        unread_since: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        self.clock = Clock()
+        self._reaps = guest.settings.watchdog.reap_orphans
+        self._over = threading.Lock()
+        self.returncode: Callable[[], int | None] = lambda: None
+        info = RunInfo.of_command(new_run_id(), self.clock.now(), argv)
+        subject = Subject(info, self.clock, sampled=True, heard=heard, blocked_since=unread_since)
+        self.session: WatchedSession = guest.host().open(subject)
+        _open(self)
+        _import_decoder(info.engine)
+
+    def environment(self, env: Mapping[Any, Any] | None) -> dict[Any, Any]:
+        """Return the environment to spawn it with: the program's, and the session's span."""
+        context = self.session.tracer.root.get_span_context()
+        return environment(os.environ if env is None else env, context)
+
+    def attend(self, pid: int) -> None:
+        """Note that it runs."""
+        with harmless("a process begins"):
+            self.session.spawned(pid)
+
+    def took(self, chunk: bytes) -> None:
+        """Take bytes of its standard output, which the program has, too."""
+        with harmless("standard output"):
+            self.session.feed(chunk, self.clock.now())
+
+    def complained(self, chunk: bytes) -> None:
+        """Take bytes of its standard error."""
+        with harmless("standard error"):
+            self.session.stderr(chunk, self.clock.now())
+
+    def given(self, chunk: bytes) -> None:
+        """Take bytes that the program has written to its standard input."""
+        with harmless("standard input"):
+            self.session.stdin(chunk, self.clock.now())
+
+    def finish(self, status: int | None, *, unheard: bool = False) -> None:
+        """End the session, once; `status` as `subprocess` has it.
+
+        `unheard` says that the program leaves before the agent does. Seeing a kill through
+        takes as long as its grace, and no event loop may wait for that.
+        """
+        if not self._over.acquire(blocking=False):
+            return
+        _close(self)
+        end = End.of_status(status, self.clock.now())._replace(unheard=unheard)
+        if self.session.overtime or self._reaps:
+            # No daemon: the program's last breath waits for it, and then exports it.
+            threading.Thread(target=self._end, args=(end,), name="untether-end").start()
+        else:
+            self._end(end)
+
+    def _end(self, end: End) -> None:
+        with harmless("a session ends"):
+            self.session.finish(end)
+
+
+def _import_decoder(name: str | None) -> None:
+    """Import an engine's decoder while the agent starts, not in the program's thread later."""
+    engine = registry.get(name) if name else None
+    if engine is not None and "decode" not in vars(engine):
+        threading.Thread(target=lambda: engine.decode, name="untether-import", daemon=True).start()
+
+
+def ended(pid: int) -> tuple[int | None] | None:
+    """Return the status with which a child of ours ended, None while it runs.
+
+    It is left for the program to wait for. Where that has happened, the status is None: `(None,)`.
+    """
+    try:
+        result = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return (None,)
+    if result is None:
+        return None
+    exited = result.si_code == os.CLD_EXITED
+    return (result.si_status if exited else -result.si_status,)
+
+
+_alive: Final[set[HostedAgent]] = set()
+
+
+def _open(agent: HostedAgent) -> None:
+    if not _alive:
+        # Registered anew, as whoever registered last goes first: before the exporters leave.
+        atexit.unregister(_leave)
+        atexit.register(_leave)
+    _alive.add(agent)
+
+
+def _close(agent: HostedAgent) -> None:
+    _alive.discard(agent)
+
+
+def _leave() -> None:
+    """End what is open while the program ends: what its agents do now nobody hears."""
+    for agent in tuple(_alive):
+        with harmless("the program ends"):
+            status = agent.returncode()
+            agent.finish(status, unheard=status is None)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_alive.clear)

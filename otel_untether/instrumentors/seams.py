@@ -1,0 +1,94 @@
+"""Where other people's code is wrapped, and that it is given back as it was."""
+
+from __future__ import annotations
+
+import logging
+from importlib import import_module, metadata
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import wrapt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import TypeAlias
+
+    Wrapper: TypeAlias = Callable[
+        [Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any
+    ]  # as wrapt has it: the wrapped function, what it is bound to, its arguments
+
+_log: Final = logging.getLogger("otel_untether")
+
+
+class Seam(NamedTuple):
+    """One function of somebody else's: `attribute` (``Class.method``) of `module`.
+
+    `gives` says what is off where it is missing, for a person to read; `distribution` is the
+    package whose version is named then, None for Python itself.
+    """
+
+    gives: str
+    module: str
+    attribute: str
+    distribution: str | None = None
+
+    def locate(self) -> tuple[Any, str] | None:
+        """Return the object that has the function, and its name there; None where it has not."""
+        *path, name = self.attribute.split(".")
+        try:
+            owner: Any = import_module(self.module)
+            for step in path:
+                owner = getattr(owner, step)
+        except (ImportError, AttributeError):
+            return None
+        return (owner, name) if callable(getattr(owner, name, None)) else None
+
+
+class Patch:
+    """One attribute, wrapped until `restore`.
+
+    Where somebody has wrapped it after us it stays in its place, and does nothing any more.
+    """
+
+    def __init__(self, owner: Any, name: str, wrapper: Wrapper) -> None:
+        self._owner, self._name = owner, name
+        self._inherited = name not in vars(owner)
+        self._original = getattr(owner, name) if self._inherited else vars(owner)[name]
+        self._active = True
+        self._wrapped = wrapt.FunctionWrapper(self._original, wrapper, enabled=lambda: self._active)
+        setattr(owner, name, self._wrapped)
+
+    def restore(self) -> None:
+        """Put back what was there, to the letter."""
+        self._active = False
+        if vars(self._owner).get(self._name) is not self._wrapped:
+            return
+        if self._inherited:
+            delattr(self._owner, self._name)
+        else:
+            setattr(self._owner, self._name, self._original)
+
+
+def wrap(seams: Mapping[Seam, Wrapper]) -> list[Patch]:
+    """Wrap each of the seams; of one that is missing say in a warning what is off."""
+    patches = []
+    for seam, wrapper in seams.items():
+        place = seam.locate()
+        if place is None:
+            _missing(seam)
+        else:
+            patches.append(Patch(*place, wrapper))
+    return patches
+
+
+def _missing(seam: Seam) -> None:
+    where = f"{seam.module}.{seam.attribute}"
+    _log.warning("%s: off, as %s has no %s", seam.gives, _version(seam.distribution), where)
+
+
+def _version(distribution: str | None) -> str:
+    if distribution is None:
+        return "this Python"
+    try:
+        return f"{distribution} {metadata.version(distribution)}"
+    except metadata.PackageNotFoundError:
+        return f"this {distribution}"

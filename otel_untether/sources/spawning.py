@@ -1,0 +1,54 @@
+"""How agents are spawned, by us and by programs that we are a guest in."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final
+
+from otel_untether.export.propagation import RootContext, child_environ
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from opentelemetry.trace import SpanContext
+
+_NOT_FOUND, _NOT_EXECUTABLE = 127, 126  # as a shell has it
+_spawning: Final = ContextVar("untether_spawning", default=False)
+
+
+@contextmanager
+def spawning() -> Iterator[None]:
+    """Say that an agent is spawned here which is watched already.
+
+    An event loop spawns through `subprocess.Popen`, `watch` through an event loop: of several
+    that look on, one makes a session.
+    """
+    token = _spawning.set(True)
+    try:
+        yield
+    finally:
+        _spawning.reset(token)
+
+
+def is_spawning() -> bool:
+    """Tell whether somebody above us spawns, who watches what comes of it."""
+    return _spawning.get()
+
+
+def environment(env: Mapping[Any, Any], context: SpanContext) -> dict[Any, Any]:
+    """Hand the session's span on; where there is none, nothing changes."""
+    if not context.is_valid:
+        return dict(env)
+    state = context.trace_state.to_header() if context.trace_state else None
+    flags = context.trace_flags & 1  # Codex rejects the SDK's 03
+    return child_environ(
+        env, RootContext(context.trace_id, context.span_id, None, flags, tracestate=state)
+    )
+
+
+def unstarted(error: BaseException) -> int | None:
+    """Return the status that a shell gives a command that could not be started."""
+    if isinstance(error, OSError):
+        return _NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_EXECUTABLE
+    return None

@@ -1,0 +1,176 @@
+"""A freeze in a program's agent is found while it lasts, and ended where that was asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from otel_untether.config.settings import WatchdogConfig
+from otel_untether.instrumentors import AsyncioAgentInstrumentor, SubprocessAgentInstrumentor
+from tests.support.otlp_receiver import wait_until
+from tests.support.processes import eventually
+from tests.support.program import Program, attributes
+
+from .conftest import MakeAgent, Run, spawned
+
+QUICK = WatchdogConfig(
+    stall_timeout=0.3,
+    stall_repeat_seconds=0.3,
+    liveness_timeout=0.6,
+    startup_timeout=0.3,
+    resume_startup_timeout=0.2,
+    kill_grace=0.5,
+    kill_confirmations=2,
+    sample_interval=0.1,
+)
+KILLING = QUICK._replace(stall_auto_kill=True)
+INIT = '{"type":"system","subtype":"init","session_id":"s","claude_code_version":"2.1.330"}'
+FROZEN = f"echo '{INIT}'; sleep 600 & echo $! > \"$CHILD\"; wait"
+
+
+@contextmanager
+def instrumented(instrumentor: Any, program: Program, watchdog: WatchdogConfig) -> Iterator[None]:
+    instrumentor.instrument(**program.providers, watchdog=watchdog)
+    try:
+        yield
+    finally:
+        instrumentor.uninstrument()
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def test_a_wedged_agent_is_ended_with_its_tree_and_the_program_is_told(
+    run: Run,
+    program: Program,
+    make_agent: MakeAgent,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    child = tmp_path / "child"
+    monkeypatch.setenv("CHILD", str(child))
+    with instrumented(AsyncioAgentInstrumentor(), program, KILLING):
+        _, status = run(spawned(make_agent(FROZEN)))
+    assert status == -signal.SIGTERM
+    assert wait_until(lambda: bool(program.roots))
+    (root,) = program.roots
+    assert attributes(root)["untether.session.outcome"] == "killed"
+    assert attributes(root)["error.type"] == "wedged"
+    eventually(lambda: gone(int(child.read_text())))
+
+
+def test_a_popen_program_is_told_too(
+    program: Program, make_agent: MakeAgent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = tmp_path / "child"
+    monkeypatch.setenv("CHILD", str(child))
+    with instrumented(SubprocessAgentInstrumentor(), program, KILLING):
+        process = subprocess.Popen(make_agent(FROZEN), stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        assert len(list(process.stdout)) == 1
+        assert process.wait() == -signal.SIGTERM
+        process.stdout.close()
+    assert wait_until(lambda: bool(program.roots))
+    assert attributes(program.roots[0])["untether.session.outcome"] == "killed"
+    eventually(lambda: gone(int(child.read_text())))
+
+
+def test_without_being_asked_nothing_is_ended_and_the_stall_is_told_while_it_lasts(
+    run: Run,
+    program: Program,
+    make_agent: MakeAgent,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CHILD", str(tmp_path / "child"))
+
+    async def main() -> None:
+        process = await asyncio.create_subprocess_exec(*make_agent(FROZEN), stdout=subprocess.PIPE)
+        stalled = await asyncio.to_thread(
+            wait_until, lambda: len(program.named("untether.stall")) > 2, 60
+        )
+        assert stalled
+        assert process.returncode is None
+        os.kill(int((tmp_path / "child").read_text()), signal.SIGTERM)  # which its parent awaits
+        await process.communicate()
+
+    with instrumented(AsyncioAgentInstrumentor(), program, QUICK):
+        run(main())
+    causes = {attributes(s)["untether.stall.cause"] for s in program.named("untether.stall")}
+    assert "wedged" in causes
+
+
+def test_a_program_that_reads_nothing_is_to_blame_and_not_its_agent(
+    program: Program, make_agent: MakeAgent
+) -> None:
+    """Its event loop is held up: what the agent printed waits, and no one is killed for it."""
+    command = make_agent(f"echo '{INIT}'; read x; echo '{{}}'")
+
+    async def main() -> int:
+        process = await asyncio.create_subprocess_exec(*command, stdin=-1, stdout=-1)
+        assert process.stdin is not None
+        process.stdin.write(b"go\n")
+        blamed = wait_until(  # in the loop's own thread, which is the point
+            lambda: any(
+                attributes(s)["untether.stall.cause"] == "output_blocked"
+                for s in program.named("untether.stall")
+            ),
+            60,
+        )
+        assert blamed
+        await process.communicate()
+        return await process.wait()
+
+    with instrumented(AsyncioAgentInstrumentor(), program, KILLING):
+        assert asyncio.run(main()) == 0
+
+
+def test_an_agent_that_only_communicate_hears_is_never_called_silent(
+    program: Program, make_agent: MakeAgent
+) -> None:
+    command = make_agent(f"echo '{INIT}'; sleep 3")
+    with instrumented(SubprocessAgentInstrumentor(), program, KILLING):
+        done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == 0
+    assert not program.named("untether.stall")
+
+
+def test_the_loop_goes_on_while_an_agent_is_ended(program: Program, make_agent: MakeAgent) -> None:
+    """One that is deaf to SIGTERM takes the whole grace; no event loop may wait for that."""
+    command = make_agent(f"trap '' TERM; echo '{INIT}'; while :; do sleep 600; done")
+    gaps: list[float] = []
+
+    async def beat() -> None:
+        last = time.monotonic()
+        while True:
+            await asyncio.sleep(0.01)
+            now = time.monotonic()
+            gaps.append(now - last)
+            last = now
+
+    async def main() -> int | None:
+        beating = asyncio.create_task(beat())
+        _, status = await spawned(command)
+        assert await asyncio.to_thread(wait_until, lambda: bool(program.roots), 60)
+        beating.cancel()
+        return status
+
+    grace = 3.0
+    with instrumented(AsyncioAgentInstrumentor(), program, KILLING._replace(kill_grace=grace)):
+        assert asyncio.run(main()) == -signal.SIGKILL
+    assert max(gaps) < grace
+    assert threading.active_count() < 10
