@@ -14,6 +14,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
+from otel_untether.watching.beats import Beat
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -29,7 +31,7 @@ class Attendant:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._beats: dict[object, _Beat] = {}
+        self._beats: dict[object, Beat] = {}
         self._readers: dict[int, Callable[[], object]] = {}
         self._stale: set[int] = set()
         self._thread: threading.Thread | None = None
@@ -38,7 +40,7 @@ class Attendant:
     def tick(self, key: object, interval: float, call: Callable[[], object]) -> None:
         """Call `call` every `interval` seconds, until `key` is released."""
         with self._lock:
-            self._beats[key] = _Beat(interval, call, time.monotonic() + interval)
+            self._beats[key] = Beat(interval, call, time.monotonic())
             self._begin()
 
     def read(self, fd: int, call: Callable[[], object]) -> None:
@@ -77,13 +79,13 @@ class Attendant:
     def _run(self, waking: int) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(waking, selectors.EVENT_READ)
-            while (timeout := self._prepare(selector, waking)) is not None:
+            while (timeout := self._prepare(selector)) is not None:
                 for key, _ in selector.select(timeout):
                     self._attend(key.fd, waking)
                 self._beat()
         os.close(waking)
 
-    def _prepare(self, selector: selectors.BaseSelector, waking: int) -> float | None:
+    def _prepare(self, selector: selectors.BaseSelector) -> float | None:
         """Bring the selector up to date; return how long to wait, None when nothing is left."""
         with self._lock:
             if not self._beats and not self._readers:
@@ -91,15 +93,21 @@ class Attendant:
                     os.close(self._wake)
                 self._thread = self._wake = None
                 return None
-            known = set(selector.get_map() or ()) - {waking}
-            for fd in known - self._readers.keys() | (known & self._stale):
-                selector.unregister(fd)
-            self._stale.clear()
-            for fd in self._readers.keys() - set(selector.get_map() or ()):
-                with contextlib.suppress(OSError, ValueError, KeyError):
-                    selector.register(fd, selectors.EVENT_READ)
+            # With many sessions most wakes are for beats, and change nothing here.
+            if self._stale:
+                self._select(selector)
             due = min((beat.due for beat in self._beats.values()), default=None)
         return 60.0 if due is None else max(0.0, due - time.monotonic())
+
+    def _select(self, selector: selectors.BaseSelector) -> None:
+        known = selector.get_map() or {}
+        for fd in self._stale:
+            if fd in known:
+                selector.unregister(fd)
+            if fd in self._readers:
+                with contextlib.suppress(OSError, ValueError, KeyError):
+                    selector.register(fd, selectors.EVENT_READ)
+        self._stale.clear()
 
     def _attend(self, fd: int, waking: int) -> None:
         if fd == waking:
@@ -115,20 +123,9 @@ class Attendant:
         with self._lock:
             due = [beat for beat in self._beats.values() if beat.due <= now]
             for beat in due:
-                beat.due = max(beat.due + beat.interval, now)
+                beat.done(now)
         for beat in due:
             _guarded(beat.call)
-
-
-class _Beat:
-    """A call that is made regularly; `due` is `time.monotonic()`."""
-
-    __slots__ = ("call", "due", "interval")
-
-    def __init__(self, interval: float, call: Callable[[], object], due: float) -> None:
-        self.interval = interval
-        self.call = call
-        self.due = due
 
 
 def _guarded(call: Callable[[], object]) -> None:
