@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 QUIET  := --quiet --disable-pip-version-check
 
 .PHONY: demo test lint unit conformance processes hosts trust reliability browser oldest e2e stack \
-	fuzz soak package bench docs dist sbom constraints clean
+	fuzz soak package bench docs pictures dist sbom constraints clean
 
 # The main job, with nothing but the package and its dependencies: a scripted agent works, and
 # the report says where the time went; another freezes, is found out and, being asked for, ended.
@@ -92,6 +92,10 @@ docs: $(VENV)/.dev
 	$(BIN)/pdoc --docformat restructuredtext --output-directory build/api otel_untether \
 		otel_untether.spans otel_untether.metrics otel_untether.stall \
 		otel_untether.engines.engine otel_untether.session.events
+
+# The pictures of the README, from the real thing: minutes, and a Chromium.
+pictures: $(VENV)/.dev
+	$(BIN)/python -m scripts.pictures
 
 # Sdist and wheel, the same bytes whoever builds them, and what the wheel pulls in (CycloneDX).
 dist: $(VENV)/.dev

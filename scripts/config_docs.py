@@ -37,7 +37,8 @@ Later places win:
    `$XDG_CONFIG_HOME/otel-untether/otel-untether.toml` (`~/.config` where that is not set, or not
    absolute);
 4. `otel-untether.toml` in the working directory, as far as it is believed (see below);
-5. the environment, `OTEL_UNTETHER_<KEY>`; empty is unset.
+5. the environment, `OTEL_UNTETHER_<KEY>`; empty is unset;
+6. the options of `otel-untether run` that the last table column but one names.
 
 In code, `WatchdogConfig(...)` takes the same names. Where telemetry goes is OpenTelemetry's own
 business: `OTEL_EXPORTER_OTLP_ENDPOINT` and the other standard `OTEL_*` variables, none of which
@@ -109,7 +110,7 @@ def _cells(key: Key) -> tuple[str, ...]:
         _default(Config().value(key), _UNITS[key.kind]),
         key.brief,
         expected,
-        f"`{key.variable}`",
+        f"`{key.variable}`" + (f", `run {key.option}`" if key.option else ""),
         "yes" if key.is_threshold else "no",
     )
 

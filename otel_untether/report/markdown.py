@@ -13,7 +13,7 @@ from otel_untether.report import breakdown
 from otel_untether.report.session_facts import facts
 from otel_untether.report.terminal import text as words
 from otel_untether.report.terminal import waterfall
-from otel_untether.report.terminal.header import numbers
+from otel_untether.report.terminal.header import numbers, since
 from otel_untether.report.terminal.rows import failure, label, rows
 from otel_untether.report.terminal.style import Style
 from otel_untether.report.verdict import verdict
@@ -76,7 +76,7 @@ def _title(recorded: Recorded, judged: Verdict, told: SessionFacts | None) -> st
         return f"{text(recorded.name)}: {text(judged.how)}"
     name = " ".join(word for word in (told.engine, told.version) if word)
     took = words.duration(told.ended - told.started)
-    return f"{text(name)}: {text(judged.how)} in {took}"
+    return f"{text(name)}: {text(judged.how)} {since(told)} {took}"
 
 
 def _session(recorded: Recorded, root: SpanNode, told: SessionFacts) -> Iterator[str]:

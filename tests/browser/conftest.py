@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scripts.browser import Browser, BrowserError, cache, find
-from tests.support.chromium import Page
+from scripts.chromium import Page
 
 AXE = "axe-core@4.14.1"
 

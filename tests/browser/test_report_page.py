@@ -10,7 +10,7 @@ import pytest
 
 from otel_untether.report import run
 from otel_untether.report.html.document import document
-from tests.support.chromium import Page
+from scripts.chromium import Page
 from tests.unit.report.report_sessions import Session, at, long, samples, stalled
 from tests.unit.report.test_dumps import DOCUMENT
 

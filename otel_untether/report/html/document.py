@@ -19,7 +19,7 @@ from otel_untether.report.html.waterfall import waterfall
 from otel_untether.report.session_facts import facts
 from otel_untether.report.silences import silences
 from otel_untether.report.terminal import text as words
-from otel_untether.report.terminal.header import numbers
+from otel_untether.report.terminal.header import numbers, since
 from otel_untether.report.verdict import verdict
 from otel_untether.semconv import SCOPE_VERSION
 
@@ -80,7 +80,7 @@ def _verdict(main: Element, name: str, judged: Verdict, told: SessionFacts | Non
     heading = add(box, "h1", f"{shown(name)} ")
     how = add(heading, "span", shown(judged.how), class_="how")
     if told is not None:
-        how.tail = f" in {words.duration(told.ended - told.started)}"
+        how.tail = f" {since(told)} {words.duration(told.ended - told.started)}"
     for word, text in (("Why", judged.why), ("Next", judged.next)):
         if text:
             line = add(box, "p", class_=word.lower())

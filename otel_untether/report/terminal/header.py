@@ -30,8 +30,13 @@ def headline(told: SessionFacts, judged: Verdict, style: Style) -> str:
     took = words.duration(told.ended - told.started)
     return (
         f"{style.paint('title', words.safe(engine))}  "
-        f"{style.paint(_MOODS[judged.mood], words.safe(judged.how))}  in {took}"
+        f"{style.paint(_MOODS[judged.mood], words.safe(judged.how))}  {since(told)} {took}"
     )
+
+
+def since(told: SessionFacts) -> str:
+    """Return the word before a session's length."""
+    return "for" if told.outcome == "running" else "in"
 
 
 def lines(told: SessionFacts, style: Style) -> Iterator[str]:

@@ -186,7 +186,7 @@ def test_open_spans_are_read_from_the_journal(tmp_path: Path) -> None:
         recorded = folder.read(tmp_path, at(5))
     assert recorded.running
     lines = list(terminal.render(recorded, Style()))
-    assert lines[0] == "claude  running  in 5.00 s"
+    assert lines[0] == "claude  running  for 5.00 s"
     assert "└ Bash open" in line_with(lines, "Bash open")
 
 

@@ -8,10 +8,12 @@ import os
 import subprocess
 import sys
 from itertools import count
-from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from scripts.browser import Browser
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from scripts.browser import Browser
 
 FLAGS = (
     "--headless",
@@ -101,13 +103,19 @@ class Page:
             self.events.append(self._read())
 
     def open(
-        self, path: Path, *, script: bool = True, dark: bool = False, width: int = 1280
+        self,
+        path: Path,
+        *,
+        script: bool = True,
+        dark: bool = False,
+        width: int = 1280,
+        height: int = 900,
     ) -> None:
         """Open a file, and wait until it is loaded."""
         self.call("Emulation.setScriptExecutionDisabled", value=not script)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
-        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.call("Emulation.setDeviceMetricsOverride", **metrics)
         self.events.clear()
         self.call("Page.navigate", url=path.as_uri())
