@@ -41,6 +41,7 @@ def test_what_run_kept_is_found_by_report_and_resend(
     """Resend used to look elsewhere, and said that nothing was left."""
     environ, options = place
     environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://127.0.0.1:9"
+    environ["OTEL_UNTETHER_FINISH_TIMEOUT"] = "1"
 
     def start(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [*COMMAND, arguments[0], *options, *arguments[1:]]
