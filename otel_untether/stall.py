@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from otel_untether.diagnosis import clocks, excuses, thresholds
 from otel_untether.diagnosis.advice import action
 from otel_untether.diagnosis.attributes import attributes
-from otel_untether.diagnosis.causes import CAUSES, Explanation, explain
+from otel_untether.diagnosis.causes import (
+    CAUSES,
+    Explanation,
+    explain,
+    explain_as,
+    needs_two_looks,
+)
 from otel_untether.diagnosis.clocks import ProgressClock
 from otel_untether.diagnosis.context import context
 from otel_untether.diagnosis.facts import SECOND, Facts
@@ -45,6 +51,8 @@ __all__ = [
 ]
 
 _LOOKS: Final = 12
+# Samples in a row that must speak for another cause than the one that was named and still fits.
+_SURE: Final = 2
 # So long before a threshold the first deep look is taken: two of them tell what arrived between.
 _EARLY: Final = 1.5  # sample intervals
 
@@ -91,6 +99,7 @@ class StallDetector:
         self._warnings = 0
         self._told: dict[str, int] = {}
         self._decided = False
+        self._named, self._doubted = "", 0
         self._judged: tuple[str, ...] = ()
         self._looks.clear()
 
@@ -328,7 +337,9 @@ class StallDetector:
 
     def _judge(self, facts: Facts, *, fresh: bool) -> Finding | None:
         self._clock = facts.clock
-        why = explain(facts)
+        why = self._explain(facts, fresh=fresh)
+        if why is None:
+            return None
         self._watchdog.agree(why.cause, facts, fresh=fresh)
         pace = self.config.stall_repeat_seconds
         if not why.stall:
@@ -338,6 +349,23 @@ class StallDetector:
             self._warnings += 1
             return self._report("stall", facts, why)
         return self._liveness(facts, why)
+
+    def _explain(self, facts: Facts, *, fresh: bool) -> Explanation | None:
+        """Return why it is silent, None where a second look must tell it first.
+
+        A cause that was named stays while it fits, until another was found by two samples in a
+        row: on a busy machine one that came late must not bring a cause of its own.
+        """
+        why = explain(facts)
+        just = facts.quiet < facts.clock.seconds + 3 * self.config.sample_interval
+        if just and len(facts.looks) == 1 and needs_two_looks(why.cause, facts):
+            return None
+        self._doubted = 0 if why.cause == self._named else self._doubted + fresh
+        sticks = self._named not in ("", "unexplained") and self._doubted < _SURE
+        if sticks and (known := explain_as(self._named, facts)):
+            return known
+        self._named, self._doubted = why.cause, 0
+        return why
 
     def _unchanged(self, state: SessionState, now: int, *, fresh: bool) -> bool:
         """Whether there is nothing to judge: no warning is due, and nothing new was seen."""

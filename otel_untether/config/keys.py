@@ -28,6 +28,9 @@ KILLABLE: Final = (
     "lock_wait",
     "exit_limbo",
     "startup_hang",
+    "compaction_hung",
+    "model_unreachable",
+    "prompt_unanswered",
 )
 
 _EXPECTED: Final[dict[Kind, str]] = {

@@ -42,7 +42,8 @@ ADVICE: Final[dict[str, Advice]] = {
         "restart with less context",
     ),
     "model_unreachable": Advice(
-        "retries for longer than the threshold, none of them answered",
+        "retries for longer than the threshold, none of them answered; or it wakes without a "
+        "connection, and connections are refused here",
         "check the network and proxy",
     ),
     "retrying": Advice(
@@ -50,7 +51,7 @@ ADVICE: Final[dict[str, Advice]] = {
         "wait, or look at the provider's status and your quota",
     ),
     "awaiting_terminal": Advice(
-        "a process waits at a terminal (git, ssh, an editor)",
+        "a process reads a terminal, or waits for it in select or epoll (git, ssh, an editor)",
         "end it; run it non-interactively (GIT_TERMINAL_PROMPT=0, EDITOR=true, PAGER=cat)",
     ),
     "lock_wait": Advice(
@@ -66,8 +67,8 @@ ADVICE: Final[dict[str, Advice]] = {
         "restart it and send the prompt again",
     ),
     "spinning": Advice(
-        "the agent itself used half a core, was runnable in every recent sample, or used a quarter "
-        "of a core for long",
+        "the agent itself used half a core, hardly ever slept (it ran or waited for its turn), or "
+        "used a quarter of a core for long",
         "restart it; top -H -p PID names the thread",
     ),
     "wedged": Advice(
@@ -98,7 +99,9 @@ ADVICE: Final[dict[str, Advice]] = {
     ),
     "exit_limbo": Advice("the result is out, the process stays", "end it"),
     "network_lost": Advice(
-        "SYN_SENT, CLOSE_WAIT, or bytes that are never acknowledged", "check the network"
+        "SYN_SENT, CLOSE_WAIT, bytes that are never acknowledged, or a name service that does not "
+        "answer",
+        "check the network",
     ),
     "awaiting_request": Advice(
         "nothing was understood, and the input is open: perhaps a server between two requests; "

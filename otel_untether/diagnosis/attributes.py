@@ -29,6 +29,7 @@ def _session(facts: Facts) -> dict[str, AttributeValue | None]:
     return {
         semconv.STALL_LAST_EVENT: last.type if last else None,
         semconv.STALL_LAST_TOOL: last.tool if last else None,
+        semconv.ENGINE_VERSION: facts.state.version,
         semconv.STALL_OPEN_CALLS: tuple(call.name for call in calls),
         semconv.STALL_PROGRESS: round(facts.quiet, 3),
     }

@@ -55,6 +55,7 @@ RULES: Final = (
     Rule("prompt_unanswered", session.prompt_unread),
     # It works without saying anything.
     Rule("spinning", process.spinning),
+    Rule("model_unreachable", session.refused),
     # A tool or a subagent has the floor.
     Rule("wedged", session.wedged_in_a_call),
     Rule("tool_running", session.tool_running, stall=False),
@@ -88,3 +89,17 @@ def explain(facts: Facts) -> Explanation:
         if evidence is not None:
             return Explanation(rule.cause, evidence, rule.stall)
     raise AssertionError("the last rule fits everything")
+
+
+def explain_as(cause: str, facts: Facts) -> Explanation | None:
+    """Return the explanation by one cause, None if it does not fit (any more)."""
+    for rule in RULES:
+        if rule.cause == cause and (evidence := rule.test(facts)) is not None:
+            return Explanation(cause, evidence, rule.stall)
+    return None
+
+
+def needs_two_looks(cause: str, facts: Facts) -> bool:
+    """Whether it takes a second look to tell: whether a thread wakes or spins, what arrives."""
+    unsure = cause in ("wedged", "unexplained")
+    return unsure or (bool(facts.streaming) and facts.receive_rate is None)

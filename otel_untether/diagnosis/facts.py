@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from otel_untether.diagnosis.clocks import starts_subagent
 from otel_untether.diagnosis.scene import Connection, Scene, of_the_model, picture
 from otel_untether.diagnosis.ternary import Fact, always, at_least, below, negated
-from otel_untether.diagnosis.work import STREAM_BOUND, WRITING, received, work_of
+from otel_untether.diagnosis.work import STREAM_BOUND, WRITING, received, wants, work_of
 
 if TYPE_CHECKING:
     from otel_untether.config.settings import WatchdogConfig
@@ -28,6 +28,8 @@ SECOND: Final = 10**9
 BUSY: Final = 0.5
 # An event loop that spins beside its timers takes less, but never pauses.
 BUSY_FOR_LONG: Final = 0.25
+# A thread that hardly ever sleeps: it runs, or waits for its turn.
+HUNGRY: Final = 0.75
 
 
 @dataclass(eq=False)
@@ -195,6 +197,21 @@ class Facts:
             return None
         return always([at_least(work_of(self.agent.identity, self.window).cpu, BUSY_FOR_LONG)])
 
+    @property
+    def agent_hungry(self) -> Fact:
+        """Whether the agent ran, or was about to, all the time.
+
+        On a crowded machine it gets less than it asks for, but asks all the time. A few samples
+        show nothing there: who mostly sleeps waits for his turn as well.
+        """
+        if self.agent is None:
+            return None
+        looks, identity = self.looks, self.agent.identity
+        wanted = wants(looks[-1], looks[0], identity) if len(looks) > 1 else None
+        if wanted is not None and wanted >= HUNGRY:
+            return True
+        return self.steadily("R") if len(self.window) >= _LONG else at_least(wanted, HUNGRY)
+
     def _agent_used(self, bound: float) -> Fact:
         if not self.recent or self.agent is None:
             return None
@@ -208,14 +225,19 @@ class Facts:
         """Whether the tree belies that subagents are at work: they would need a connection."""
         if not self.subagents or self.tools or self.children or self.sockets is None:
             return False
-        return not self.sockets and bool(self.agent_busy or self.agent_spins)
+        busy = self.agent_busy or self.agent_spins or self.agent_hungry
+        return not self.sockets and bool(busy)
 
     @property
     def writes_elsewhere(self) -> bool:
         """Whether the agent writes while its output is silent: to its transcript, say."""
         if self.agent is None or self.heard:
             return False
-        return (work_of(self.agent.identity, self.window).written or 0.0) >= WRITING
+        # What it wrote before it fell silent was its output.
+        slack = 2 * self.config.sample_interval
+        begun = self.window[-1].at - self.idle + slack if self.window else 0.0
+        since = tuple(sample for sample in self.window if sample.at > begun)
+        return (work_of(self.agent.identity, since).written or 0.0) >= WRITING
 
     @property
     def nothing_can_wake_it(self) -> Fact:
@@ -225,12 +247,12 @@ class Facts:
         return always([self.alive, connected, self.resting])
 
     def steadily(self, state: str) -> Fact:
-        """Whether the agent process was in `state` in every recent sample."""
+        """Whether the agent process was in `state` in every sample of the window."""
         if self.agent is None:
             return None
         found = [
             next((p.state for p in sample.processes if p.identity == self.agent.identity), None)
-            for sample in self.recent
+            for sample in self.window
         ]
         return always([None if letter is None else letter == state for letter in found])
 
@@ -263,13 +285,25 @@ class Facts:
     @cached_property
     def tools_at_work(self) -> tuple[ProcessSnapshot, ...]:
         """The processes of a tool that did something over the window: CPU, files, the network."""
-        bound = self.config.cpu_idle_bound
         fed = self._fed()
         return tuple(
             child
             for child in self.tool_processes or self.children
-            if child.identity.pid in fed or work_of(child.identity, self.window).above(bound)
+            if child.identity.pid in fed or self._works(child)
         )
+
+    def _works(self, process: ProcessSnapshot) -> bool:
+        """Whether a process did something over the window, or would have, had it had its turn."""
+        if work_of(process.identity, self._lately).above(self.config.cpu_idle_bound):
+            return True
+        met = [p.state for s in self.recent for p in s.processes if p.identity == process.identity]
+        return met.count("R") > 1
+
+    @property
+    def _lately(self) -> tuple[TreeSnapshot, ...]:
+        """The samples of half a tool's time at most: its start is no sign that it still works."""
+        since = self.window[-1].at - self.config.tool_timeout / 2 if self.window else 0.0
+        return tuple(s for s in self.window if s.at >= since) or self.recent
 
     def _fed(self) -> set[int]:
         """Return the pids to which bytes came on a connection since the sample before last."""

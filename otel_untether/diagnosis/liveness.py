@@ -110,6 +110,7 @@ class LivenessWatchdog:
         # An operator who names another cause knows that it may come with connections and CPU.
         if cause != "wedged" and cause in self.config.kill_causes:
             yield from hard_objections(facts.newest)
+            yield from _unseen(cause, facts)
             yield from _at_work(cause, facts)
         else:
             yield from objections(facts.newest, self.config)
@@ -126,6 +127,16 @@ class LivenessWatchdog:
             yield "window", text
 
 
+def _unseen(cause: str, facts: Facts) -> Iterator[tuple[str, str]]:
+    """Yield why what cannot be seen spares it: an agent elsewhere, retries that are but likely."""
+    told = any(wait.kind == "retry" for wait in facts.state.waits.values())
+    if cause == "model_unreachable" and not told:
+        yield "refused", "that it retries is likely, and not known"
+    client = facts.look.remote_client if facts.look else None
+    if client is not None and cause != "exit_limbo":
+        yield "remote_client", f"{client} is a client: the agent runs elsewhere"
+
+
 def _at_work(cause: str, facts: Facts) -> Iterator[tuple[str, str]]:
     """Yield why even a cause that the operator named is no reason: somebody is at work."""
     if cause == "spinning":
@@ -135,4 +146,4 @@ def _at_work(cause: str, facts: Facts) -> Iterator[tuple[str, str]]:
     if facts.streaming:
         yield "receiving", "bytes still arrive on its connection"
     if facts.writes_elsewhere:
-        yield "writing", "it writes, though not to its output"
+        yield "writing", "it writes, though not to its output: perhaps its transcript grows"

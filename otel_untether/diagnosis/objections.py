@@ -128,7 +128,7 @@ def _of_session(facts: Facts) -> Iterator[Objection]:
     for wait in state.waits.values():
         yield "expected_wait", _WAITS_FOR_SOMEBODY[wait.kind]
     if facts.writes_elsewhere:
-        yield "writing", "it writes, though not to its output"
+        yield "writing", "it writes, though not to its output: perhaps its transcript grows"
 
 
 def _of_look(facts: Facts) -> Iterator[Objection]:

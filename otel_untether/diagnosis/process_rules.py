@@ -26,9 +26,8 @@ _PROMPTERS: Final = frozenset(
     {"ssh", "git", "sudo", "su", "passwd", "vi", "vim", "nvim", "nano", "less", "more", "man"}
     | {"gpg", "pinentry", "emacs", "top", "git-remote-http", "git-remote-https", "pinentry-curses"}
 )
+_AT_REST: Final = frozenset({"asleep", "ended"})
 _SECOND: Final = 10**9
-# Samples in a row that meet a process about to run: one that mostly sleeps is met asleep.
-_OFTEN: Final = 3
 
 
 def orphan_holds_output(facts: Facts) -> Evidence:
@@ -166,8 +165,10 @@ def _at_terminal(facts: Facts, process: ProcessSnapshot) -> bool:
         return True
     if seen.holds_terminal is False and process.name not in _PROMPTERS:
         return False
+    if seen.polls_terminal and places <= _AT_REST:
+        return not _tree_holds(facts, process)
     # An editor waits in select(2) for its terminal and for nothing else.
-    polls = places <= {"asleep", "ended"} and process.name in _PROMPTERS
+    polls = places <= _AT_REST and process.name in _PROMPTERS
     unsure = any((t.wchan or "").startswith("wait_woken") and not t.waits_on for t in seen.threads)
     reads = seen.stdin.kind == "terminal" or seen.holds_terminal is not False
     return (polls or unsure) and reads and not _tree_holds(facts, process)
@@ -198,10 +199,8 @@ def memory_pressure(facts: Facts) -> Evidence:
 
 def spinning(facts: Facts) -> Evidence:
     """The agent process itself burns CPU and says nothing."""
-    # On a crowded machine it gets less than it asks for, but asks in every sample.
-    hungry = facts.steadily("R") and (facts.agent_working or len(facts.recent) >= _OFTEN)
     idle_loop = facts.agent_spins and not facts.answering
-    if not (facts.agent_busy or hungry or idle_loop) or facts.agent is None:
+    if not (facts.agent_busy or facts.agent_hungry or idle_loop) or facts.agent is None:
         return None
     rate = facts.agent_cpu or 0.0
     return (f"{one(facts.agent)} is busy without a word ({percent(rate)})",)
@@ -246,9 +245,16 @@ def network_lost(facts: Facts) -> Evidence:
             return (f"{count(len(found), 'connection')}{where} {text}",)
     stuck = [s for s in facts.established if _undelivered(facts, s)]
     if not stuck:
-        return None
+        return _name_unknown(facts)
     sent = f"{stuck[0].send_queue} bytes are sent to {peer(stuck[0])}"
     return (f"{sent} but not acknowledged: the peer is gone",)
+
+
+def _name_unknown(facts: Facts) -> Evidence:
+    asked = [s for s in facts.established if s.asks_for_a_name]
+    if facts.model is not None or not asked:
+        return None
+    return (f"it waits for the name service at {peer(asked[0])}",)
 
 
 _BROKEN: Final = {

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from otel_untether.proc_diag.deep_look import DeepLook, ProcessLook, SocketLook
     from otel_untether.proc_diag.snapshot import ProcessSnapshot, SocketDiag, TreeSnapshot
 
-# Sockets in these states are nobody's connection any more.
+# TCP sockets in these states are nobody's connection any more. A datagram socket that was never
+# connected is in CLOSE as well, and anybody may send it something.
 _GONE: Final = frozenset({"TIME_WAIT", "CLOSE"})
+_NAME_SERVICE: Final = 53
 _TELEMETRY_PORTS: Final = frozenset({4317, 4318})
 _STANDARD: Final = frozenset({0, 1, 2})
 
@@ -41,6 +43,11 @@ class Connection(NamedTuple):
     def established(self) -> bool:
         """Whether something could come in on it; datagram sockets know no other state."""
         return self.state == "ESTABLISHED" or (self.family != "tcp" and self.state != "LISTEN")
+
+    @property
+    def asks_for_a_name(self) -> bool:
+        """Whether it leads to a name service: by it no answer of a model comes."""
+        return self.port == _NAME_SERVICE
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +123,8 @@ def _outward(
     others: list[Connection] = []
     listening: list[Connection] = []
     for socket in look.outward:
-        if socket.state in _GONE or socket.reach == "kernel" or _is_standard(socket):
+        gone = socket.state in _GONE and socket.family == "tcp"
+        if gone or socket.reach == "kernel" or _is_standard(socket):
             continue
         where = listening if socket.listening else own if _holds(socket, pid) else others
         where.append(_looked_at(socket))
@@ -176,7 +184,8 @@ def of_the_model(sockets: tuple[Connection, ...], asked: float | None) -> Connec
     connection, one to a collector of telemetry) was used at other times: of the candidates it is
     the one whose last request lies nearest, or the last used where nobody knows when it was.
     """
-    telling = [s for s in sockets if s.state != "LISTEN" and s.port not in _TELEMETRY_PORTS]
+    other = (*_TELEMETRY_PORTS, _NAME_SERVICE)
+    telling = [s for s in sockets if s.state != "LISTEN" and s.port not in other]
     tcp = [s for s in telling if s.family == "tcp"] or telling
     return min(tcp, key=lambda socket: _distance(socket, asked), default=None)
 

@@ -105,6 +105,16 @@ def prompt_taken(facts: Facts) -> Evidence:
     return ("it was given a prompt after its last result, and has done nothing with it",)
 
 
+def refused(facts: Facts) -> Evidence:
+    """It sleeps without a connection but wakes, and somebody's connections are refused."""
+    if facts.tools or not facts.nothing_can_wake_it or facts.heard or facts.look is None:
+        return None
+    doubts = against_a_wedge(facts)
+    if "refused" not in doubts or set(doubts) - _DOUBTS - {"runnable"}:
+        return None
+    return ("no connection, but it wakes, and connections are refused here: perhaps it retries",)
+
+
 def wedged_in_a_call(facts: Facts) -> Evidence:
     """A call is open that no process carries out, and nothing can wake the agent."""
     calls = (*facts.tools, *facts.subagents)
@@ -119,11 +129,13 @@ def wedged(facts: Facts) -> Evidence:
     """It sleeps, has no connection, and no process of its own that might be a tool."""
     if facts.tools or facts.subagents or not _asleep_for_good(facts) or _may_be_a_tool(facts):
         return None
+    if facts.look is not None and (wakes := against_a_wedge(facts).get("wakes")):
+        return ("it does nothing: no connection, no CPU use, no tool at work", wakes)
     return ("nothing can wake it: no connection, no CPU use, no tool at work",)
 
 
 # What may veto the kill of a wedge without making it another cause.
-_DOUBTS: Final = frozenset({"wakes", "refused", "writing", "expected_wait", "undecoded"})
+_DOUBTS: Final = frozenset({"wakes", "refused", "expected_wait", "undecoded"})
 
 
 def _asleep_for_good(facts: Facts) -> bool:
@@ -154,9 +166,9 @@ def mcp_hung(facts: Facts) -> Evidence:
 
 def subagent_hung(facts: Facts) -> Evidence:
     """Subagents are at work, and one of them, or all, say nothing."""
-    if not facts.subagents:
-        return None
     agent = facts.clock.subject
+    if not facts.subagents or agent in facts.tools:
+        return None
     if isinstance(agent, Activity) and agent in facts.subagents and len(facts.subagents) > 1:
         silent = [one for one in facts.subagents if one.progress <= agent.progress]
     else:
@@ -272,6 +284,9 @@ def unexplained(facts: Facts) -> Evidence:
     if facts.heard and facts.agent is not None:
         return (f"{one(facts.agent)} says that it lives, and nothing else",)
     doubts = against_a_wedge(facts) if facts.look is not None else {}
+    for code in ("remote_client", "writing"):
+        if code in doubts:
+            return (doubts[code],)
     return ("no cause fits", *[words for code, words in doubts.items() if code == "unknown"])
 
 
@@ -297,7 +312,8 @@ def last_event(facts: Facts) -> tuple[str, ...]:
 
 def _tool_at_work(facts: Facts) -> bool:
     named = bool(facts.tools) or shows_a_tool(facts) or facts.state.traits.names_tools_late
-    return named and bool(facts.children) and not facts.subagents
+    alone = not facts.subagents or facts.clock.subject in facts.tools
+    return named and bool(facts.children) and alone
 
 
 def _subagent_name(agent: Activity) -> str:

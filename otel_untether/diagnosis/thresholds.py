@@ -60,7 +60,8 @@ def _of_main(facts: Facts, since: int) -> Iterator[ProgressClock]:
         yield ProgressClock("resume_startup", config.resume_startup_timeout, since)
     if expected_to_speak(state) and state.silent:
         yield ProgressClock("startup", config.startup_timeout, since)
-    if facts.agent_working and facts.established and not facts.agent_busy:
+    busy = facts.agent_busy or facts.agent_hungry
+    if facts.agent_working and facts.established and not busy:
         yield ProgressClock("thinking", patient, since)
     yield ProgressClock("silence", config.stall_timeout, since)
 

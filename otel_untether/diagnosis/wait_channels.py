@@ -91,7 +91,11 @@ def place(thread: ThreadLook) -> Place:
         return "unknown"
     if thread.wchan.startswith(_WOKEN):
         return _woken(thread.waits_on)
-    return next((kind for names, kind in _BY_WCHAN if thread.wchan.startswith(names)), "unknown")
+    found = (kind for names, kind in _BY_WCHAN if thread.wchan.startswith(names))
+    kind: Place = next(found, "unknown")
+    if kind == "asleep" and (thread.waits_on or "").startswith(_TERMINALS):
+        return "terminal"  # in select for a terminal, and for nothing else
+    return kind
 
 
 def _woken(target: str | None) -> Place:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from otel_untether.proc_diag.deep_look import DeepLook
+    from otel_untether.proc_diag.deep_look import DeepLook, ProcessLook
     from otel_untether.proc_diag.snapshot import Identity, ProcessSnapshot, TreeSnapshot
 
 # Bytes a second through read and write calls below which a process does nothing to speak of:
@@ -84,6 +84,25 @@ def ran(look: DeepLook, before: DeepLook) -> tuple[str, ...] | None:
         if any(now is not None and now != then for now, then in runs):
             names.append(process.name or f"process {process.identity.pid}")
     return tuple(names)
+
+
+def wants(look: DeepLook, before: DeepLook, identity: Identity) -> float | None:
+    """Return how many cores the busiest thread of a process wanted between two looks.
+
+    1.0 is a thread that never slept, whether it had its turn or waited for it.
+    """
+    found = [next((p for p in o.processes if p.identity == identity), None) for o in (before, look)]
+    first, last = found
+    if first is None or last is None or last.at <= first.at:
+        return None
+    earlier, now = _turns(first), _turns(last)
+    seconds = last.at - first.at
+    shares = [(now[tid] - earlier[tid]) / seconds for tid in now.keys() & earlier.keys()]
+    return max(shares, default=None)
+
+
+def _turns(process: ProcessLook) -> dict[int, float]:
+    return {thread.tid: thread.wanted for thread in process.threads or () if thread.wanted}
 
 
 def _cpu(process: ProcessSnapshot) -> float | None:

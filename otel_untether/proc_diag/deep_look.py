@@ -31,7 +31,9 @@ class ThreadLook:
     see `placed`. `cpu_ticks` are clock ticks (usually 10 ms), user and system together.
     `waits_on` is the target of the descriptor that its system call is about (`pipe:[4711]`,
     `/home/u/.lock`), None where it waits in a call about no descriptor, or that is not told.
-    `runs` is how often it was given a CPU: a thread that sleeps on never is.
+    `runs` is how often it was given a CPU: a thread that sleeps on never is. `wanted` is for how
+    long it ran or waited for its turn: a loop that never sleeps wants all the time, however
+    little a crowded machine gives it.
     """
 
     tid: int
@@ -41,6 +43,7 @@ class ThreadLook:
     cpu_ticks: int | None = None
     waits_on: str | None = None
     runs: int | None = None
+    wanted: float | None = None
 
     @property
     def placed(self) -> bool:
@@ -127,10 +130,11 @@ class ProcessLook:
 
     `threads` are all of them, unless it has more than are looked at: then `all_threads` is
     False, and what the rest do is unknown. `terminal` is whether it has a controlling terminal,
-    `holds_terminal` whether it has one open (/dev/tty, /dev/pts/N, …). `frozen` is its control
+    `holds_terminal` whether it has one open (/dev/tty, /dev/pts/N, …), `polls_terminal` whether
+    its event loop waits for input there. `frozen` is its control
     group's state. `io_read` and `io_written` count what passed through read and write calls,
     pipes included (not what a socket received); `disk_read` and `disk_written` what reached
-    the disk.
+    the disk. `at` is when its threads were read (`time.monotonic()`).
     """
 
     identity: Identity
@@ -145,11 +149,13 @@ class ProcessLook:
     stdin: StdinLook = field(default_factory=StdinLook)
     terminal: bool | None = None
     holds_terminal: bool | None = None
+    polls_terminal: bool | None = None
     frozen: bool | None = None
     io_read: int | None = None
     io_written: int | None = None
     disk_read: int | None = None
     disk_written: int | None = None
+    at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

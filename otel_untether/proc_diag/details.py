@@ -7,6 +7,7 @@ what came by then is the dump. Names and addresses in it pass through redaction.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from otel_untether.proc_diag.tree import sample
 from otel_untether.session.redaction import redact as hide_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from otel_untether.proc_diag.deep_look import (
         CgroupLook,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 # Threads that never came back from a read. Past this many, no more are risked.
 _MAX_STUCK: Final = 4
 _MAX_DESCRIPTORS: Final = 200
+_RECORDS: Final = (".jsonl", ".log", ".txt", ".ndjson")
 _stuck = threading.BoundedSemaphore(_MAX_STUCK)
 
 
@@ -61,10 +63,24 @@ class ThreadDump:
 
 
 @dataclass(frozen=True, slots=True)
+class FileDump:
+    """A file that a process has open and writes down what it does in: transcript, debug log.
+
+    `size` is bytes, `modified` when it was last written, in seconds since the epoch.
+    """
+
+    number: int
+    target: str
+    size: int
+    modified: float
+
+
+@dataclass(frozen=True, slots=True)
 class ProcessDump:
     """One process. `command` is None when it could not be read in time.
 
-    `descriptors` are what its first descriptors point to, None where they may not be read.
+    `descriptors` are what its first descriptors point to, None where they may not be read;
+    `files` those of them that are transcripts or logs.
     """
 
     process: ProcessSnapshot
@@ -73,6 +89,7 @@ class ProcessDump:
     stdin: StdinLook | None = None
     descriptors: tuple[DescriptorLook, ...] | None = None
     frozen: bool | None = None
+    files: tuple[FileDump, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +201,18 @@ def _read(tree: Tree, found: dict[int, ProcessDump], redact: Redact) -> None:
     for pid, process in tuple(found.items()):
         # A process in disk sleep is the one whose command line may never come.
         if process.process.state not in ("D", "Z", "X"):
-            argv = _argv(pid)
+            argv, records = _argv(pid), tuple(_records(process))
             if argv and tree.backend.identify(pid) == process.process.identity:
-                found[pid] = replace(process, command=tuple(redact(argv)))
+                found[pid] = replace(process, command=tuple(redact(argv)), files=records)
+
+
+def _records(process: ProcessDump) -> Iterator[FileDump]:
+    """Yield the files among its descriptors that tell what it does, by their names."""
+    for number, target in ((d.number, d.target) for d in process.descriptors or ()):
+        if target.startswith("/") and target.endswith(_RECORDS):
+            with contextlib.suppress(OSError):
+                stat = os.stat(f"/proc/{process.process.identity.pid}/fd/{number}")  # noqa: PTH116  a link of the kernel's
+                yield FileDump(number, target, stat.st_size, stat.st_mtime)
 
 
 def _stack(pid: int, tid: int) -> tuple[str, ...] | None:

@@ -280,14 +280,17 @@ class Host:
                 watch.taint()
 
         listeners: list[Listener] = []
+        operator = Operator(self._say)
         if run is not None:
-            listeners.append(RunKeeper(run, self.telemetry.journal, state, tree))
+            keeper = RunKeeper(run, self.telemetry.journal, state, tree)
+            operator = Operator(self._say, keeper.dump_of)
+            listeners.append(keeper)
         listeners.append(Traced(tracer, subject.run))
         if self.store is not None:
             listeners.append(Resumption(self.store, state, tracer, taint))
         measured = self._measures.fleet.session(state)
         listeners.append(Measured(measured, shown.points.found, shown.end))
-        listeners.append(Operator(self._say))
+        listeners.append(operator)
         if self._own is not None:
             listeners.append(Flushing(self.flush))
         return listeners

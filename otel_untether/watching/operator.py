@@ -11,6 +11,7 @@ from otel_untether.watching.listener import Listener
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from otel_untether.kill.killer import KillReport
     from otel_untether.session.outcome import Outcome
@@ -27,14 +28,20 @@ def warn(line: str) -> None:
 
 
 class Operator(Listener):
-    """Says what is found in one line each, by `say`."""
+    """Says what is found in one line each, by `say`, and where more lies, which `dump_of` tells."""
 
-    def __init__(self, say: Callable[[str], object]) -> None:
+    def __init__(
+        self,
+        say: Callable[[str], object],
+        dump_of: Callable[[Finding], Path | None] = lambda _finding: None,
+    ) -> None:
         self._say = say
+        self._dump_of = dump_of
 
     def found(self, finding: Finding) -> None:
-        """Say what was found."""
-        self._say(describe(finding))
+        """Say what was found, and the first time where the dump lies."""
+        line, dump = describe(finding), self._dump_of(finding)
+        self._say(f"{line} (dump: {dump})" if dump and finding.number == 1 else line)
 
     def killed(self, cause: str, report: KillReport) -> None:
         """Say why nothing was killed, or who is still there."""

@@ -52,6 +52,7 @@ class RunKeeper(Listener):
         self._state = state
         self._tree = tree
         self._samples = _open(run.path / run_folder.SAMPLES)
+        self._dumps: dict[int, Path] = {}
         self._known: tuple[object, ...] = (None, None, state.tokens, None)
 
     def changed(self, changes: Iterable[Change]) -> None:
@@ -137,10 +138,15 @@ class RunKeeper(Listener):
         if self._journal is not None and not self._journal.record(event, **facts):
             raise OSError(f"{self._run.path}: the journal cannot be written")
 
+    def dump_of(self, finding: Finding) -> Path | None:
+        """Return where what a finding looked like lies, None where nothing was kept of it."""
+        return self._dumps.get(finding.at)
+
     def _dump(self, finding: Finding) -> None:
         with contextlib.suppress(OSError, msgspec.MsgspecError):
             path = self._run.path / run_folder.stall_dump(finding.at)
             replace(path, stall_dump(finding, self._tree(), self._state))
+            self._dumps[finding.at] = path
 
 
 def _receive_age(diag: TreeSnapshot) -> float | None:

@@ -86,6 +86,8 @@ class SilenceWatch:
     def tick(self, now: int, lock: AbstractContextManager[object]) -> None:
         """Look once; `now` in ns. The session's state is read under `lock`."""
         self._take_samples(now)
+        if self.overtime or self.killed_for:
+            return  # what it looks like from now on is our own doing
         finding = self._judge(now, lock)
         if finding is not None:
             self._report(finding)

@@ -25,6 +25,11 @@ def stall_dump(finding: Finding, tree: Tree | None, state: SessionState) -> byte
     document = {
         "finding": describe(finding),
         "cause": finding.cause,
+        "engine": state.engine,
+        "version": state.version,
+        "model": state.model,
+        "session_id": state.session_id,
+        "run_id": state.run_id,
         "evidence": finding.evidence,
         "attributes": finding.attributes,
         "open_tools": [tool.name for tool in state.open.values()],

@@ -7,6 +7,7 @@ of those none that takes a process's memory lock.
 
 from __future__ import annotations
 
+import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -90,6 +91,7 @@ class _Look:
         """Look at one member."""
         base = f"{self._root}/{member.identity.pid}"
         targets = holder.targets if holder else None
+        at = time.monotonic()
         threads, whole = look_at_threads(base, MAX_THREADS, targets or {})
         io = files.read(f"{base}/io")
         raw = files.read(f"{base}/stat")
@@ -110,11 +112,13 @@ class _Look:
             stdin=self._stdin(base, targets),
             terminal=None if stat is None else stat.tty != 0,
             holds_terminal=None if targets is None else _holds_terminal(targets),
+            polls_terminal=None if targets is None else _polls_terminal(base, targets),
             frozen=frozen,
             io_read=procfs.parse_field(io, b"rchar"),
             io_written=procfs.parse_field(io, b"wchar"),
             disk_read=procfs.parse_field(io, b"read_bytes"),
             disk_written=procfs.parse_field(io, b"write_bytes"),
+            at=at,
         )
 
     def _stdin(self, base: str, targets: Mapping[int, str] | None) -> StdinLook:
@@ -146,3 +150,12 @@ def _as_looks(targets: Mapping[int, str]) -> tuple[DescriptorLook, ...]:
 
 def _holds_terminal(targets: Mapping[int, str]) -> bool:
     return any(map(descriptors.is_terminal, targets.values()))
+
+
+def _polls_terminal(base: str, targets: Mapping[int, str]) -> bool:
+    """Whether an epoll set waits for input of a terminal: as libuv's, so node's, and tokio's do."""
+    if not _holds_terminal(targets):
+        return False
+    polls = [number for number, target in targets.items() if target == "anon_inode:[eventpoll]"]
+    watched = (n for poll in polls for n in descriptors.polled(base, poll))
+    return any(descriptors.is_terminal(targets.get(number, "")) for number in watched)

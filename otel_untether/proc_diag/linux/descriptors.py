@@ -174,3 +174,18 @@ def _writable(path: str) -> bool:
     with contextlib.suppress(OSError):
         return bool(os.lstat(path).st_mode & stat.S_IWUSR)
     return False
+
+
+def polled(base: str, number: int) -> tuple[int, ...]:
+    """Return the descriptors that the epoll set `number` watches for input."""
+    return parse_polled(files.read(f"{base}/fdinfo/{number}"))
+
+
+def parse_polled(raw: bytes | None) -> tuple[int, ...]:
+    r"""Return the descriptors watched for input (EPOLLIN), of an epoll set's fdinfo (proc(5)).
+
+    >>> parse_polled(b"tfd:  7 events: 19 data: 7\ntfd: 8 events: 4 data: 8\n")
+    (7,)
+    """
+    lines = (line.split() for line in (raw or b"").splitlines() if line.startswith(b"tfd:"))
+    return tuple(int(line[1]) for line in lines if len(line) > 3 and int(line[3], 16) & 1)

@@ -33,7 +33,16 @@ _CALLS: Final[Mapping[str, frozenset[int]]] = {
         (63, 64, 29, 67, 68, 65, 66, 203, 202, 242, 206, 207, 211, 212, 243, 269, 25, 32, 82, 83)
     ),
 }
-_OWN_CALLS: Final = _CALLS.get(os.uname().machine if hasattr(os, "uname") else "", frozenset())
+# select and pselect6, whose first argument is one more than the highest descriptor they wait for:
+# of 1 it is descriptor 0 and no other (readline, so shells, psql, Python at a terminal).
+_SELECTS: Final[Mapping[str, frozenset[int]]] = {
+    "x86_64": frozenset((23, 270)),
+    "aarch64": frozenset((72,)),
+}
+_MACHINE: Final = os.uname().machine if hasattr(os, "uname") else ""
+_OWN_SELECTS: Final = _SELECTS.get(_MACHINE, frozenset())
+_IN_SELECT: Final = ("do_select", "do_pselect", "core_sys_select")
+_OWN_CALLS: Final = _CALLS.get(_MACHINE, frozenset())
 
 
 def look_at_threads(
@@ -56,27 +65,37 @@ def _look(base: str, tid: int, targets: Mapping[int, str]) -> ThreadLook | None:
     if (raw := files.read(f"{base}/stat")) is None:
         return None
     name, state, ticks = procfs.parse_thread(raw)
-    if state in ("R", "Z", "X"):
+    if state in ("Z", "X"):
         return ThreadLook(tid, name, state, None, ticks)
-    wchan = procfs.parse_wchan(files.read(f"{base}/wchan"))
-    runs, target = parse_runs(files.read(f"{base}/schedstat")), None
-    if targets and wchan is not None and not wchan.startswith(_ABOUT_NOTHING):
-        target = targets.get(parse_syscall(files.read(f"{base}/syscall"), _OWN_CALLS))
-    return ThreadLook(tid, name, state, wchan, ticks, target, runs)
+    wanted, runs = parse_turns(files.read(f"{base}/schedstat"))
+    if state == "R":
+        return ThreadLook(tid, name, state, None, ticks, None, runs, wanted)
+    wchan, target = procfs.parse_wchan(files.read(f"{base}/wchan")), None
+    if targets and wchan is not None:
+        if wchan.startswith(_IN_SELECT):
+            one = parse_syscall(files.read(f"{base}/syscall"), _OWN_SELECTS) == 1
+            target = targets.get(0) if one else None
+        elif not wchan.startswith(_ABOUT_NOTHING):
+            target = targets.get(parse_syscall(files.read(f"{base}/syscall"), _OWN_CALLS))
+    return ThreadLook(tid, name, state, wchan, ticks, target, runs, wanted)
 
 
-def parse_runs(raw: bytes | None) -> int | None:
-    """Return how often a thread was given a CPU, None where the kernel does not count.
+def parse_turns(raw: bytes | None) -> tuple[float | None, int | None]:
+    """Return for how long a thread ran or waited for its turn (s), and how often it was given it.
 
-    >>> parse_runs(b"9714093 25361 412")
-    412
+    None where the kernel does not count.
+
+    >>> parse_turns(b"9714093 286 412")
+    (0.009714379, 412)
     """
     words = (raw or b"").split()
-    return int(words[2]) if len(words) == 3 else None
+    if len(words) != 3:
+        return None, None
+    return (int(words[0]) + int(words[1])) / 1e9, int(words[2])
 
 
 def parse_syscall(raw: bytes | None, calls: frozenset[int]) -> int:
-    """Return the descriptor that the call in /proc/<pid>/syscall is about; -1 if that is not told.
+    """Return the first argument of the call in /proc/<pid>/syscall; -1 if it is none of `calls`.
 
     >>> parse_syscall(b"0 0x3 0x7ffd 0x400 0x0 0x0 0x0 0x7ffc 0x7f1b", frozenset((0,)))
     3
