@@ -4,8 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 QUIET  := --quiet --disable-pip-version-check
 
-.PHONY: demo test lint unit conformance processes hosts trust reliability browser oldest e2e stack \
-	fuzz soak package bench docs pictures dist sbom constraints clean
+.PHONY: demo test lint unit conformance processes hosts trust verdicts reliability browser \
+	oldest e2e stack fuzz soak package bench docs pictures dist sbom constraints clean
 
 # The main job, with nothing but the package and its dependencies: a scripted agent works, and
 # the report says where the time went; another freezes, is found out and, being asked for, ended.
@@ -16,7 +16,7 @@ demo: $(VENV)/.runtime
 # Everything, whatever fails; at the end it says how each part went, and how long it took. Parts
 # joined by + run side by side: they mostly wait. In CI a missing tool is a failure; elsewhere it
 # is said loudly.
-PARTS ?= lint unit conformance+browser package processes reliability trust e2e+hosts oldest+stack
+PARTS ?= lint unit conformance+browser package processes reliability trust+verdicts e2e+hosts oldest+stack
 
 test: $(VENV)/.dev
 	@MAKE="$(MAKE)" $(BIN)/python -m scripts.test_parts $(PARTS)
@@ -35,7 +35,7 @@ unit: $(VENV)/.dev
 processes: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/processes \
 		--ignore=tests/processes/trust --ignore=tests/processes/reliability \
-		--ignore=tests/processes/instrumentors
+		--ignore=tests/processes/instrumentors --ignore=tests/processes/verdicts
 
 # Programs that spawn agents, real ones among them, each in an environment of its own.
 hosts: $(VENV)/.dev
@@ -44,6 +44,10 @@ hosts: $(VENV)/.dev
 # Hostile agents, repositories, neighbours and collectors: nothing leaks, nothing is harmed.
 trust: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/processes/trust
+
+# A zoo of real processes in states that agents get into, each judged as its row says.
+verdicts: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/processes/verdicts
 
 # Crashes, dead collectors, full disks, many runs at once: nothing is lost.
 reliability: $(VENV)/.dev

@@ -54,12 +54,17 @@ def running(
 
 def end_tree(process: subprocess.Popen[bytes]) -> None:
     """End a process and all it started."""
-    for pid in (*_descendants(process.pid), process.pid):
-        _kill(pid)
+    kill_tree(process)
     for stream in (process.stdin, process.stdout):
         if stream:
             stream.close()
     process.wait()
+
+
+def kill_tree(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and all it started; `end_tree` is yet to wait for it."""
+    for pid in (*_descendants(process.pid), process.pid):
+        _kill(pid)
 
 
 def _kill(pid: int) -> None:
