@@ -151,7 +151,8 @@ def _chosen(store: Store, name: str | None) -> Path:
     if name is None:
         newest = store.newest()
         if newest is None:
-            raise StoreError(f"{store.runs_dir}: {_NO_RUNS}")
+            problems = store.list_runs().problems
+            raise StoreError("; ".join(problems) or f"{store.runs_dir}: {_NO_RUNS}")
         return newest.path
     if os.sep in name or Path(name).is_dir():
         return Path(name)

@@ -106,7 +106,8 @@ def _how(told: SessionFacts, silence: Silence | None) -> tuple[str, Mood]:
         return "running", "waiting"
     mood: Mood = "good" if told.outcome == "completed" else "bad"
     how = told.outcome + (f" ({told.error})" if told.error else "")
-    if silence is not None and not silence.recovered and told.error != silence.cause:
+    frozen = silence is not None and not silence.recovered and mood == "bad"
+    if silence is not None and frozen and told.error != silence.cause:
         how += f" while stalled ({silence.cause})"
     return how, mood
 

@@ -62,7 +62,7 @@ def commands() -> list[str]:
 def examples() -> list[str]:
     """What the commands' own help has as examples."""
     return [
-        line.strip().partition("   ")[0]
+        re.split(r"\s{2,}", line.strip())[0]
         for name in cli.COMMANDS
         for line in (getattr(cli.load(name), "_EPILOG", "") or "").splitlines()
         if line.startswith("  otel-untether ")

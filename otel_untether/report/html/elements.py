@@ -16,6 +16,8 @@ from otel_untether.session.redaction import redact
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_LONGEST = 4000
+
 
 def add(parent: Element, tag: str, text: str = "", **attributes: object) -> Element:
     """Add an element and return it.
@@ -66,5 +68,6 @@ def table(
 
 @functools.lru_cache(maxsize=4096)
 def shown(text: str) -> str:
-    """Return text from outside as others may see it: no secrets, nothing that steers."""
-    return safe(redact(text))
+    """Return text from outside as others may see it: no secrets, nothing that steers, cut."""
+    cut = text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
+    return safe(redact(cut))

@@ -157,6 +157,20 @@ def test_two_subagents_then_no_connection_and_a_busy_core(machine: Machine) -> N
         assert ("stalled (spinning), still running" in said) == ("running" in when)
 
 
+def test_who_follows_sees_how_it_ends(machine: Machine) -> None:
+    """Where stdout is no terminal, that is all that is printed."""
+    with machine.frozen("bash", str(uuid.uuid4())) as folder:
+        following = subprocess.Popen(
+            [*OTEL_UNTETHER, "report", str(folder), "--follow"],
+            env=machine.environ,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+    said, _ = following.communicate(timeout=60)
+    assert said.startswith("claude 0.0.0-scripted-demo  terminated (SIGTERM) while stalled")
+    assert following.returncode == 0
+
+
 def test_a_command_ended_then_one_silent_connection(machine: Machine) -> None:
     for when, said in looks(machine, "bash"):
         assert "model_silent" in said, when

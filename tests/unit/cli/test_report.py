@@ -181,6 +181,16 @@ def test_without_a_job_there_is_no_summary(
     assert "GITHUB_STEP_SUMMARY is not set" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("store")
+def test_a_store_that_cannot_be_read_is_not_an_empty_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody is told to try the demo who may not look into a folder."""
+    tmp_path.joinpath("runs").write_text("")
+    assert report.main(arguments()) == 2
+    assert "try: otel-untether demo" not in capsys.readouterr().err
+
+
 def test_a_run_that_is_over_is_followed_once(
     store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
