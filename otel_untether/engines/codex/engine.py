@@ -61,6 +61,7 @@ ENGINE: Final = Engine(
     manage_arguments=_manages,
     first_line=_wrote,
     tells=frozenset({"starts", "ends", "retries", "waits", "usage"}),
+    transcripts="otel_untether.engines.codex.transcript.reader",
     traits=Traits(
         names_tools_late=False,
         tools_leave_session=True,

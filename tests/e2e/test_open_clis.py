@@ -1,0 +1,124 @@
+"""The real Pi, Gemini CLI, Qwen Code, OpenCode and Copilot CLI, below `otel-untether run`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from .conftest import Session, attribute
+from .open_clis import CLIS, Runs
+
+pytestmark = pytest.mark.timeout(900)
+
+NAMES = tuple(CLIS)
+WITH_SUBAGENTS = tuple(name for name in NAMES if CLIS[name].agent is not None)
+# What differs between any two runs: ids, times, directories, figures.
+VARIES = re.compile(rb"[0-9a-fA-F]{8,}|[0-9]+|home/[a-z-]+")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+    made = Runs(tmp_path_factory.mktemp("clis"), NAMES)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=NAMES)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def worked(runs: Runs, name: str) -> Session:
+    return runs.get("watched", name)
+
+
+@pytest.fixture
+def silent(runs: Runs, name: str) -> Session:
+    return runs.get("silent", name)
+
+
+def tools(session: Session) -> list[dict[str, Any]]:
+    found = [s for s in session.spans if s["name"].startswith("execute_tool ")]
+    return sorted(found, key=lambda span: int(span["startTimeUnixNano"]))
+
+
+def kinds(session: Session) -> list[str]:
+    """The kinds of its lines, in order, repeated ones once: how often a piece comes is chance."""
+    found = [str(line.get("type")) for line in session.lines]
+    return [kind for number, kind in enumerate(found) if found[number - 1 : number] != [kind]]
+
+
+def test_its_bytes_and_status_are_as_without_us(runs: Runs, name: str, worked: Session) -> None:
+    bare = runs.get("bare", name)
+    assert bare.returncode == worked.returncode == 0
+    assert set(kinds(worked)) == set(kinds(bare))
+    assert worked.stdout.endswith(b"\n") == bare.stdout.endswith(b"\n")
+    first, last = VARIES.sub(b"", bare.stdout[:80]), VARIES.sub(b"", bare.stdout[-80:])
+    assert VARIES.sub(b"", worked.stdout[:80])[:30] == first[:30]
+    assert VARIES.sub(b"", worked.stdout[-80:])[-20:] == last[-20:]
+
+
+def test_it_is_known_and_understood_to_its_end(name: str, worked: Session) -> None:
+    root = worked.root
+    assert root["name"] == f"invoke_agent {name}"
+    assert attribute(root, "untether.session.outcome") == "completed"
+    assert attribute(root, "untether.session.turns") == 1
+    assert attribute(root, "gen_ai.conversation.id")
+    assert attribute(root, "untether.session.stray_lines") == 0
+    assert attribute(root, "untether.session.oddities") is None
+
+
+def test_a_command_that_fails_is_its_first_call(name: str, worked: Session) -> None:
+    """Gemini CLI and OpenCode call a command that exits with 3 a success; OpenCode says the 3."""
+    first = tools(worked)[0]
+    assert first["name"] == f"execute_tool {CLIS[name].shell[0]}"
+    failed = first["status"].get("code") == 2
+    assert failed == (name != "gemini")
+    assert attribute(first, "error.type") == ("3" if failed else None)
+
+
+def test_its_chats_are_as_many_as_the_models_answers(name: str, worked: Session) -> None:
+    """Those of the main agent: what a subagent asks is not printed, except by Copilot CLI."""
+    root = worked.root["spanId"]
+    main = [s for s in worked.spans if s["name"].startswith("chat") and s["parentSpanId"] == root]
+    assert len(main) == (3 if name in WITH_SUBAGENTS else 2) + (name == "qwen")
+
+
+def test_tokens_are_counted_where_it_says_them(name: str, worked: Session) -> None:
+    told = attribute(worked.root, "gen_ai.usage.input_tokens")
+    assert (told is None) == (name == "copilot")
+    assert told is None or told >= 2000
+
+
+@pytest.mark.parametrize("name", WITH_SUBAGENTS)
+def test_a_subagent_is_an_agent_below_its_call(worked: Session) -> None:
+    agents = [
+        s for s in worked.spans if s["name"].startswith("invoke_agent ") and s is not worked.root
+    ]
+    assert len(agents) == 1
+    above = worked.parent(agents[0])
+    assert above is not None
+    assert above["name"].startswith("execute_tool ")
+
+
+def test_a_model_that_falls_silent_is_named(silent: Session) -> None:
+    assert silent.causes[-1] == "model_silent"
+    assert "waiting for the model on 127.0.0.1:" in silent.stderr
+
+
+def test_what_was_begun_ends_with_it(name: str, silent: Session) -> None:
+    """However it ends by SIGTERM, or does not: its calls are closed, its root says how."""
+    assert attribute(silent.root, "untether.session.outcome") in (
+        "terminated",
+        "failed",
+        "completed",
+    )
+    assert [s["name"] for s in tools(silent)] == [f"execute_tool {CLIS[name].shell[0]}"]
+    owed = [
+        s for s in silent.spans if s["name"].startswith("chat") and s["status"].get("code") == 2
+    ]
+    assert len(owed) == 1
