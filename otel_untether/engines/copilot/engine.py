@@ -49,5 +49,6 @@ ENGINE: Final = Engine(
     manage_arguments=_manages,
     first_line=_wrote,
     tells=frozenset({"starts", "ends", "subagents", "retries", "waits", "times"}),
+    transcripts="otel_untether.engines.copilot.transcript.reader",
     traits=Traits(names_tools_late=False, hides_subagents=False),
 )

@@ -45,6 +45,7 @@ _QUIET: Final = frozenset({
     "assistant.turn_start", "assistant.usage", "hook.end", "hook.start", "model.call_final_result",
     "model.call_finished", "session.background_tasks_changed", "session.custom_agents_updated",
     "session.idle", "session.info", "session.mode_changed", "session.model_change",
+    "session.permissions_changed",
     "session.resume", "session.shutdown", "session.skills_loaded", "session.task_complete",
     "session.title_changed", "session.tools_updated", "session.truncation", "session.usage_info",
     "session.warning", "skill.invoked", "subagent.configured", "subagent.deselected",

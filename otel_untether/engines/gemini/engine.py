@@ -50,5 +50,6 @@ ENGINE: Final = Engine(
     manage_arguments=_manages,
     first_line=_wrote,
     tells=frozenset({"starts", "ends", "times", "usage"}),
+    transcripts="otel_untether.engines.gemini.transcript.reader",
     traits=Traits(names_tools_late=False, tools_leave_session=True, asks_again_after=300.0),
 )

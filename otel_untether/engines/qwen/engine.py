@@ -56,5 +56,6 @@ ENGINE: Final = Engine(
     manage_arguments=_manages,
     first_line=_wrote,
     tells=frozenset({"starts", "ends", "retries", "waits", "usage"}),
+    transcripts="otel_untether.engines.qwen.transcript.reader",
     traits=Traits(names_tools_late=False),
 )

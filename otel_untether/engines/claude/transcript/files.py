@@ -174,18 +174,24 @@ def is_transcript(first_lines: Iterable[bytes]) -> bool:
     return any(_looks_like_entry(line) for line in first_lines)
 
 
+class _Said(Struct):
+    parts: Raw = ABSENT  # what Qwen Code's messages have, where Claude's have content
+
+
 class _Keys(Struct, rename="camel"):
     type: str | None = None
     session_id: str | None = None
     leaf_uuid: str | None = None
     message_id: str | None = None
+    message: _Said | None = None
     provenance: Raw = ABSENT  # Qwen Code's entries have one, and otherwise the same keys
 
 
 def _looks_like_entry(line: bytes) -> bool:
     keys = read(line, _keys_decoder, _Keys)
     named = bool(keys.session_id or keys.leaf_uuid or keys.message_id)
-    return keys.type in _ENTRY_TYPES and named and given(keys.provenance) is None
+    others = given(keys.provenance) or (keys.message and given(keys.message.parts))
+    return keys.type in _ENTRY_TYPES and named and not others
 
 
 def _entry(line: bytes) -> Entry | None:

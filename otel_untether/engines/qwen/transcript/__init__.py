@@ -1,0 +1,1 @@
+"""Qwen Code's chats on disk."""
