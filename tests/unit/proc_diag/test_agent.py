@@ -42,6 +42,14 @@ TREES = {
     ),
     "behind npm's shim": ((member(1, 0, "node"), member(2, 1, "codex")), ("codex", ["node"])),
     "relaunched by node": ((member(1, 0, "node"), member(2, 1, "node")), ("node", ["node"])),
+    "relaunched by node on a busy machine": (
+        (member(1, 0, "MainThread", started=100), member(2, 1, "MainThread", started=3_000)),
+        ("MainThread", ["MainThread"]),
+    ),
+    "another program, long after": (
+        (member(1, 0, "agent", started=100), member(2, 1, "other", started=3_000)),
+        ("agent", []),
+    ),
     "behind timeout and a shell": (
         (member(1, 0, "timeout"), member(2, 1, "sh"), member(3, 2, "claude")),
         ("claude", ["timeout", "sh"]),
