@@ -117,6 +117,36 @@ def execution_complete(content: str) -> dict[str, Any]:
     return {**line, "data": data, "id": "b601d646", "parentId": "29b1ea0e"}
 
 
+def amp_tool_result(content: str) -> dict[str, Any]:
+    """Return a line of Amp with a command's output."""
+    block = {"type": "tool_result", "tool_use_id": "toolu_01", "content": content}
+    message = {"role": "user", "content": [{**block, "is_error": False}]}
+    return {"type": "user", "message": message, "parent_tool_use_id": None, "session_id": "T-0b"}
+
+
+def cursor_tool_call(content: str) -> dict[str, Any]:
+    """Return a line of Cursor with a command's output."""
+    result = {"success": {"command": "ls", "exitCode": 0, "stdout": content}}
+    call = {"shellToolCall": {"args": {"command": "ls"}, "result": result}}
+    line = {"type": "tool_call", "subtype": "completed", "call_id": "call_1\nfc_1"}
+    return {**line, "tool_call": call, "timestamp_ms": 1795400003300}
+
+
+def antigravity_step(content: str) -> dict[str, Any]:
+    """Return a line of Antigravity with a command's output."""
+    step = {"step_index": 2, "state": "DONE", "step_type": "tool", "tool_name": "run_command"}
+    info = {"name": "run_command", "parameters": {"CommandLine": "ls"}, "output": content}
+    return {"event": "step_update", "step_update": {**step, "tool_info": info}}
+
+
+def acp_update(content: str) -> dict[str, Any]:
+    """Return a message of the Agent Client Protocol with a command's output."""
+    call = {"sessionUpdate": "tool_call_update", "toolCallId": "call_8f", "status": "completed"}
+    output = {"output": content, "metadata": {"exit": 0}}
+    params = {"sessionId": "ses_de", "update": {**call, "rawOutput": output}}
+    return {"jsonrpc": "2.0", "method": "session/update", "params": params}
+
+
 LINES: tuple[tuple[str, Make], ...] = (
     ("claude", text),
     ("claude", tool_use),
@@ -128,6 +158,10 @@ LINES: tuple[tuple[str, Make], ...] = (
     ("pi", tool_execution_end),
     ("pi", turn_end),
     ("copilot", execution_complete),
+    ("amp", amp_tool_result),
+    ("cursor", cursor_tool_call),
+    ("antigravity", antigravity_step),
+    ("acp", acp_update),
 )
 
 
@@ -163,7 +197,7 @@ def main() -> int:
     print(f"{'engine':10}{'line':20}{'bytes':>8}{'MB/s':>8}{'us/line':>9}{'json':>8}{'ratio':>7}")
     missed = False
     for name, make in LINES:
-        decode = registry.get(name).decode
+        decode = registry.get(name).reading().output
         for size in SIZES:
             line = sized(make, size)
             ours = rate(partial(decode, line, 1), len(line), seconds)

@@ -71,6 +71,7 @@ def _short() -> str:
     rows = (
         (
             _NAMES[engine.name],
+            f"`{engine.json_flags}`",
             "as they begin" if "starts" in engine.tells else "once over",
             *(_yes(word in engine.tells) for word in ("subagents", "usage", "retries", "waits")),
             _yes(engine.transcripts is not None),
@@ -79,7 +80,17 @@ def _short() -> str:
         for engine in _decoded()
         if engine.name in _NAMES
     )
-    heads = ("", "tools", "subagents' work", "usage", "retries", "waits", "disk", "ACP")
+    heads = (
+        "",
+        "asked for events by",
+        "tools",
+        "subagents' work",
+        "usage",
+        "retries",
+        "waits",
+        "disk",
+        "ACP",
+    )
     return _table(heads, rows)
 
 

@@ -43,12 +43,22 @@ class AssistantLine(Stamped, tag="assistant"):
     pass
 
 
+class Call(Plain):
+    """A call of any kind; `result` has one member for how it went, such as ``error``."""
+
+    args: Raw = ABSENT
+    result: Raw = ABSENT
+
+
 class ToolLine(Stamped, tag="tool_call"):
-    """`tool_call` has one member that is named after its kind, as ``shellToolCall`` is."""
+    """`tool_call` has one member that is named after its kind, as ``shellToolCall`` is.
+
+    Others are its id and its times.
+    """
 
     subtype: str | None = None
     call_id: str | None = None
-    tool_call: dict[str, Raw] | None = None
+    tool_call: dict[str, Call | str | float | bool | None] | None = None
 
 
 class ResultLine(Stamped, tag="result"):
@@ -56,13 +66,6 @@ class ResultLine(Stamped, tag="result"):
     is_error: bool | None = None
     result: str | None = None
     usage: Tokens | None = None
-
-
-class Call(Plain):
-    """A call of any kind; `result` has one member for how it went, such as ``error``."""
-
-    args: Raw = ABSENT
-    result: dict[str, Raw] | None = None
 
 
 class Arguments(Plain, rename="camel"):

@@ -25,7 +25,7 @@ from otel_untether.engines.cursor.shapes import (
 )
 from otel_untether.engines.parsing.line_reader import LineReader
 from otel_untether.engines.parsing.reasons import reason
-from otel_untether.engines.parsing.salvage import Readers, decoder, given, read
+from otel_untether.engines.parsing.salvage import BROKEN, Readers, decoder, given, read
 from otel_untether.engines.parsing.values import from_milliseconds, word
 from otel_untether.session.events import (
     Event,
@@ -64,11 +64,10 @@ def _said(line: AssistantLine | ThinkingLine, at: int) -> Iterator[Event]:
 
 
 def _tool(line: ToolLine, at: int) -> Iterator[Event]:
-    kind, raw = _kind(line.tool_call or {})
-    if not line.call_id or kind is None:
+    kind, call = _kind(line)
+    if not line.call_id or call is None:
         yield StrayLine(at=at, reason="bad_shape", detail="tool_call")
         return
-    call = read(given(raw), _call_decoder, Call)
     happened = from_milliseconds(line.timestamp_ms)
     if line.subtype == "started":
         yield _started(line.call_id, kind, call, at, happened)
@@ -76,17 +75,18 @@ def _tool(line: ToolLine, at: int) -> Iterator[Event]:
         yield _finished(line.call_id, kind, call, at, happened)
 
 
-def _kind(members: dict[str, msgspec.Raw]) -> tuple[str | None, msgspec.Raw]:
-    """Return which kind of call it is, and the member that says so; others are ids."""
-    for name, value in members.items():
-        if name.endswith(_SUFFIX):
+def _kind(line: ToolLine) -> tuple[str, Call | None]:
+    """Return which kind of call it is, and the member that says so."""
+    for name, value in (line.tool_call or {}).items():
+        if name.endswith(_SUFFIX) and isinstance(value, Call):
             return name.removesuffix(_SUFFIX) or "tool", value
-    return None, msgspec.Raw()
+    return "tool", None
 
 
 def _started(call_id: str, kind: str, call: Call, at: int, happened: int | None) -> ToolStarted:
-    about = read(given(call.args), _arguments_decoder, Arguments)
     mcp = kind == "mcp"
+    telling = given(call.args) if mcp or kind == "task" else None
+    about = read(telling, _arguments_decoder, Arguments)
     return ToolStarted(
         at=at,
         happened=happened,
@@ -111,13 +111,13 @@ def _subagent(about: Arguments) -> str:
 
 
 def _finished(call_id: str, kind: str, call: Call, at: int, happened: int | None) -> ToolFinished:
-    how, raw = _outcome(call.result or {})
-    code = read(given(raw), _exited_decoder, Exited).exit_code
+    result = given(call.result)
+    how, code = _outcome(result)
     error = str(code) if code else None
     if how in _DENIED:
         error = "permission_denied"
     elif how != "success":
-        error = error or ("tool_error" if how in _FAILED or how is None else word(how) or "error")
+        error = error or ("tool_error" if how in _FAILED else word(how) or "tool_error")
     return ToolFinished(
         at=at,
         happened=happened,
@@ -126,14 +126,19 @@ def _finished(call_id: str, kind: str, call: Call, at: int, happened: int | None
         error=error,
         exit_code=code,
         denied=how in _DENIED,
-        result=given(raw),
+        result=result,
     )
 
 
-def _outcome(result: dict[str, msgspec.Raw]) -> tuple[str | None, msgspec.Raw]:
-    """Return how a call went: the member of its result that is an object."""
-    told = ((name, raw) for name, raw in result.items() if bytes(raw).startswith(b"{"))
-    return next(told, (None, msgspec.Raw()))
+def _outcome(result: bytes | None) -> tuple[str | None, int | None]:
+    """Return how a call went, the member of its result that is an object, and its status."""
+    try:
+        members = _result_decoder.decode(result or b"{}")
+    except BROKEN:
+        return None, None
+    told = ((name, value) for name, value in members.items() if isinstance(value, Exited))
+    how, exited = next(told, (None, Exited()))
+    return how, exited.exit_code
 
 
 def _result(line: ResultLine, at: int) -> Iterator[Event]:
@@ -173,5 +178,5 @@ _READERS: Final[Readers] = {
 _decoder: Final = decoder(_READERS)
 _call_decoder: Final = msgspec.json.Decoder(Call)
 _arguments_decoder: Final = msgspec.json.Decoder(Arguments)
-_exited_decoder: Final = msgspec.json.Decoder(Exited)
+_result_decoder: Final = msgspec.json.Decoder(dict[str, Exited | str | float | bool | None])
 decode: Final = LineReader(_decoder, _READERS, quiet=frozenset({"interaction_query", "connection"}))
