@@ -80,7 +80,8 @@ stack: $(VENV)/.dev
 
 # Random input without end, and runs that last: not part of `test`, minutes to hours.
 fuzz: $(VENV)/.dev
-	$(BIN)/python -m pytest tests/unit tests/processes -m "hypothesis or lives" \
+	MUTATIONS=1000000 $(BIN)/python -m pytest tests/unit tests/processes \
+		-m "hypothesis or lives" \
 		--hypothesis-profile=fuzz --timeout=3600
 
 soak: $(VENV)/.dev

@@ -30,9 +30,9 @@ from otel_untether.engines.codex.transcript.shapes import (
     Totals,
 )
 from otel_untether.engines.parsing.reasons import reason
-from otel_untether.engines.parsing.records import first_record, record, records
 from otel_untether.engines.parsing.salvage import given
 from otel_untether.engines.parsing.values import from_milliseconds, nanoseconds, word
+from otel_untether.engines.transcript_records import first_record, record, records
 from otel_untether.session.events import (
     Compaction,
     Event,

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from otel_untether.engines.copilot.stream import decode
-from otel_untether.engines.parsing.records import record
 from otel_untether.engines.parsing.values import (
     Count,
     Milliseconds,
     Plain,
     nanoseconds,
 )
+from otel_untether.engines.transcript_records import record
 from otel_untether.session.events import Event, ModelAsked, ModelMessage, TurnFinished, Usage
 
 if TYPE_CHECKING:

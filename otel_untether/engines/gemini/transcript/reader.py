@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from otel_untether.engines.parsing.records import first_record, record, records
 from otel_untether.engines.parsing.salvage import ABSENT, given
 from otel_untether.engines.parsing.salvage import read as read_raw
 from otel_untether.engines.parsing.values import Count, Plain, nanoseconds
+from otel_untether.engines.transcript_records import first_record, record, records
 from otel_untether.session.events import (
     Event,
     ModelMessage,

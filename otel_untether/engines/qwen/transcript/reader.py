@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from otel_untether.engines.parsing.records import record, records
 from otel_untether.engines.parsing.salvage import ABSENT, given
 from otel_untether.engines.parsing.salvage import read as read_raw
 from otel_untether.engines.parsing.values import Code, Count, Milliseconds, Plain, nanoseconds, word
 from otel_untether.engines.qwen.shapes import Arguments
+from otel_untether.engines.transcript_records import record, records
 from otel_untether.session.events import (
     Event,
     ModelAsked,
