@@ -48,7 +48,7 @@ def text(said: str) -> str:
     >>> text("see *this* <b>")
     'see \\*this\\* \\<b\\>'
     """
-    clean = " ".join(words.safe(redact(said)).split())
+    clean = " ".join(words.safe(words.cut(redact(said[: 4 * words.LONGEST]))).split())
     return _LINKING.sub("\\1\N{ZERO WIDTH SPACE}", _ACTIVE.sub(r"\\\1", clean))
 
 

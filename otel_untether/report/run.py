@@ -47,8 +47,8 @@ class Recorded:
 
     `root` is None where no span was found. `until` (ns since the epoch) is the last moment
     known: what is still open lasts until then. `dumps` are what stalls looked like, the oldest
-    first. `before` is the run that this one resumes. `problems` has a line for each thing that
-    could not be read.
+    first. `before` is the run that this one resumes. `stderr` are the agent's last lines there,
+    redacted, if it did not complete. `problems` has a line for each thing that could not be read.
     """
 
     name: str
@@ -59,6 +59,7 @@ class Recorded:
     samples: tuple[Sample, ...] = ()
     dumps: tuple[dumps.Dump, ...] = ()
     before: predecessor.Predecessor | None = None
+    stderr: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
 
@@ -82,6 +83,7 @@ def read(path: Path, now: int) -> Recorded:
         samples=tuple(_lines(path / run_folder.SAMPLES, _samples, problems)),
         dumps=dumps.read(path, problems),
         before=predecessor.of(path, run, root),
+        stderr=_stderr(path),
         problems=tuple(problems),
     )
 
@@ -124,6 +126,14 @@ def _lines(
     if torn:
         problems.append(f"{path.name}: {torn} line{'s' * (torn > 1)} torn or not JSON")
     return found
+
+
+def _stderr(path: Path) -> tuple[str, ...]:
+    try:
+        text = files.read_whole(path / run_folder.STDERR, _MOST)
+    except OSError:
+        return ()
+    return tuple(line for line in text.decode("utf-8", "replace").splitlines() if line.strip())
 
 
 def _opened(path: Path, problems: list[str]) -> Iterator[model.SpanNode]:

@@ -10,6 +10,7 @@ silence begin together and each is longer than the one before. The silence itsel
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from otel_untether import semconv
 from otel_untether.session.wording import duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from otel_untether.report.span_tree import SpanNode
 
@@ -69,7 +70,8 @@ def silences(root: SpanNode, until: int) -> list[Silence]:
     """Return the silences that were warned of, in order of time; `until` ends what is open."""
     nodes = list(root.walk())
     stalls = [node for node in nodes if node.kind == "stall"]
-    return [_silence(root, nodes, group, until) for group in _grouped(stalls)]
+    signs = sorted(_signs(root, nodes, until)) if stalls else []
+    return [_silence(root, signs, group, until) for group in _grouped(stalls)]
 
 
 def _grouped(stalls: Iterable[SpanNode]) -> list[list[SpanNode]]:
@@ -91,10 +93,11 @@ def _goes_on(before: SpanNode, stall: SpanNode) -> bool:
     return 0 < first < second and stall.start <= (before.end or before.start)
 
 
-def _silence(
-    root: SpanNode, nodes: Iterable[SpanNode], warnings: list[SpanNode], until: int
-) -> Silence:
-    end = silent_until(warnings[-1], root, nodes, until)
+def _silence(root: SpanNode, signs: list[int], warnings: list[SpanNode], until: int) -> Silence:
+    """Return one silence: it goes on after its last warning, until there is a sign of life."""
+    warned = warnings[-1].end or until
+    first = bisect_left(signs, warned)
+    end = signs[first] if first < len(signs) else warned
     at_end = end >= (root.end or until)
     return Silence(
         start=min(node.start for node in warnings),
@@ -105,16 +108,11 @@ def _silence(
     )
 
 
-def silent_until(stall: SpanNode, root: SpanNode, nodes: Iterable[SpanNode], until: int) -> int:
-    """Say when the silence ended that a warning was about.
-
-    The span of a warning ends with the warning; the silence goes on, until a recovery is
-    noted, or another span begins or ends, or the session is over.
-    """
-    warned = stall.end or until
-    signs = [root.end or until]
-    signs += [event.at for event in root.events if event.name == semconv.EVENT_STALL_RECOVERED]
+def _signs(root: SpanNode, nodes: Iterable[SpanNode], until: int) -> Iterator[int]:
+    """Yield the moments at which something was heard: a recovery, a span's start or end."""
+    yield root.end or until
+    yield from (event.at for event in root.events if event.name == semconv.EVENT_STALL_RECOVERED)
     for node in nodes:
         if node.kind not in ("stall", "marker"):
-            signs += [node.start, node.end or until]
-    return min((at for at in signs if at >= warned), default=warned)
+            yield node.start
+            yield node.end or until

@@ -75,7 +75,8 @@ def verdict(recorded: Recorded) -> Verdict:
     if silence is None:
         why, todo = endings.explain(told.outcome, told.error)
         evidence = (*_failure(root, told), *_resumed(recorded.before))
-        return Verdict(how, mood, why, todo, evidence)
+        stderr = recorded.stderr[-_STDERR:] if mood == "bad" else ()
+        return Verdict(how, mood, why, todo, evidence, stderr)
     dump = _dump(recorded, silence)
     return Verdict(
         how,
@@ -83,7 +84,7 @@ def verdict(recorded: Recorded) -> Verdict:
         why=_why(silence, told),
         next=_next(silence, recorded.before),
         evidence=tuple(_evidence(recorded, root, silence, dump)),
-        stderr=dump.stderr[-_STDERR:] if dump else (),
+        stderr=(recorded.stderr or (dump.stderr if dump else ()))[-_STDERR:],
         cause=silence.cause,
         silence=silence,
     )
@@ -274,5 +275,5 @@ def _failure(root: SpanNode, told: SessionFacts) -> Iterator[str]:
         code = last.attributes.get(semconv.PROCESS_EXIT_CODE)
         said = f"exit {code}" if code else last.attributes.get(semconv.ERROR_TYPE) or "failed"
         yield f"the last that failed: {what} ({said})"
-    if told.exit_code:
+    if told.exit_code and told.error != str(told.exit_code):
         yield f"it exited with status {told.exit_code}"

@@ -8,6 +8,7 @@
         delivered           what a collector took
         undelivered         there while a collector has not taken everything meant for it
         stall-<ns>.json     what there was to see when a stall was found
+        stderr.txt          the agent's last lines there, redacted, where it did not complete
         otel.log            what OpenTelemetry's own libraries complained about
         .lock               held while somebody watches, recovers or sends it (`run_lock`)
 
@@ -43,12 +44,13 @@ JOURNAL: Final = "journal.jsonl"
 SAMPLES: Final = "samples.jsonl"
 DELIVERED: Final = "delivered"
 UNDELIVERED: Final = "undelivered"
+STDERR: Final = "stderr.txt"
 OTEL_LOG: Final = "otel.log"
 _STALL: Final = "stall-"
 
-NAMES: Final = frozenset(
-    (RECORD, TRACES, LOGS, METRICS, JOURNAL, SAMPLES, DELIVERED, UNDELIVERED, OTEL_LOG, LOCK)
-)
+NAMES: Final = frozenset((
+    RECORD, TRACES, LOGS, METRICS, JOURNAL, SAMPLES, DELIVERED, UNDELIVERED, STDERR, OTEL_LOG, LOCK,
+))  # fmt: skip
 _SECOND: Final = 1_000_000_000
 _DIGITS: Final = frozenset("0123456789")
 _ID: Final = frozenset("0123456789abcdefghijklmnopqrstuvwxyz")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from otel_untether import semconv
+from otel_untether.session.redaction import redact_lines
 from otel_untether.session.summary import usage_attributes
 from otel_untether.spans import EVENTS_OF_FINDINGS, finding_attributes
 from otel_untether.store import run_folder
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 # Of one silence; an agent that is silent for days looks the same in each.
 _DUMPS: Final = 10
+_STDERR: Final = 20  # lines
 
 
 class RunKeeper(Listener):
@@ -117,6 +119,8 @@ class RunKeeper(Listener):
             exit_code=summary.exit_code,
             cost_usd=summary.cost_usd,
         )
+        if outcome.word != "completed":
+            self._keep_stderr()
         if self._samples is not None:
             os.close(self._samples)
             self._samples = None
@@ -141,6 +145,13 @@ class RunKeeper(Listener):
     def dump_of(self, finding: Finding) -> Path | None:
         """Return where what a finding looked like lies, None where nothing was kept of it."""
         return self._dumps.get(finding.at)
+
+    def _keep_stderr(self) -> None:
+        lines = redact_lines(list(self._state.stderr_tail)[-_STDERR:])
+        if any(lines):
+            with contextlib.suppress(OSError):
+                text = "\n".join(lines)
+                replace(self._run.path / run_folder.STDERR, text.encode("utf-8", "replace"))
 
     def _dump(self, finding: Finding) -> None:
         with contextlib.suppress(OSError, msgspec.MsgspecError):

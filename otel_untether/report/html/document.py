@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from otel_untether.report.span_tree import SpanNode
     from otel_untether.report.verdict import Verdict
 
+_NAME: Final = 120  # characters
 _POLICY: Final = (
     "default-src 'none'; style-src '{style}'; script-src '{script}'; img-src data:; "
     "base-uri 'none'; form-action 'none'"
@@ -42,7 +43,7 @@ def document(recorded: Recorded) -> str:
     told = facts(recorded, recorded.root) if recorded.root else None
     name = f"{told.engine} {told.version or ''}".strip() if told else recorded.name
     style, script = (_asset(asset) for asset in ("page.css", "page.js"))
-    _head(page, f"{shown(name)}: {shown(judged.how)}", style, script)
+    _head(page, f"{shown(name, _NAME)}: {shown(judged.how, _NAME)}", style, script)
     body = add(page, "body")
     main = add(body, "main")
     _verdict(main, name, judged, told)
@@ -77,8 +78,8 @@ def _hash(text: str) -> str:
 
 def _verdict(main: Element, name: str, judged: Verdict, told: SessionFacts | None) -> None:
     box = add(main, "header", class_=f"verdict {judged.mood}")
-    heading = add(box, "h1", f"{shown(name)} ")
-    how = add(heading, "span", shown(judged.how), class_="how")
+    heading = add(box, "h1", f"{shown(name, _NAME)} ")
+    how = add(heading, "span", shown(judged.how, _NAME), class_="how")
     if told is not None:
         how.tail = f" {since(told)} {words.duration(told.ended - told.started)}"
     for word, text in (("Why", judged.why), ("Next", judged.next)):

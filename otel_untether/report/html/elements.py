@@ -10,13 +10,11 @@ import functools
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, SubElement
 
-from otel_untether.report.terminal.text import safe
+from otel_untether.report.terminal.text import LONGEST, cut, safe
 from otel_untether.session.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-_LONGEST = 4000
 
 
 def add(parent: Element, tag: str, text: str = "", **attributes: object) -> Element:
@@ -67,7 +65,6 @@ def table(
 
 
 @functools.lru_cache(maxsize=4096)
-def shown(text: str) -> str:
+def shown(text: str, longest: int = LONGEST) -> str:
     """Return text from outside as others may see it: no secrets, nothing that steers, cut."""
-    cut = text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
-    return safe(redact(cut))
+    return safe(cut(redact(text[: 4 * longest]), longest))

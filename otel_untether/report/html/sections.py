@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _SLOWEST, _TOOLS, _EVENTS, _CONTENT = 15, 50, 200, 200
 _PROCESSES: Final = 60
+_SILENCES: Final = 20
+_LINE: Final = 4000  # characters of a line of captured content
 _OF_PROCESS: Final = (
     "pid", "parent", "name", "state", "waits in", "threads", "files", "memory", "CPU", "age",
 )  # fmt: skip
@@ -81,7 +83,9 @@ def stalls(parent: Element, root: SpanNode, found: Sequence[Silence]) -> None:
     if not found:
         return
     box = section(parent, "Silences")
-    for silence in found:
+    if len(found) > _SILENCES:
+        add(box, "p", f"The last {_SILENCES} of {len(found):,}.", class_="dim")
+    for silence in found[-_SILENCES:]:
         add(box, "h3", shown(f"{silence.cause}: {silence.said()}"))
         began = words.duration(silence.start - root.start)
         over = (
@@ -195,7 +199,7 @@ def content(parent: Element, root: SpanNode) -> None:
         details = add(box, "details")
         began = words.duration(max(node.start - root.start, 0))
         add(details, "summary", shown(f"{label(node)} at {began}: {word}"))
-        add(details, "pre", "\n".join(map(shown, text.splitlines())), tabindex=0)
+        add(details, "pre", "\n".join(shown(line, _LINE) for line in text.splitlines()), tabindex=0)
 
 
 def problems(parent: Element, recorded: Recorded) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 UNITS: Final = 100_000  # of the axis of time
 _HEIGHT: Final = 100
 _ROWS: Final = 600
+_NAME: Final = 120  # characters
 _PIECES: Final = 300  # of a fold
 _POINTS: Final = 500
 _TICKS: Final = 5
@@ -102,11 +103,10 @@ def _span(body: Element, row: Row, on: Axis) -> None:
     kind = "failed" if row.failed and not row.folded else row.role
     line = add(body, "tr", class_=f"{kind} depth-{min(len(row.stem), _DEEPEST)}")
     name = add(line, "th", scope="row")
-    add(name, "span", shown(row.label), class_="name")
+    add(name, "span", shown(row.label, _NAME), class_="name")
     if row.note:
-        note = add(name, "span", shown(("\N{BALLOT X} " if row.failed else "") + row.note))
-        note.set("class", "note")
-        note.text = " " + (note.text or "")
+        mark = "\N{BALLOT X} " if row.failed else ""
+        add(name, "span", f" {mark}{shown(row.note, _NAME)}", class_="note")
     add(line, "td", words.duration(row.start - on.start), class_="number")
     add(line, "td", words.duration(row.end - row.start), class_="number")
     drawing = _drawing(add(line, "td", class_="bar"), 10, aria_hidden="true")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from otel_untether.report.verdict import Mood, Verdict
 
 _MOODS: Final[dict[Mood, Role]] = {"good": "good", "waiting": "wait", "bad": "error"}
+_NAME: Final = 120  # characters
 _COUNTED: Final = (
     ("processes", "process", "processes"),
     ("tcp", "socket", "sockets"),
@@ -28,10 +29,9 @@ def headline(told: SessionFacts, judged: Verdict, style: Style) -> str:
     """Say who it was, how it ended and after how long."""
     engine = " ".join(word for word in (told.engine, told.version) if word)
     took = words.duration(told.ended - told.started)
-    return (
-        f"{style.paint('title', words.safe(engine))}  "
-        f"{style.paint(_MOODS[judged.mood], words.safe(judged.how))}  {since(told)} {took}"
-    )
+    name, how = (words.safe(words.cut(text, _NAME)) for text in (engine, judged.how))
+    painted = style.paint(_MOODS[judged.mood], how)
+    return f"{style.paint('title', name)}  {painted}  {since(told)} {took}"
 
 
 def since(told: SessionFacts) -> str:

@@ -139,10 +139,10 @@ def _stalls(root: SpanNode, until: int, style: Style) -> Iterator[str]:
     for silence in found[-_STALLS:]:
         warned = figure(len(silence.warnings), "warning")
         last = words.duration((silence.last.end or silence.last.start) - root.start)
-        cause = style.paint("stall", words.safe(silence.cause))
+        cause = style.paint("stall", words.safe(words.cut(silence.cause)))
         yield f"  {cause}  {silence.said()}, {warned}, last at {last}"
         for sentence in silence.evidence:
-            yield f"    {style.glyphs.dot} {words.safe(sentence)}"
+            yield f"    {style.glyphs.dot} {words.safe(words.cut(sentence))}"
     if found:
         yield from _diagnostics(found[-1].last, style)
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+LONGEST: Final = 400  # characters of a sentence or a name, whoever wrote it
+
 _MILLISECOND, _SECOND = 1_000_000, 1_000_000_000
 _WIDE: Final = frozenset("WF")  # Unicode Standard Annex 11: two columns each
 _NO_WIDTH: Final = frozenset(("Mn", "Me", "Cf"))
@@ -42,6 +44,11 @@ def size(count: float) -> str:
 def money(dollars: float) -> str:
     """Write US dollars, small ones to a hundredth of a cent."""
     return f"${dollars:.2f}" if dollars == 0 or dollars >= 1 else f"${dollars:.4f}"
+
+
+def cut(text: str, longest: int = LONGEST) -> str:
+    """Cut what is longer than anybody would read, marking the cut."""
+    return text if len(text) <= longest else text[:longest] + "…"
 
 
 def safe(text: str) -> str:

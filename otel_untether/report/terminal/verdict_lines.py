@@ -31,12 +31,12 @@ def lines(judged: Verdict, style: Style) -> Iterator[str]:
 
 def _labelled(word: str, text: str, role: Role, style: Style) -> Iterator[str]:
     room = style.width - len(_INDENT)
-    for number, line in enumerate(words.wrapped(words.safe(text), room)):
+    for number, line in enumerate(words.wrapped(words.safe(words.cut(text)), room)):
         label = f"  {word:<6}" if not number else _INDENT
         yield style.paint("title", label) + style.paint(role, line)
 
 
 def _sentence(mark: str, text: str, style: Style) -> Iterator[str]:
     room = style.width - len(_INDENT) - len(mark)
-    for number, line in enumerate(words.wrapped(words.safe(text), room)):
+    for number, line in enumerate(words.wrapped(words.safe(words.cut(text)), room)):
         yield f"{_INDENT}{mark if not number else ' ' * len(mark)}{line}"

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from otel_untether.diagnosis.advice import ADVICE
-from otel_untether.report import run
+from otel_untether.report import markdown, run
 from otel_untether.report.endings import ENDINGS
+from otel_untether.report.html import document as html
 from otel_untether.report.terminal import page
 from otel_untether.report.terminal.style import Style
 from otel_untether.report.verdict import Verdict, verdict
@@ -148,3 +149,14 @@ def test_each_end_that_is_no_stall_has_its_words(error: str, tmp_path: Path) -> 
     assert judged.mood == "bad"
     assert judged.why
     assert judged.next
+
+
+def test_a_failed_agents_last_lines_are_shown_to_this_machine(tmp_path: Path) -> None:
+    """In the terminal and in JSON; what is given away does not have them."""
+    session = Session()
+    session.root(9, error="1", untether__session__outcome="failed")
+    (tmp_path / "stderr.txt").write_text("one\n\nTypeError: no such model\n")
+    assert judge(session, tmp_path).stderr == ("one", "TypeError: no such model")
+    recorded = run.read(tmp_path, at(1e6))
+    assert "TypeError" in "\n".join(page.render(recorded, Style()))
+    assert "TypeError" not in markdown.document(recorded) + html.document(recorded)

@@ -113,6 +113,16 @@ def test_unknown_samples_interrupt_a_curve(tmp_path: Path) -> None:
     assert drawn.count("polyline") == 2
 
 
+def test_what_is_too_long_is_cut(tmp_path: Path) -> None:
+    """A folder may be anybody's: a page stays one that can be opened, and attached."""
+    session = Session()
+    for number in range(700):
+        session.tool("x" * 100_000, number, number + 1, error="e" * 100_000)
+        session.stall(number, number + 0.5, "c" * 10_000)
+    session.root(700, error="e" * 100_000)
+    assert len(written(session, tmp_path)) < 1_000_000
+
+
 def test_a_run_without_spans_is_a_page_too(tmp_path: Path) -> None:
     assert "no spans were recorded" in Reader(written(Session(), tmp_path)).text
 
