@@ -26,7 +26,7 @@ class Played:
     def __init__(
         self, agent: str, *, hears_client: bool = True, argv: tuple[str, ...] = ()
     ) -> None:
-        path = RECORDINGS / "acp" / f"{agent}_ok.both.jsonl"
+        (path,) = (RECORDINGS / "acp").glob(f"{agent}_*.both.jsonl")
         self.messages = [
             (round(entry["t"] * 1e6) * 1000, entry["dir"], entry["line"])
             for entry in map(json.loads, path.read_text().splitlines())
@@ -113,6 +113,7 @@ def test_usage_is_the_answers_to_the_prompt_with_cached_tokens_once() -> None:
     claude = Played("claude").summary
     assert (claude.usage.input, claude.usage.output, claude.usage.cache_read) == (7500, 165, 1000)
     assert claude.cost_usd == pytest.approx(0.03394)
+    assert Played("opencode").summary.usage.input is None  # it tells its last request's only
 
 
 @pytest.mark.parametrize("agent", ["gemini", "opencode"])
@@ -168,3 +169,40 @@ def test_an_agent_that_serves_it_keeps_its_own_name(argv: tuple[str, ...]) -> No
 def test_no_content_leaves_unasked(played: Played) -> None:
     for span in played.spans:
         assert not re.search("hello.py|/home/dev|sleep 1.2|oops", span.to_json() or "")
+
+
+@pytest.mark.parametrize("agent", ["qwen", "copilot"])
+@pytest.mark.parametrize("hears_client", [True, False])
+class TestTwoPrompts:
+    """A command that leave is asked for, then a second prompt in the same session."""
+
+    def test_each_prompt_is_a_turn_and_between_them_it_is_idle(
+        self, agent: str, *, hears_client: bool
+    ) -> None:
+        played = Played(agent, hears_client=hears_client)
+        ends = [at for at, _, m in played.messages if "stopReason" in m.get("result", {})]
+        turns = played.named("turn")
+        assert [turn.end_time for turn in turns] == ends
+        assert len(turns) == played.summary.turns == 2
+        check_calls(played)
+
+    def test_leave_is_a_wait_below_its_call(self, agent: str, *, hears_client: bool) -> None:
+        played = Played(agent, hears_client=hears_client)
+        (wait,) = played.named("untether.wait approval")
+        (call,) = played.named("execute_tool")
+        assert wait.parent is not None
+        assert call.context is not None
+        assert wait.parent.span_id == call.context.span_id
+        if hears_client:
+            assert attribute(wait, "untether.wait.answer") == "allow_once"
+
+    def test_tokens_are_those_of_three_requests(self, agent: str, *, hears_client: bool) -> None:
+        """Qwen Code tells them answer by answer, Copilot CLI the session's so far."""
+        used = Played(agent, hears_client=hears_client).summary.usage
+        assert (used.input, used.output, used.cache_read) == (3000, 60, 600)
+
+    def test_its_chats_are_as_many(self, agent: str, *, hears_client: bool) -> None:
+        played = Played(agent, hears_client=hears_client)
+        assert len(played.named("chat")) == 3
+        model = played.summary.model
+        assert model is None or model == "fake-model"

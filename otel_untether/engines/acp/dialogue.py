@@ -16,6 +16,7 @@ what it asked is over when it acts again. No message says when anything happened
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -68,7 +69,11 @@ _QUESTIONS: Final[dict[str, WaitKind]] = {
     "elicitation/create": "question",
     "session/elicitation": "question",
 }
-_TELLS_LAST_USAGE: Final = frozenset({"OpenCode"})  # of its last answer, not of the prompt
+_OF_HOST: Final = ("fs/", "terminal/", "mcp/")  # what any client may be asked for
+# Whose answer to a prompt tells the tokens of its last request only, or of the session so far.
+_TELLS_LAST_USAGE: Final = frozenset({"OpenCode"})
+_TELLS_TOTALS: Final = frozenset({"Copilot"})
+_RUNTIME_MODEL: Final = re.compile(r"\$runtime\|[^|]*\|(.+?)(?:\([^()]*\))?")  # as Qwen Code has it
 
 
 class AcpDialogue:
@@ -79,6 +84,8 @@ class AcpDialogue:
         self._asked: dict[Id, tuple[str, str | None]] = {}
         self._waits: dict[Id, tuple[str, dict[str, str]]] = {}
         self._costs: dict[str | None, float] = {}
+        self._totals: dict[str | None, Usage] = {}
+        self._spent: Usage | None = None
         self._prompts: dict[Id | None, None] = {}
         self._history: set[str | None] = set()
         self._hears_client = False
@@ -146,6 +153,8 @@ class AcpDialogue:
             yield from self._calls.updated(about, at)
         options = {o.option_id: o.kind for o in params.options or () if o.option_id and o.kind}
         _keep(self._waits, request, (about.tool_call_id or "", options))
+        if not (self._hears_client or method in _QUESTIONS or method.startswith(_OF_HOST)):
+            return  # an extension, whose answer will not be seen either
         kind = _QUESTIONS.get(method, "host")
         detail = word(method) if kind == "host" else None
         yield WaitBegan(
@@ -164,12 +173,15 @@ class AcpDialogue:
             yield from self._act(self._calls.updated(update, at), at)
         elif kind in _CALLS:
             yield StrayLine(at=at, reason="bad_shape", detail=word(kind))
+        elif kind in _SAID and update.meta is not None and update.meta.usage is not None:
+            used = _tokens(update.meta.usage)
+            self._spent = used if self._spent is None else self._spent + used
         elif kind in _SAID:
             yield from self._act(iter((ModelMessage(at=at),)), at)
         elif kind == "usage_update" and update.cost and update.cost.currency == "USD":
             _keep(self._costs, params.session_id, update.cost.amount or 0.0)
         elif update.current_model_id:
-            yield SessionStarted(at=at, asks=False, model=update.current_model_id)
+            yield SessionStarted(at=at, asks=False, model=_plain(update.current_model_id))
 
     def _act(self, events: Iterator[Event], at: int) -> Iterator[Event]:
         """Yield what the agent did, in a turn; what it does without a prompt leaves it idle."""
@@ -191,7 +203,7 @@ class AcpDialogue:
         if method is None:
             method = self._guess(result, failed=message.error is not None)
         if method == _PROMPT:
-            yield from self._turn_over(message, result, request, at)
+            yield from self._turn_over(message, result, request, session, at)
         elif method in _OPENS:
             self._history.discard(session)
             yield from self._opened(result, session, at)
@@ -220,14 +232,16 @@ class AcpDialogue:
             yield Ready(at=at)
 
     def _turn_over(
-        self, message: Message, result: Result, request: Id | None, at: int
+        self,
+        message: Message,
+        result: Result,
+        request: Id | None,
+        session: str | None,
+        at: int,
     ) -> Iterator[Event]:
         self._prompts.pop(request, None)
         self._prompts.pop(None, None)
-        usage = _usage(result)
-        if usage is not None and self._calls.agent in _TELLS_LAST_USAGE:
-            yield ModelMessage(at=at, late=True, usage=usage)
-            usage = None
+        usage = self._used(result, session)
         error = _error(message, result)
         yield TurnFinished(
             at=at,
@@ -238,6 +252,17 @@ class AcpDialogue:
         )
         if self._prompts:
             yield TurnStarted(at=at)  # another session of this process is at work
+
+    def _used(self, result: Result, session: str | None) -> Usage | None:
+        """Return what a prompt took, by the answer to it or by what was told on the way."""
+        told, spent, self._spent = _usage(result), self._spent, None
+        if told is None or self._calls.agent in _TELLS_LAST_USAGE:
+            return spent
+        if self._calls.agent in _TELLS_TOTALS:
+            before = self._totals.get(session, Usage())
+            _keep(self._totals, session, told)
+            return told - before
+        return told
 
 
 def _nothing(_message: Message, _at: int) -> Iterator[Event]:
@@ -266,7 +291,12 @@ def _error(message: Message, result: Result) -> str | None:
 def _model(result: Result) -> str | None:
     chosen = [option for option in result.config_options or () if option.id == "model"]
     told = (result.models or Models()).current_model_id
-    return told or next(filter(None, map(_value, chosen)), None)
+    return _plain(told or next(filter(None, map(_value, chosen)), None))
+
+
+def _plain(model: str | None) -> str | None:
+    match = _RUNTIME_MODEL.fullmatch(model or "")
+    return match[1] if match else model
 
 
 def _value(option: ConfigOption) -> str | None:
@@ -282,6 +312,10 @@ def _usage(result: Result) -> Usage | None:
         quota = ((result.meta or ResultMeta()).quota or Quota()).token_count or QuotaTokens()
         known = quota.input_tokens is not None or quota.output_tokens is not None
         return Usage(input=quota.input_tokens, output=quota.output_tokens) if known else None
+    return _tokens(tokens)
+
+
+def _tokens(tokens: Tokens) -> Usage:
     return Usage(
         input=_input(tokens),
         output=tokens.output_tokens,

@@ -30,6 +30,17 @@ class Cost(Plain):
     currency: str | None = None
 
 
+class Tokens(Plain, rename="camel"):
+    """Of a prompt. Whether cached tokens are part of the input, only the total can tell."""
+
+    total_tokens: Count | None = None
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    cached_read_tokens: Count | None = None
+    cached_write_tokens: Count | None = None
+    thought_tokens: Count | None = None
+
+
 class ClaudeExtras(Plain, rename="camel"):
     """What the adapter of Claude Code adds to a call."""
 
@@ -39,8 +50,11 @@ class ClaudeExtras(Plain, rename="camel"):
 
 
 class Meta(Plain, rename={"claude_code": "claudeCode", "tool_name": "toolName"}):
+    """What agents add; `usage` is of the answer that is over, as Qwen Code tells it."""
+
     claude_code: ClaudeExtras | None = None
     tool_name: str | None = None
+    usage: Tokens | None = None
 
 
 class Update(Plain, rename={
@@ -77,17 +91,6 @@ class Params(Plain, rename="camel"):
     update: Update | None = None
     tool_call: Update | None = None
     options: list[Option] | None = None
-
-
-class Tokens(Plain, rename="camel"):
-    """Of a prompt. Whether cached tokens are part of the input, only the total can tell."""
-
-    total_tokens: Count | None = None
-    input_tokens: Count | None = None
-    output_tokens: Count | None = None
-    cached_read_tokens: Count | None = None
-    cached_write_tokens: Count | None = None
-    thought_tokens: Count | None = None
 
 
 class QuotaTokens(Plain):

@@ -21,7 +21,7 @@ WHOLE = {
     "claude": "claude_mcp.jsonl", "codex": "codex_misc.jsonl", "qwen": "qwen_ok.timed.jsonl",
     "opencode": "opencode_ok.timed.jsonl", "gemini": "gemini_ok.timed.jsonl",
     "pi": "pi_ok.timed.jsonl", "copilot": "copilot_ok.timed.jsonl",
-    "acp": "opencode_ok.both.jsonl",
+    "acp": "qwen_two.both.jsonl",
 }  # fmt: skip
 
 
