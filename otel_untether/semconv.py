@@ -351,6 +351,25 @@ EVENT_RETRY: Final = _event("untether.agent.retry", "The agent backs off and ask
 EVENT_COMPACTED: Final = _event("untether.agent.compacted", "The agent compacted its context.")
 EVENT_RATE_LIMITED: Final = _event("untether.agent.rate_limited", "The agent hit a rate limit.")
 
+# Ours: what the program that spawned the agent says, where it has a watchdog of its own.
+EVENT_HOST_VERDICT: Final = _event(
+    "untether.host.verdict", "What the program's own watchdog says of the session."
+)
+HOST_VERDICT: Final = _attribute(
+    "untether.host.verdict.name", "string", "The verdict, by the name that the program gives it."
+)
+HOST_REASON: Final = _attribute(
+    "untether.host.verdict.reason", "string", "The reason that the program gives, if any."
+)
+HOST_AGREES: Final = _attribute(
+    "untether.host.verdict.agrees",
+    "boolean",
+    "Of a verdict that the agent stalls: whether we find so, too, at that time.",
+)
+HOST_PROJECT: Final = _attribute(
+    "untether.host.project", "string", "What the program calls the project, if it has such."
+)
+
 # Ours: attributes of metrics only.
 SESSION_STATE: Final = _attribute(
     "untether.session.state", "string", "starting, working, waiting (for somebody), stalled, ended."

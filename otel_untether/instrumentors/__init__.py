@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from otel_untether.instrumentors.asyncio import AsyncioAgentInstrumentor
     from otel_untether.instrumentors.subprocess import SubprocessAgentInstrumentor
+    from otel_untether.instrumentors.untether import UntetherInstrumentor
 
-__all__ = ["AsyncioAgentInstrumentor", "SubprocessAgentInstrumentor"]
+__all__ = ["AsyncioAgentInstrumentor", "SubprocessAgentInstrumentor", "UntetherInstrumentor"]
 
 _WHERE = {
     "AsyncioAgentInstrumentor": "asyncio",
     "SubprocessAgentInstrumentor": "subprocess",
+    "UntetherInstrumentor": "untether",
 }
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_untether.clock import Clock
 from otel_untether.engines import registry
 from otel_untether.instrumentors.harmless import harmless
-from otel_untether.sources.spawning import environment
+from otel_untether.sources.spawning import environment, into_clean
 from otel_untether.store.runs import new_run_id
 from otel_untether.watching.subject import End, RunInfo, Subject
 
@@ -42,10 +43,13 @@ class HostedAgent:
         unread_since: Callable[[], int | None] = lambda: None,
     ) -> None:
         self.clock = Clock()
-        self._reaps = guest.settings.watchdog.reap_orphans
+        self._guest = guest
         self._over = threading.Lock()
+        self.pid = 0
         self.returncode: Callable[[], int | None] = lambda: None
         info = RunInfo.of_command(new_run_id(), self.clock.now(), argv)
+        with harmless("what the program knows"):
+            info = replace(info, attributes=guest.attributes())
         subject = Subject(info, self.clock, sampled=True, heard=heard, blocked_since=unread_since)
         self.session: WatchedSession = guest.host().open(subject)
         _open(self)
@@ -56,10 +60,18 @@ class HostedAgent:
         context = self.session.tracer.root.get_span_context()
         return environment(os.environ if env is None else env, context)
 
+    def command(self, words: Sequence[Any]) -> Sequence[Any]:
+        """Return the command line to spawn it with: the program's, but for its `env -i`."""
+        context = self.session.tracer.root.get_span_context()
+        return into_clean(words, context) if self._guest.into_clean else words
+
     def attend(self, pid: int) -> None:
         """Note that it runs."""
+        self.pid = pid
         with harmless("a process begins"):
             self.session.spawned(pid)
+        with harmless("an agent is introduced"):
+            self._guest.begun(self)
 
     def took(self, chunk: bytes) -> None:
         """Take bytes of its standard output, which the program has, too."""
@@ -76,6 +88,11 @@ class HostedAgent:
         with harmless("standard input"):
             self.session.stdin(chunk, self.clock.now())
 
+    @property
+    def over(self) -> bool:
+        """Whether its session has ended, or does so now."""
+        return self._over.locked()
+
     def finish(self, status: int | None, *, unheard: bool = False) -> None:
         """End the session, once; `status` as `subprocess` has it.
 
@@ -86,7 +103,7 @@ class HostedAgent:
             return
         _close(self)
         end = End.of_status(status, self.clock.now())._replace(unheard=unheard)
-        if self.session.overtime or self._reaps:
+        if self.session.overtime or self._guest.settings.watchdog.reap_orphans:
             # No daemon: the program's last breath waits for it, and then exports it.
             threading.Thread(target=self._end, args=(end,), name="untether-end").start()
         else:
@@ -94,7 +111,11 @@ class HostedAgent:
 
     def _end(self, end: End) -> None:
         with harmless("a session ends"):
-            self.session.finish(end)
+            try:
+                self.session.finish(end)
+            except BaseException:
+                self.session.on_end()  # nobody is to look after it for ever
+                raise
 
 
 def _import_decoder(name: str | None) -> None:

@@ -43,15 +43,21 @@ class AsyncioAgentInstrumentor(AgentInstrumentor):
 
 
 class Spawns:
-    """The seam itself, which several instrumentors may share: the last to join is asked."""
+    """The seam itself, which several instrumentors may share.
+
+    Whoever is `special`, as it knows the program, is asked before those who know none.
+    """
 
     def __init__(self) -> None:
         self._guests: dict[object, Guest] = {}
+        self._special: set[object] = set()
         self._patches: list[Patch] = []
 
-    def join(self, who: object, guest: Guest) -> None:
+    def join(self, who: object, guest: Guest, *, special: bool = False) -> None:
         """Have agents watched as `guest` says, on behalf of `who`."""
         self._guests[who] = guest
+        if special:
+            self._special.add(who)
         if len(self._guests) > 1:
             return
         self._patches = wrap({_EXEC: self._exec, _SHELL: self._shell})
@@ -63,6 +69,7 @@ class Spawns:
     def leave(self, who: object) -> None:
         """Watch no more agents for `who`; those that run are watched to their end."""
         self._guests.pop(who, None)
+        self._special.discard(who)
         if not self._guests:
             for patch in self._patches:
                 patch.restore()
@@ -101,7 +108,8 @@ class Spawns:
         """Return the agent that `argv` is about to start, None where it starts none."""
         if not argv or not self._guests or not is_agent(argv):
             return None
-        guest = next(reversed(self._guests.values()))
+        who = max(self._guests, key=self._special.__contains__)
+        guest = self._guests[who]
         piped = kwargs.get("stdout", subprocess.PIPE) == subprocess.PIPE
         return AsyncioAgent(guest, argv, loop, piped=piped)
 

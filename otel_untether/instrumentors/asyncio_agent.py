@@ -52,7 +52,7 @@ class AsyncioAgent:
         factory, *command = args
         protocol = factory()
         with harmless("an agent is about to start"):
-            kwargs = self._prepare(protocol, kwargs)
+            command, kwargs = self._prepare(protocol, command, kwargs)
         try:
             with spawning():
                 return await wrapped(lambda: protocol, *command, **kwargs)
@@ -61,19 +61,22 @@ class AsyncioAgent:
                 self._agent.finish(unstarted(error))
             raise
 
-    def _prepare(self, protocol: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Open the session; return the keywords to spawn its agent with."""
+    def _prepare(
+        self, protocol: Any, command: list[Any], kwargs: dict[str, Any]
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """Open the session; return the words and keywords to spawn its agent with."""
         heard = self._piped and isinstance(protocol, asyncio.SubprocessProtocol)
         agent = HostedAgent(self._guest, self._argv, heard=heard, unread_since=self._look_unread)
         try:
             kwargs = {**kwargs, "env": agent.environment(kwargs.get("env"))}
+            command = list(agent.command(command))
             self._drained = not self._piped
             self._listen(protocol)
         except BaseException:
             agent.finish(None)
             raise
         self._agent = agent
-        return kwargs
+        return command, kwargs
 
     def _listen(self, protocol: Any) -> None:
         """Put ourselves behind what the transport calls: the program's own comes first."""

@@ -11,25 +11,41 @@ from otel_untether.config.settings import Config, ConfigError, load
 from otel_untether.watching.host import Host
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from opentelemetry._logs import LoggerProvider
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
+    from opentelemetry.util.types import AttributeValue
 
     from otel_untether.config.settings import WatchdogConfig
+    from otel_untether.instrumentors.agent import HostedAgent
     from otel_untether.session.content import Capture
 
 _log: Final = logging.getLogger("otel_untether")
 
 
+def _nothing() -> dict[str, AttributeValue]:
+    return {}
+
+
 @dataclass(frozen=True)
 class Guest:
-    """Settings, and the providers to report through; the program's global ones where None."""
+    """Settings, and the providers to report through; the program's global ones where None.
+
+    What an instrumentor of one program knows on top: `attributes` returns some of the root span,
+    when a session begins; `begun` hears of each agent. `into_clean` has the trace context put
+    into a ``env -i …`` command line as well.
+    """
 
     settings: Config
     tracer_provider: TracerProvider | None = None
     meter_provider: MeterProvider | None = None
     logger_provider: LoggerProvider | None = None
     capture: Capture | None = None
+    attributes: Callable[[], Mapping[str, AttributeValue]] = _nothing
+    begun: Callable[[HostedAgent], object] = lambda _agent: None
+    into_clean: bool = False
 
     @classmethod
     def of(

@@ -7,6 +7,7 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import wrapt
+from packaging.version import InvalidVersion, Version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,13 +24,25 @@ class Seam(NamedTuple):
     """One function of somebody else's: `attribute` (``Class.method``) of `module`.
 
     `gives` says what is off where it is missing, for a person to read; `distribution` is the
-    package whose version is named then, None for Python itself.
+    package whose version is named then, None for Python itself. Versions before `since` never had
+    it, and nobody is warned.
     """
 
     gives: str
     module: str
     attribute: str
     distribution: str | None = None
+    since: str = "0"
+
+    @property
+    def expected(self) -> bool:
+        """Whether the version that is installed has it, as far as we know."""
+        if self.distribution is None or self.since == "0":
+            return True
+        try:
+            return Version(metadata.version(self.distribution)) >= Version(self.since)
+        except (metadata.PackageNotFoundError, InvalidVersion):
+            return True
 
     def locate(self) -> tuple[Any, str] | None:
         """Return the object that has the function, and its name there; None where it has not."""
@@ -72,6 +85,8 @@ def wrap(seams: Mapping[Seam, Wrapper]) -> list[Patch]:
     """Wrap each of the seams; of one that is missing say in a warning what is off."""
     patches = []
     for seam, wrapper in seams.items():
+        if not seam.expected:
+            continue
         place = seam.locate()
         if place is None:
             _missing(seam)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_untether.export.propagation import RootContext, child_environ
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from opentelemetry.trace import SpanContext
 
@@ -34,6 +36,16 @@ def spawning() -> Iterator[None]:
 def is_spawning() -> bool:
     """Tell whether somebody above us spawns, who watches what comes of it."""
     return _spawning.get()
+
+
+def into_clean(words: Sequence[Any], context: SpanContext) -> Sequence[Any]:
+    """Hand the session's span on through ``env -i A=b … agent``, which drops the environment."""
+    if not context.is_valid or list(words[1:2]) != ["-i"]:
+        return words
+    if PurePath(os.fsdecode(words[0])).name != "env":
+        return words
+    told = environment({}, context)
+    return [*words[:2], *(f"{key}={value}" for key, value in told.items()), *words[2:]]
 
 
 def environment(env: Mapping[Any, Any], context: SpanContext) -> dict[Any, Any]:

@@ -65,6 +65,8 @@ class SilenceWatch:
         self._peaks = Peaks()
         self._seen = 0.0
         self._stalls = 0
+        self.stalled = False
+        """Whether the last that was found is that it stalls."""
         self._order: KillOrder | None = None
         self._cause = ""
         self._left_behind: tuple[str, ...] = ()
@@ -159,6 +161,7 @@ class SilenceWatch:
 
     def _report(self, finding: Finding) -> None:
         self._stalls += finding.kind == "stall"
+        self.stalled = finding.kind == "stall" or (self.stalled and finding.kind != "recovered")
         self._tell("found", finding)
         if finding.carried_out:
             self._kill(finding)

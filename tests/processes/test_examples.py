@@ -26,6 +26,13 @@ def test_watching_an_agent() -> None:
     assert "claude completed" in printed
 
 
+def test_a_program_that_spawns_agents() -> None:
+    printed = run("asyncio_host.py")
+    assert "span execute_tool Bash" in printed
+    assert "span invoke_agent claude" in printed
+    assert "status 0" in printed
+
+
 def test_recording_a_stream() -> None:
     lines = subprocess.run(AGENT, capture_output=True, check=True).stdout
     printed = run("record_stream.py", lines)

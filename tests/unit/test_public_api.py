@@ -29,7 +29,9 @@ PUBLIC = {
     "otel_untether.engines.engine": {
         "TELLS", "Arguments", "Decode", "Dialogue", "Engine", "FirstLine", "Reading", "Traits",
     },
-    "otel_untether.instrumentors": {"AsyncioAgentInstrumentor", "SubprocessAgentInstrumentor"},
+    "otel_untether.instrumentors": {
+        "AsyncioAgentInstrumentor", "SubprocessAgentInstrumentor", "UntetherInstrumentor",
+    },
     "otel_untether.metrics": {"FleetMetrics", "SessionMetrics", "SessionPoints"},
     "otel_untether.spans": {"SessionTracer", "finding_attributes"},
     "otel_untether.stall": {

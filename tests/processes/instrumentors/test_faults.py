@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import subprocess
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import pytest
@@ -21,14 +22,16 @@ from otel_untether.instrumentors.agent import HostedAgent
 from otel_untether.instrumentors.asyncio_agent import AsyncioAgent
 from otel_untether.instrumentors.guest import Guest
 from otel_untether.instrumentors.popen_agent import Overheard, PopenAgent, Written
+from otel_untether.watching.attendant import attendant
 from otel_untether.watching.session import WatchedSession
+from otel_untether.watching.subject import End
 from tests.support.program import Program
 
 from .conftest import MakeAgent
 
 SCRIPT = 'echo out; echo err >&2; read line; echo "$line"; exit 7'
 HOSTED = [
-    "__init__", "environment", "attend", "took", "complained", "given", "finish", "_end",
+    "__init__", "environment", "command", "attend", "took", "complained", "given", "finish", "_end",
 ]  # fmt: skip
 ASYNCIO = [
     "__init__", "_prepare", "_listen", "_listen_to_input", "_leave", "_hooks", "_begun",
@@ -52,8 +55,14 @@ def named(place: tuple[Any, str]) -> str:
 
 
 @pytest.fixture(autouse=True)
-def forgotten() -> None:
+def forgotten() -> Iterator[None]:
+    """Forget mistakes before, and sessions that a mistake has left open after."""
     harmless._failed.clear()
+    yield
+    for left in tuple(attendant()._beats):
+        if isinstance(left, WatchedSession):
+            left.finish(End())
+        attendant().release(left)
 
 
 def broken(*_: Any, **__: Any) -> NoReturn:

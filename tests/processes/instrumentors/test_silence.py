@@ -123,7 +123,6 @@ def test_a_program_that_reads_nothing_is_to_blame_and_not_its_agent(
     async def main() -> int:
         process = await asyncio.create_subprocess_exec(*command, stdin=-1, stdout=-1)
         assert process.stdin is not None
-        process.stdin.write(b"go\n")
         blamed = wait_until(  # in the loop's own thread, which is the point
             lambda: any(
                 attributes(s)["untether.stall.cause"] == "output_blocked"
@@ -132,7 +131,7 @@ def test_a_program_that_reads_nothing_is_to_blame_and_not_its_agent(
             60,
         )
         assert blamed
-        await process.communicate()
+        await process.communicate(b"go\n")
         return await process.wait()
 
     with instrumented(AsyncioAgentInstrumentor(), program, KILLING):

@@ -1,0 +1,170 @@
+"""The real Untether, unchanged, under `opentelemetry-instrument`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from .environments import environment, site
+from .test_launcher import decoded
+
+pytestmark = pytest.mark.timeout(900)  # an environment may have to be made first
+BRIDGE = Path(__file__).with_name("untether_bridge.py")
+VERSIONS = ["0.34.1", "0.36.0"]
+# Untether drops the environment, so what is to be done is said in the prompt.
+CLAUDE = """#!{python}
+import json, os, sys, time
+
+def say(what):
+    print(json.dumps(what), flush=True)
+
+def assistant(*content, parent=None):
+    message = {{"id": "m1", "type": "message", "role": "assistant", "model": "claude-fake",
+               "content": list(content), "usage": {{"input_tokens": 10, "output_tokens": 5}}}}
+    say({{"type": "assistant", "session_id": "s", "parent_tool_use_id": parent,
+         "message": message}})
+
+def result(of, *, parent=None):
+    content = [{{"type": "tool_result", "tool_use_id": of, "content": "done", "is_error": False}}]
+    say({{"type": "user", "session_id": "s", "parent_tool_use_id": parent,
+         "message": {{"role": "user", "content": content}}}})
+
+if "--help" in sys.argv:
+    sys.exit("claude")
+prompt = sys.argv[-1]
+say({{"type": "system", "subtype": "init", "session_id": "s", "cwd": "/", "tools": ["Bash"],
+     "mcp_servers": [], "model": "claude-fake", "permissionMode": "default",
+     "claude_code_version": "2.1.330"}})
+assistant({{"type": "tool_use", "id": "t1", "name": "Bash", "input": {{"command": "ls"}}}})
+time.sleep(0.3)
+result("t1")
+if "HANG" in prompt:
+    time.sleep(600)
+told = "told " + str(os.environ.get("TRACEPARENT"))
+assistant({{"type": "text", "text": told}})
+say({{"type": "result", "subtype": "success", "is_error": False, "num_turns": 2,
+     "total_cost_usd": 0.01, "duration_ms": 900, "duration_api_ms": 600, "session_id": "s",
+     "result": told, "usage": {{"input_tokens": 20, "output_tokens": 10}}}})
+"""
+
+
+class Bridge(NamedTuple):
+    """What was seen of a bridge: spans as the console shows them, messages of the chat."""
+
+    spans: list[dict[str, Any]]
+    messages: list[str]
+    said: str
+
+    @property
+    def root(self) -> dict[str, Any]:
+        (root,) = (span for span in self.spans if span["name"] == "invoke_agent claude")
+        return root
+
+    def verdicts(self) -> list[dict[str, Any]]:
+        """What Untether said, as attributes of the events."""
+        return [
+            event["attributes"]
+            for event in self.root["events"]
+            if event["name"] == "untether.host.verdict"
+        ]
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return site(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="module", params=VERSIONS)
+def untether(request: pytest.FixtureRequest) -> Path:
+    """A Python with a real Untether."""
+    return environment(f"untether=={request.param}", python=(3, 12))
+
+
+def run(python: Path, ours: Path, home: Path, prompt: str, **environ: str) -> Bridge:
+    binaries = home / "bin"
+    binaries.mkdir(parents=True, exist_ok=True)
+    (binaries / "claude").write_text(CLAUDE.format(python=os.path.realpath(sys.executable)))
+    (binaries / "claude").chmod(0o755)
+    env = {
+        "HOME": str(home),
+        "PATH": f"{binaries}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ours),
+        "TAKOPI_LOG_LEVEL": "error",
+        "OTEL_TRACES_EXPORTER": "console",
+        "OTEL_METRICS_EXPORTER": "none",
+        "OTEL_LOGS_EXPORTER": "none",
+        **environ,
+    }
+    command = [*map(str, (python.with_name("opentelemetry-instrument"), python, BRIDGE)), prompt]
+    ran = subprocess.run(
+        command, env=env, cwd=home, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    last = json.loads(ran.stderr.strip().splitlines()[-1])
+    return Bridge(decoded(ran.stdout), last["messages"], ran.stderr)
+
+
+@pytest.fixture(scope="module")
+def worked(untether: Path, ours: Path, tmp_path_factory: pytest.TempPathFactory) -> Bridge:
+    return run(untether, ours, tmp_path_factory.mktemp("worked"), "hello")
+
+
+@pytest.fixture(scope="module")
+def hung(untether: Path, ours: Path, tmp_path_factory: pytest.TempPathFactory) -> Bridge:
+    """A run that freezes; Untether's own settings, which are the base of ours, say to kill."""
+    home = tmp_path_factory.mktemp("hung")
+    (home / ".untether").mkdir()
+    (home / ".untether" / "untether.toml").write_text("[watchdog]\nstall_auto_kill = true\n")
+    return run(
+        untether,
+        ours,
+        home,
+        "HANG",
+        OTEL_UNTETHER_STALL_TIMEOUT="0.4",
+        OTEL_UNTETHER_SAMPLE_INTERVAL="0.1",
+        OTEL_UNTETHER_LIVENESS_TIMEOUT="1",
+        OTEL_UNTETHER_KILL_CONFIRMATIONS="1",
+    )
+
+
+def test_a_run_is_a_trace(worked: Bridge) -> None:
+    names = [span["name"] for span in worked.spans]
+    assert names.count("execute_tool Bash") == 1
+    attributes = worked.root["attributes"]
+    assert attributes["untether.session.outcome"] == "completed"
+    assert attributes["untether.host.project"] == "my project"
+
+
+def test_nothing_of_the_chat_leaves(worked: Bridge) -> None:
+    assert "4711" not in json.dumps(worked.spans)
+
+
+def test_the_chat_is_as_it_would_be(
+    worked: Bridge, untether: Path, ours: Path, tmp_path: Path
+) -> None:
+    bare = run(untether, ours, tmp_path, "hello", OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="*")
+    assert not bare.spans
+    assert "told None" in bare.messages[-1]
+    assert "told 00-" in worked.messages[-1]
+
+
+def test_the_trace_goes_on_in_an_agent_whose_environment_is_clean(worked: Bridge) -> None:
+    span = worked.root["context"]["span_id"].removeprefix("0x")
+    assert f"-{span}-01" in worked.messages[-1]
+
+
+def test_what_its_watchdog_says_stands_beside_what_ours_finds(hung: Bridge) -> None:
+    said = {verdict["untether.host.verdict.name"] for verdict in hung.verdicts()}
+    assert {"progress_edits.stall_detected", "subprocess.liveness_stall"} <= said
+    assert True in {verdict.get("untether.host.verdict.agrees") for verdict in hung.verdicts()}
+    assert any(span["name"] == "untether.stall" for span in hung.spans)
+
+
+def test_ours_does_not_kill_by_its_word(hung: Bridge) -> None:
+    assert "untether.kill.decided" not in {event["name"] for event in hung.root["events"]}
