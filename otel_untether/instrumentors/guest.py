@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from otel_untether.config.settings import Config, ConfigError, load
 from otel_untether.watching.host import Host
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from opentelemetry.util.types import AttributeValue
 
     from otel_untether.config.settings import WatchdogConfig
-    from otel_untether.instrumentors.agent import HostedAgent
     from otel_untether.session.content import Capture
 
 _log: Final = logging.getLogger("otel_untether")
@@ -34,7 +33,7 @@ class Guest:
     """Settings, and the providers to report through; the program's global ones where None.
 
     What an instrumentor of one program knows on top: `attributes` returns some of the root span,
-    when a session begins; `begun` hears of each agent. `into_clean` has the trace context put
+    when a session begins; `begun` hears of each `HostedAgent`. `into_clean` has the trace context put
     into a ``env -i …`` command line as well.
     """
 
@@ -44,7 +43,7 @@ class Guest:
     logger_provider: LoggerProvider | None = None
     capture: Capture | None = None
     attributes: Callable[[], Mapping[str, AttributeValue]] = _nothing
-    begun: Callable[[HostedAgent], object] = lambda _agent: None
+    begun: Callable[[Any], object] = lambda _agent: None
     into_clean: bool = False
 
     @classmethod

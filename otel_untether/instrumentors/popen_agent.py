@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import wrapt
 
@@ -56,7 +56,7 @@ class PopenAgent:
     def attend(self, process: subprocess.Popen[Any]) -> None:
         """Look on, now that it runs."""
         self._process = process
-        self._agent.returncode = lambda: process.returncode
+        self._agent.returncode = self._status
         self._agent.attend(process.pid)
         attendant().tick(self, _LOOK, self._look_after)
         theirs: Any = process  # to mypy, methods are not for assigning
@@ -125,16 +125,22 @@ class PopenAgent:
         if self._read_to_end and self._process.returncode is not None:
             self.finish(self._process.returncode)
 
+    def _status(self) -> int | None:
+        """Return the status it has ended with, whether the program has asked for it or not."""
+        status = ended(self._process.pid)
+        if status is None or status == (None,):
+            return cast("int | None", self._process.returncode)
+        return status[0]
+
     def _look_after(self) -> None:
         """End the session of an agent that has ended, also where the program asks for no more."""
-        status = ended(self._process.pid)
-        if status is None:
+        if ended(self._process.pid) is None:
             return
         now = time.monotonic()
         if self._left_at is None:
             self._left_at = now
         if self._read_to_end or now - self._left_at > DRAIN:
-            self.finish(self._process.returncode if status == (None,) else status[0])
+            self.finish(self._status())
 
 
 class Overheard(_Proxy):

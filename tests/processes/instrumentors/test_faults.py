@@ -39,7 +39,7 @@ ASYNCIO = [
 ]  # fmt: skip
 POPEN = [
     "__init__", "with_environment", "attend", "finish", "_took", "_at_end", "_communicating",
-    "_communicated", "_waiting", "_finish_if_over", "_look_after",
+    "_communicated", "_status", "_waiting", "_finish_if_over", "_look_after",
 ]  # fmt: skip
 SHARED: list[tuple[Any, str]] = [
     *((HostedAgent, name) for name in HOSTED),
