@@ -33,8 +33,8 @@ class Guest:
     """Settings, and the providers to report through; the program's global ones where None.
 
     What an instrumentor of one program knows on top: `attributes` returns some of the root span,
-    when a session begins; `begun` hears of each `HostedAgent`. `into_clean` has the trace context put
-    into a ``env -i …`` command line as well.
+    when a session begins; `begun` hears of each `HostedAgent`. `into_clean` has the trace context
+    put into a ``env -i …`` command line as well.
     """
 
     settings: Config
