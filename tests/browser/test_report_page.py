@@ -117,6 +117,18 @@ def test_the_waterfall_zooms_by_keyboard(page: Page, written: Path) -> None:
     assert views(page) == {"0 0 100000"}
 
 
+def test_rows_without_a_bar_in_sight_are_not_in_the_way(page: Page, written: Path) -> None:
+    """Of a long session a few minutes are looked at."""
+    page.open(written)
+    shown = "[...document.querySelectorAll('.spans tr')].filter(r => !r.hidden).length"
+    before = page.run(shown)
+    page.run("document.getElementById('waterfall').focus()")
+    page.press("+", "+")
+    assert page.run(shown) == before - 2  # what was over before: the first chat, and Bash
+    page.press("0", "0")
+    assert page.run(shown) == before
+
+
 def test_every_button_is_reached_by_tab_and_does_its_work(page: Page, written: Path) -> None:
     page.open(written)
     reached = []

@@ -6,7 +6,14 @@
   const UNITS = 100000, LEAST = 20;
   const drawings = [...box.querySelectorAll("svg")];
   const ticks = [...box.querySelectorAll(".tick")];
-  const rows = [...box.querySelectorAll(".spans tr")];
+  const rows = [...box.querySelectorAll(".spans tr")].map((row) => {
+    const bars = [...row.querySelectorAll("rect")].map((bar) => {
+      const x = Number(bar.getAttribute("x"));
+      return [x, x + Number(bar.getAttribute("width"))];
+    });
+    return { row, bars, name: row.cells[0].textContent.toLowerCase() };
+  });
+  const field = document.getElementById("filter");
   const total = Number(box.dataset.ms);
   const range = document.getElementById("range");
   let start = 0, width = UNITS;
@@ -30,6 +37,12 @@
       drawing.setAttribute("viewBox", `${start} 0 ${width} ${height}`);
     }
     ticks.forEach((tick, i) => { tick.textContent = at(start + width * i / (ticks.length - 1)); });
+    // What has no bar in sight, or another name than is looked for, has no row.
+    const wanted = field.value.trim().toLowerCase();
+    for (const { row, bars, name } of rows) {
+      const seen = bars.some(([first, last]) => first <= start + width && last >= start);
+      row.hidden = !seen || !name.includes(wanted);
+    }
     range.textContent = width < UNITS ? `${at(start)} to ${at(start + width)}` : "the whole session";
   }
   function zoom(factor, centre = start + width / 2) {
@@ -58,12 +71,7 @@
     const name = keys[event.key];
     if (name) { event.preventDefault(); actions[name](); }
   });
-  document.getElementById("filter").addEventListener("input", (event) => {
-    const wanted = event.target.value.trim().toLowerCase();
-    for (const row of rows) {
-      row.hidden = Boolean(wanted) && !row.cells[0].textContent.toLowerCase().includes(wanted);
-    }
-  });
+  field.addEventListener("input", show);
 
   // A drag over the bars zooms to what it covers.
   let from = null;
