@@ -73,7 +73,8 @@ def _session(recorded: Recorded, root: SpanNode, style: Style, limit: int | None
     if any(row.folded for row in laid_out):
         hint = "Some spans share a line; --all gives each its own."
         yield style.paint("dim", words.clip(hint, style.width, style.glyphs.ellipsis))
-    yield from _section("", sparkline.lines(recorded.samples, on, style), style)
+    found = silences(root, recorded.until)
+    yield from _section("", sparkline.lines(recorded.samples, found, on, style), style)
     yield from _section("Where the time went", _time(root, recorded.until, on, style), style)
     yield from _section("Tools", _tools(root, recorded.until, on, style), style)
     yield from _section("Slowest calls", _slowest(root, recorded.until, on, style), style)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from otel_untether.report.run import Sample
+    from otel_untether.report.silences import Silence
     from otel_untether.report.terminal.style import Style
     from otel_untether.report.terminal.waterfall import Axis
 
@@ -27,9 +28,16 @@ def spark(values: Sequence[float | None], glyphs: str) -> str:
     )
 
 
-def lines(samples: Sequence[Sample], on: Axis, style: Style) -> Iterator[str]:
-    """Draw CPU, memory, connections and output, those of them that are known."""
+def lines(
+    samples: Sequence[Sample], found: Sequence[Silence], on: Axis, style: Style
+) -> Iterator[str]:
+    """Draw CPU, memory, connections and output, those of them that are known.
+
+    Above them the silences are marked, so that what changed when it fell silent is seen.
+    """
     moments = [sample.at for sample in samples]
+    if moments and found:
+        yield _marks(found, on, style)
     for name, values, told in _series(samples):
         columns = _columns(moments, values, on)
         if any(value is not None for value in columns):
@@ -37,6 +45,17 @@ def lines(samples: Sequence[Sample], on: Axis, style: Style) -> Iterator[str]:
             title = words.pad(words.clip(name, on.labels, style.glyphs.ellipsis), on.labels)
             side = style.paint("dim", f"{title} {told.rjust(_SIDE_COLUMNS)}")
             yield f"{side} {style.paint('model', graph)}"
+
+
+def _marks(found: Sequence[Silence], on: Axis, style: Style) -> str:
+    """Draw the silences on the axis."""
+    halves = on.halves((silence.start, silence.end) for silence in found)
+    glyphs = style.glyphs.stall
+    pairs = zip(halves[::2], halves[1::2], strict=True)
+    drawn = "".join(glyphs[left + 2 * right] for left, right in pairs).rstrip()
+    title = words.pad(words.clip("silent", on.labels, style.glyphs.ellipsis), on.labels)
+    side = style.paint("dim", f"{title} {' ' * _SIDE_COLUMNS}")
+    return f"{side} {style.paint('stall', drawn)}"
 
 
 def _series(samples: Sequence[Sample]) -> Iterator[tuple[str, list[float | None], str]]:

@@ -146,6 +146,16 @@ def test_sparklines_share_the_axis(tmp_path: Path) -> None:
     assert "peak 284 MiB" in memory
 
 
+def test_silences_are_marked_above_the_curves(tmp_path: Path) -> None:
+    """On their axis: what changed when it fell silent is right below."""
+    (tmp_path / "samples.jsonl").write_text(samples(700, 5))
+    lines = report(stalled(), tmp_path, Style(width=100))
+    marks, bar = (line_with(lines, text) for text in ("silent    ", "stall wedged"))
+    assert marks.startswith("silent ")
+    assert marks.index("▒") == bar.index("▒")
+    assert marks.count("▒") == bar.count("▒")
+
+
 def test_a_run_without_samples_has_no_sparklines(tmp_path: Path) -> None:
     """Nothing is drawn of what is not known."""
     assert not [line for line in report(healthy(), tmp_path) if line.startswith("memory")]
