@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 QUIET  := --quiet --disable-pip-version-check
 
 .PHONY: demo test lint unit conformance processes hosts trust verdicts reliability browser \
-	oldest e2e stack fuzz soak package bench docs pictures dist sbom constraints clean
+	oldest e2e stack scale fuzz soak package bench docs pictures dist sbom constraints clean
 
 # The main job, with nothing but the package and its dependencies: a scripted agent works, and
 # the report says where the time went; another freezes, is found out and, being asked for, ended.
@@ -16,7 +16,7 @@ demo: $(VENV)/.runtime
 # Everything, whatever fails; at the end it says how each part went, and how long it took. Parts
 # joined by + run side by side: they mostly wait. In CI a missing tool is a failure; elsewhere it
 # is said loudly.
-PARTS ?= lint unit conformance+browser package processes reliability trust+verdicts e2e+hosts oldest+stack
+PARTS ?= lint unit conformance+browser package+scale processes reliability trust+verdicts e2e+hosts oldest+stack
 
 test: $(VENV)/.dev
 	@MAKE="$(MAKE)" $(BIN)/python -m scripts.test_parts $(PARTS)
@@ -78,6 +78,10 @@ e2e: $(VENV)/.dev
 stack: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/stack
 
+# The same past one machine: Kafka, OpenSearch, two gateways.
+scale: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/scale
+
 # Random input without end, and runs that last: not part of `test`, minutes to hours.
 fuzz: $(VENV)/.dev
 	MUTATIONS=1000000 $(BIN)/python -m pytest tests/unit tests/processes \
@@ -86,6 +90,7 @@ fuzz: $(VENV)/.dev
 
 soak: $(VENV)/.dev
 	SOAK=1 $(BIN)/python -m pytest tests/processes -m soak --timeout=7200
+	SOAK=1 $(BIN)/python -m pytest tests/scale
 
 bench: $(VENV)/.dev
 	@for b in benchmarks/*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done

@@ -273,8 +273,8 @@ class SessionPoints:
         self.clock = clock
         self.window = window
         self.ended = False
-        self._stalled = False
-        self._seen_states: set[str] = set()
+        self._stalled: str | None = None  # the cause
+        self._seen_states: set[tuple[str, str | None]] = set()
         self._seen_connections: set[str] = set()
 
     def found(self, finding: Finding) -> None:
@@ -283,7 +283,7 @@ class SessionPoints:
         :param finding: what the detector reported.
         """
         if finding.kind in ("stall", "recovered"):
-            self._stalled = finding.kind == "stall"
+            self._stalled = finding.cause if finding.kind == "stall" else None
 
     def end(self) -> None:
         """The session is over: what it has is nothing, what it used stays."""
@@ -306,16 +306,17 @@ class SessionPoints:
         yield semconv.SESSION_IDLE, idle, _NO_LABELS
         yield semconv.SESSION_LAST_EVENT, state.last_sign / 1e9, _NO_LABELS
         yield semconv.SESSION_OPEN_TOOLS, 0 if self.ended else len(state.open), _NO_LABELS
-        current = self._current_state()
+        name = self._current_state()
+        current = name, self._stalled if name == "stalled" else None
         self._seen_states.add(current)
-        for name in sorted(self._seen_states):
-            yield semconv.SESSION_STATES, int(name == current), {semconv.SESSION_STATE: name}
+        for seen in sorted(self._seen_states, key=str):
+            yield semconv.SESSION_STATES, int(seen == current), _state_labels(*seen)
 
     def _current_state(self) -> str:
         state = self.state
         if self.ended:
             return "ended"
-        if self._stalled:
+        if self._stalled is not None:
             return "stalled"
         if any(wait.kind in _FOR_SOMEBODY for wait in tuple(state.waits.values())):
             return "waiting"
@@ -387,6 +388,10 @@ class Names:
                 return OTHER
             self._known.add(name)
             return name
+
+
+def _state_labels(name: str, cause: str | None) -> Labels:
+    return {semconv.SESSION_STATE: name} | ({} if cause is None else {semconv.STALL_CAUSE: cause})
 
 
 def _counter(meter: Meter, metric: semconv.Metric) -> Counter:

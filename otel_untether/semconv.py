@@ -557,8 +557,8 @@ SESSION_STATES: Final = _metric(
     "untether.session.state",
     "observable_gauge",
     "{session}",
-    "1 for the state it is in, 0 for those it was in.",
-    (SESSION_STATE,),
+    "1 for the state it is in, 0 for those it was in; a stalled one has a cause.",
+    (SESSION_STATE, STALL_CAUSE),
 )
 SESSION_OPEN_TOOLS: Final = _metric(
     "untether.session.open_tools",

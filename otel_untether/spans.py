@@ -88,6 +88,7 @@ class SessionTracer:
         self._capture = capture or Capture()
         self._chats = chats
         self._spans: dict[Activity, Span] = {}
+        self._warned_at = 0
         self.provider = provider
         self.root: Span = trace.INVALID_SPAN
 
@@ -203,7 +204,10 @@ class SessionTracer:
         """
         facts = finding_attributes(finding)
         if finding.kind == "stall":
-            self.mark(semconv.SPAN_STALL, finding.since, finding.at, facts, finding.cause)
+            # The warnings of one silence stand one after the other; each adds what is new.
+            start = max(finding.since, self._warned_at)
+            self.mark(semconv.SPAN_STALL, start, finding.at, facts, finding.cause)
+            self._warned_at = finding.at
         if not finding.carried_out:
             severity = _SEVERITY.get(finding.kind, SeverityNumber.WARN)
             self.note(EVENTS_OF_FINDINGS[finding.kind], finding.at, facts, severity)

@@ -77,6 +77,7 @@ _UNITS: Final = {
     "seconds": "s",
     "number": "",
     "count": "",
+    "characters": "",
     "cores": "cores",
     "flag": "",
     "kill": "",

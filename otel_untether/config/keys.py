@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Kind: TypeAlias = Literal["seconds", "number", "count", "cores", "flag", "kill", "causes", "path"]
+Kind: TypeAlias = Literal[
+    "seconds", "number", "count", "characters", "cores", "flag", "kill", "causes", "path"
+]
 
 # Causes of silence that an operator may name in `kill_causes`. Left out on purpose: a person is
 # being waited for, an operator stopped the tree, our own reader is slow, the disk hangs (no
@@ -37,6 +39,8 @@ _EXPECTED: Final[dict[Kind, str]] = {
     "seconds": "a positive number of seconds",
     "number": "a positive number",
     "count": "a whole number of at least 1",
+    # Longer attributes are more than some stores can index, Jaeger's Badger among them.
+    "characters": "a whole number from 1 to 32768",
     "cores": "a number of cores above 0 and below 0.5",
     "flag": "true or false",
     "kill": 'true, false or "dry-run"',
@@ -55,6 +59,8 @@ _ROOT: Final = os.path.abspath(os.sep)  # noqa: PTH100  C:\\ on Windows
 _SHOWN: Final = 60
 _TRUE: Final = ("true", "1", "yes", "on")
 _FALSE: Final = ("false", "0", "no", "off")
+_WHOLE: Final = ("count", "characters")
+_BELOW: Final[dict[Kind, float]] = {"cores": 0.5, "characters": 32769}
 
 
 class ConfigError(ValueError):
@@ -128,7 +134,7 @@ def _parsed(kind: Kind, text: str) -> Any:
         lowered = text.lower()
         return True if lowered in _TRUE else False if lowered in _FALSE else text
     try:
-        return int(text) if kind == "count" else float(text)
+        return int(text) if kind in _WHOLE else float(text)
     except ValueError:
         return text
 
@@ -140,10 +146,9 @@ def _fits(kind: Kind, value: Any) -> bool:
         return isinstance(value, bool) or (kind == "kill" and value == "dry-run")
     if kind == "causes":
         return isinstance(value, list | tuple) and all(cause in KILLABLE for cause in value)
-    if isinstance(value, bool) or not isinstance(value, int if kind == "count" else int | float):
+    if isinstance(value, bool) or not isinstance(value, int if kind in _WHOLE else int | float):
         return False
-    upper = 0.5 if kind == "cores" else float("inf")
-    return 0 < value < upper and (kind != "count" or value >= 1)
+    return 0 < value < _BELOW.get(kind, float("inf"))
 
 
 def shown(name: str) -> str:
@@ -190,7 +195,7 @@ KEYS: Final = (
     Key("telemetry", "keep_runs", "count", "finished runs that are kept"),
     Key("telemetry", "keep_megabytes", "number", "megabytes that finished runs may take"),
     Key("capture", "content", "flag", "record arguments and results of tools, redacted"),
-    Key("capture", "max_length", "count", "characters kept of one piece of content"),
+    Key("capture", "max_length", "characters", "characters kept of one piece of content"),
 )  # fmt: skip
 
 WATCHDOG_DURATIONS: Final = tuple(

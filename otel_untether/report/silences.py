@@ -1,11 +1,13 @@
 """The silences of a session: each told once, with one length, however often it was warned of.
 
-A warning's span lasts from the last sign of life before it to the warning, so those of one
-silence begin together and each is longer than the one before. The silence itself goes on::
+A warning's span lasts from the warning before it, or from the last sign of life, to the warning.
+The silence itself goes on::
 
     first warning   |---------|
-    second warning  |--------------|
+    second warning            |----|
     silence         |------------------|  until something was heard again, or the session ended
+
+Older recordings have every warning begin at the last sign of life.
 """
 
 from __future__ import annotations

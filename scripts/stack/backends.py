@@ -1,14 +1,18 @@
-"""The real collector, Jaeger and Prometheus, on loopback, with the configuration we ship.
+"""The real collector, Jaeger, Prometheus and Alertmanager on loopback, configured as we ship them.
 
 Only addresses and directories are overridden: through the variables the configuration files
 name, and in Prometheus' file, which has none, by replacing the host names of the compose
 network. Prometheus' flags are read from `docker-compose.yml` as the compose plugin sees it.
+`Hurried` also shortens what alerts wait for, and has them told to a receiver.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
+import secrets
 import shutil
 import signal
 import socket
@@ -23,19 +27,29 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import yaml
+
+from .spans import flatten
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "collector-config"
+_GIVEN: set[int] = set()
 PATIENCE = 300.0  # a busy machine takes its time; who waits for nothing loses nothing
 
 
 def free_port() -> int:
-    """Return a loopback port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a loopback port nobody listens on, of those that no client is given by the kernel."""
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        if port in _GIVEN:
+            continue
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            _GIVEN.add(port)
+            return port
 
 
 def eventually(what: str, check: Callable[[], Any], patience: float = PATIENCE) -> Any:
@@ -52,6 +66,12 @@ def eventually(what: str, check: Callable[[], Any], patience: float = PATIENCE) 
     raise AssertionError(f"after {patience:.0f} s still not: {what} (last: {last!r})")
 
 
+def text_at(url: str) -> str:
+    """Return the text at `url`."""
+    with urllib.request.urlopen(url, timeout=10) as response:
+        return str(response.read().decode())
+
+
 def get(url: str, **parameters: str) -> Any:
     """Return the JSON at `url`."""
     query = f"?{urllib.parse.urlencode(parameters)}" if parameters else ""
@@ -59,40 +79,9 @@ def get(url: str, **parameters: str) -> Any:
         return json.load(response)
 
 
-def flatten(found: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return every span of an OTLP document, with `resource` and plain attributes.
-
-    Jaeger's own warnings, which it writes as attributes, are under `warnings`.
-    """
-    return [
-        span
-        | {
-            "attributes": (attributes := plain(span.get("attributes", []))),
-            "warnings": attributes.pop("@jaeger@warnings", []),
-            "resource": plain(part["resource"]["attributes"]),
-        }
-        for part in found["result"]["resourceSpans"]
-        for scope in part["scopeSpans"]
-        for span in scope["spans"]
-    ]
-
-
-def plain(attributes: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return OTLP's key-value pairs as a dict; 64-bit integers are strings there."""
-    return {pair["key"]: value_of(pair["value"]) for pair in attributes}
-
-
-def value_of(value: dict[str, Any]) -> Any:
-    """Return what an OTLP AnyValue holds."""
-    ((kind, held),) = value.items()
-    if kind == "arrayValue":
-        return [value_of(item) for item in held.get("values", [])]
-    return int(held) if kind == "intValue" else held
-
-
 @dataclass
 class Backend:
-    """One process: how to start it, and where it says that it is ready."""
+    """One process: how to start it, and where it says that it is ready (http:// or tcp://)."""
 
     name: str
     command: list[str]
@@ -100,6 +89,7 @@ class Backend:
     log: Path
     environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
+    then: Callable[[], object] | None = None  # what to do once it answers
 
     def start(self) -> Self:
         """Start it and wait until it answers."""
@@ -108,17 +98,20 @@ class Backend:
                 self.command, stdout=log, stderr=log, env=os.environ | self.environment
             )
         eventually(f"{self.name} is ready", self._answers)
+        if self.then is not None:
+            self.then()
         return self
 
     def kill(self) -> None:
         """End it as a power cut would."""
-        self._end(signal.SIGKILL)
+        self.end(signal.SIGKILL)
 
     def stop(self) -> None:
         """End it as its service manager would."""
-        self._end(signal.SIGTERM)
+        self.end(signal.SIGTERM)
 
-    def _end(self, how: signal.Signals) -> None:
+    def end(self, how: signal.Signals) -> None:
+        """End it by a signal, and wait."""
         if self.process is not None:
             self.process.send_signal(how)
             self.process.wait(PATIENCE)
@@ -128,25 +121,31 @@ class Backend:
         assert self.process is not None
         if self.process.poll() is not None:
             raise AssertionError(f"{self.name} ended:\n{self.log.read_text()[-3000:]}")
+        place = urllib.parse.urlsplit(self.ready)
+        if place.scheme == "tcp":
+            socket.create_connection((place.hostname, place.port), 2).close()
+            return True
         with urllib.request.urlopen(self.ready, timeout=2) as response:
             return bool(response.status == 200)
 
 
 class Stack:
-    """The three of them, wired as `docker-compose.yml` wires them."""
+    """All of them, wired as `docker-compose.yml` wires them."""
 
     def __init__(self, binaries: dict[str, str], directory: Path) -> None:
         self._binaries = binaries
         self._directory = directory
         self._exit = ExitStack()
         names = "grpc http health collector_metrics jaeger_otlp jaeger_health jaeger_http "
-        names += "jaeger_grpc jaeger_metrics prometheus gateway gateway_health gateway_metrics"
+        names += "jaeger_grpc jaeger_metrics prometheus alertmanager node"
         self.ports = {name: free_port() for name in names.split()}
         self.logs = directory / "logs.jsonl"
         self.jaeger = self._jaeger()
         self.prometheus = self._prometheus()
+        self.alertmanager = self._alertmanager()
         self.collector = self._collector()
-        self.backends = [self.jaeger, self.prometheus, self.collector]
+        self.node = self._node()
+        self.backends = [self.jaeger, self.prometheus, self.alertmanager, self.node, self.collector]
 
     def __enter__(self) -> Self:
         with ExitStack() as starting:  # one that does not start takes the others with it
@@ -158,6 +157,11 @@ class Stack:
 
     def __exit__(self, *_: object) -> None:
         self._exit.close()
+
+    def starts(self, backend: Backend) -> None:
+        """Start one more backend; it is stopped with the others."""
+        self._exit.callback(backend.stop)
+        backend.start()
 
     def endpoint(self, protocol: str = "http/protobuf") -> str:
         """Return what `OTEL_EXPORTER_OTLP_ENDPOINT` has to be."""
@@ -223,9 +227,11 @@ class Stack:
             "otel-collector:8888": "collector_metrics",
             "jaeger:8888": "jaeger_metrics",
             "localhost:9090": "prometheus",
+            "alertmanager:9093": "alertmanager",
+            "node-exporter:9100": "node",
         }.items():
             text = text.replace(host, self._at(name))
-        file.write_text(text.replace("alertmanager:9093", f"127.0.0.1:{free_port()}"))
+        file.write_text(text)
         own = {
             "--config.file": str(file),
             "--storage.tsdb.path": str(self._directory / "prometheus"),
@@ -236,6 +242,29 @@ class Stack:
         flags += [f"{key}={value}" for key, value in own.items()]
         command = [self._binaries["PROMETHEUS_BIN"], *flags]
         return self._backend("prometheus", command, self._url("prometheus", "/-/ready"), {})
+
+    def _alertmanager(self) -> Backend:
+        return self._backend(
+            "alertmanager",
+            [
+                self._binaries["ALERTMANAGER_BIN"],
+                f"--config.file={self._alertmanager_config()}",
+                f"--storage.path={self._directory / 'alertmanager'}",
+                f"--web.listen-address={self._at('alertmanager')}",
+                "--cluster.listen-address=",
+            ],
+            self._url("alertmanager", "/-/ready"),
+            {},
+        )
+
+    def _node(self) -> Backend:
+        shipped = compose_services(self._binaries["COMPOSE_BIN"])["node-exporter"]["command"]
+        command = [self._binaries["NODE_EXPORTER_BIN"], *shipped]
+        command.append(f"--web.listen-address={self._at('node')}")
+        return self._backend("node", command, self._url("node", "/"), {})
+
+    def _alertmanager_config(self) -> Path:
+        return CONFIG / "alertmanager/alertmanager.yaml"
 
     def trace(self, trace_id: str) -> list[dict[str, Any]]:
         """Return the spans of a trace as Jaeger's stable API gives them, resource included."""
@@ -272,6 +301,44 @@ class Stack:
         groups = get(self._url("prometheus", "/api/v1/rules"))["data"]["groups"]
         return [rule for group in groups for rule in group["rules"]]
 
+    def firing(self) -> set[str]:
+        """Return the names of the alerts that fire, but for the one that always does."""
+        series = self.query('ALERTS{alertstate="firing", alertname!="UntetherDeadMansSwitch"}')
+        return {one["metric"]["alertname"] for one in series}
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """Return what Alertmanager has, with who inhibits whom."""
+        found: list[dict[str, Any]] = get(self._url("alertmanager", "/api/v2/alerts"))
+        return found
+
+
+class Hurried(Stack):
+    """A stack whose alerts come in seconds, and are told to `receiver`, a webhook's URL."""
+
+    def __init__(self, binaries: dict[str, str], directory: Path, receiver: str) -> None:
+        self._receiver = receiver
+        super().__init__(binaries, directory)
+
+    def _prometheus(self) -> Backend:
+        backend = super()._prometheus()
+        config = self._directory / "prometheus-config"
+        for file in (config / "prometheus.yaml", *(config / "rules").glob("*.yaml")):
+            text = re.sub(r"((?:scrape|evaluation)_interval): \w+", r"\1: 1s", file.read_text())
+            file.write_text(re.sub(r"( (?:keep_firing_)?for): \w+", r"\1: 2s", text))
+        backend.command.append("--query.lookback-delta=10s")
+        backend.command.remove("--query.lookback-delta=2m")
+        return backend
+
+    def _alertmanager_config(self) -> Path:
+        config = yaml.safe_load(super()._alertmanager_config().read_text())
+        for route in (config["route"], *config["route"]["routes"]):
+            route |= {"group_wait": "1s", "group_interval": "1s"}
+        for receiver in config["receivers"]:
+            receiver["webhook_configs"] = [{"url": f"{self._receiver}/{receiver['name']}"}]
+        path = self._directory / "alertmanager.yaml"
+        path.write_text(yaml.safe_dump(config))
+        return path
+
 
 class ImportingStack(Stack):
     """A stack whose collector also reads the local runs below a state directory."""
@@ -285,73 +352,6 @@ class ImportingStack(Stack):
         backend.command += ["--config", str(CONFIG / "import.yaml")]
         backend.environment["OTEL_UNTETHER_STATE_DIR"] = str(self._state)
         return backend
-
-
-class ScaledStack(Stack):
-    """An agent collector, a gateway that samples, Jaeger and Prometheus: `scale/`."""
-
-    def __init__(
-        self, binaries: dict[str, str], directory: Path, keep_percent: int, decision_wait: str
-    ) -> None:
-        self._sampling = {
-            "OTELCOL_KEEP_PERCENT": str(keep_percent),
-            "OTELCOL_DECISION_WAIT": decision_wait,
-        }
-        super().__init__(binaries, directory)
-        self.gateway = self._gateway()
-        self.backends.insert(2, self.gateway)
-
-    def _collector(self) -> Backend:
-        return self._backend(
-            "agent",
-            [self._binaries["OTELCOL_BIN"], "--config", str(CONFIG / "scale/agent.yaml")],
-            self._url("health"),
-            {
-                "OTELCOL_HEALTH_ENDPOINT": self._at("health"),
-                "OTELCOL_QUEUE_DIRECTORY": str(self._directory / "agent-queue"),
-                "OTELCOL_GRPC_ENDPOINT": self._at("grpc"),
-                "OTELCOL_HTTP_ENDPOINT": self._at("http"),
-                "OTELCOL_METRICS_HOST": "127.0.0.1",
-                "OTELCOL_METRICS_PORT": str(self.ports["collector_metrics"]),
-                "GATEWAY_HOST": "127.0.0.1",
-                "GATEWAY_PORT": str(self.ports["gateway"]),
-                "GATEWAY_CA": str(self._directory / "tls.crt"),
-            },
-        )
-
-    def _gateway(self) -> Backend:
-        make_certificate(self._directory)
-        return self._backend(
-            "gateway",
-            [self._binaries["OTELCOL_BIN"], "--config", str(CONFIG / "scale/gateway.yaml")],
-            self._url("gateway_health"),
-            self._sampling
-            | {
-                "OTELCOL_HEALTH_ENDPOINT": self._at("gateway_health"),
-                "OTELCOL_QUEUE_DIRECTORY": str(self._directory / "gateway-queue"),
-                "OTELCOL_GRPC_ENDPOINT": self._at("gateway"),
-                "OTELCOL_METRICS_HOST": "127.0.0.1",
-                "OTELCOL_METRICS_PORT": str(self.ports["gateway_metrics"]),
-                "GATEWAY_CERT": str(self._directory / "tls.crt"),
-                "GATEWAY_KEY": str(self._directory / "tls.key"),
-                "JAEGER_OTLP_ENDPOINT": self._at("jaeger_otlp"),
-                "JAEGER_INSECURE": "true",
-                "METRICS_OTLP_ENDPOINT": self._url("prometheus", "/api/v1/otlp"),
-            },
-        )
-
-
-def make_certificate(directory: Path) -> None:
-    """Leave a certificate of loopback and its key in `directory`: ``tls.crt``, ``tls.key``."""
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"),
-            *("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"),
-            *("-keyout", str(directory / "tls.key"), "-out", str(directory / "tls.crt")),
-        ],
-        check=True,
-        capture_output=True,
-    )
 
 
 def compose_services(plugin: str) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 """Find or build the real backends: `python -m scripts.stack.obtain`.
 
 Prints one `NAME=path` line a binary on stdout (OTELCOL_BIN, JAEGER_BIN, PROMETHEUS_BIN,
-PROMTOOL_BIN, AMTOOL_BIN, COMPOSE_BIN,
-GITLEAKS_BIN) and its progress on stderr. A variable of that name
-wins, then a copy on PATH (the compose plugin also where Docker keeps it), then what an
-earlier run left in `$XDG_CACHE_HOME/otel-untether-stack`; what is left is built with Go,
-which takes about fifteen minutes on two cores the first time.
+PROMTOOL_BIN, ALERTMANAGER_BIN, AMTOOL_BIN, NODE_EXPORTER_BIN, COMPOSE_BIN, KUSTOMIZE_BIN,
+GITLEAKS_BIN; KAFKA_LIB and OPENSEARCH_LIB are folders of jars) and its progress on stderr. A
+variable of that name wins, then a copy on PATH (the compose plugin also where Docker keeps it),
+then what an earlier run left in `$XDG_CACHE_HOME/otel-untether-stack`; what is left is built with
+Go or fetched with Maven, which takes about twenty minutes on two cores the first time.
 
-A machine without Go is told so. That is a failure where CI is set; elsewhere the lines that
-could not be had are missing and the tests that need them skip, saying why.
+A machine without Go, or Java and Maven, is told so. That is a failure where CI is set; elsewhere
+the lines that could not be had are missing and the tests that need them skip, saying why.
 """
 
 from __future__ import annotations
@@ -28,10 +28,17 @@ from .recipes import RECIPES, BuildError, Recipe
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NO_GO = """\
-{title}: not built: there is no `go` on PATH.
-  Get Go 1.26 or newer (https://go.dev/doc/install), or set {variables} to released binaries.
+NO_TOOL = """\
+{title}: not built: there is no `{tool}` on PATH.
+  Get {where}, or set {variables} to released binaries.
 """
+_JAVA = "a JDK 17 or newer (https://adoptium.net)"
+WHERE = {
+    "go": "Go 1.26 or newer (https://go.dev/doc/install)",
+    "java": _JAVA,
+    "javac": _JAVA,
+    "mvn": "Maven 3.6 or newer (https://maven.apache.org/install.html)",
+}
 PLUGIN_DIRECTORIES = (
     "~/.docker/cli-plugins",
     "/usr/local/lib/docker/cli-plugins",
@@ -104,9 +111,10 @@ def obtain(recipe: Recipe) -> dict[str, str]:
     with lock(target.parent):
         if target.exists():
             say(f"{recipe.title}: in {target}")
-        elif shutil.which("go") is None:
+        elif tool := next((t for t in recipe.tools if shutil.which(t) is None), None):
             variables = " and ".join(recipe.binaries)
-            say(NO_GO.format(title=recipe.title, variables=variables))
+            where = WHERE[tool]
+            say(NO_TOOL.format(title=recipe.title, tool=tool, where=where, variables=variables))
             return {}
         else:
             build(recipe, target)

@@ -1,7 +1,7 @@
-"""How each backend is built with the ordinary Go client, from the Go module proxy.
+"""How each backend is built with the ordinary clients: Go's from its proxy, Maven from Central.
 
-Every recipe is pinned: the versions here, in `collector/manifest.yaml` and in
-`jaeger/go.mod` are the ones that build and run together. Releases of the same versions,
+Every recipe is pinned: the versions here, in `collector/manifest.yaml`, `jaeger/go.mod` and
+the `pom.xml` files are the ones that build and run together. Releases of the same versions,
 on PATH or named by a variable, do as well (see `obtain`).
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import json
 import os
 import shutil
 import subprocess
@@ -27,6 +28,8 @@ PROMETHEUS_VERSION = "0.316.0"  # the module's number for Prometheus 3.16
 COMPOSE_VERSION = "5.0.2"
 ALERTMANAGER_VERSION = "0.33.1"
 GITLEAKS_VERSION = "8.18.4"
+NODE_EXPORTER_VERSION = "1.9.1"
+KUSTOMIZE_VERSION = "5.8.1"
 
 
 class BuildError(Exception):
@@ -43,6 +46,7 @@ class Recipe:
     binaries: dict[str, str]
     commands: dict[str, tuple[str, ...]]  # the names a user's own copy goes by on PATH
     sources: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ("go",)  # what it is built with, and run with
 
     @property
     def digest(self) -> str:
@@ -53,19 +57,23 @@ class Recipe:
         return seen.hexdigest()[:12]
 
 
-def run(*command: str, cwd: Path, **environment: str) -> None:
-    """Run one build step at low priority; raise `BuildError` with the end of its output."""
+def run(*command: str, cwd: Path, **environment: str) -> str:
+    """Run one build step at low priority and return its output.
+
+    Raises `BuildError` with the end of what it said.
+    """
     result = subprocess.run(
         ("nice", "-n", "15", *command),
         cwd=cwd,
         env=os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"} | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        capture_output=True,
         text=True,
         check=False,
     )
     if result.returncode:
-        raise BuildError(f"{' '.join(command)}:\n{result.stdout[-2000:]}")
+        said = result.stdout[-2000:] + result.stderr[-2000:]
+        raise BuildError(f"{' '.join(command)}:\n{said}")
+    return result.stdout
 
 
 def install(package: str, into: Path, *flags: str) -> None:
@@ -103,10 +111,49 @@ def build_compose(into: Path) -> None:
     (into / "cmd").rename(into / "docker-compose")
 
 
-def build_amtool(into: Path) -> None:
-    """Build amtool; Alertmanager itself wants its web interface, which the module lacks."""
-    package = f"github.com/prometheus/alertmanager/cmd/amtool@v{ALERTMANAGER_VERSION}"
-    install(package, into)
+def build_alertmanager(into: Path) -> None:
+    """Build Alertmanager and amtool; a page stands in for the web interface, not in the module."""
+    module = f"github.com/prometheus/alertmanager@v{ALERTMANAGER_VERSION}"
+    (into / "go.mod").write_text("module scratch\n")
+    downloaded = run("go", "mod", "download", "-json", module, cwd=into)
+    source = into / "source"
+    shutil.copytree(json.loads(downloaded)["Dir"], source)
+    for directory in (source, *(path for path in source.rglob("*") if path.is_dir())):
+        directory.chmod(0o755)  # the module cache is read-only
+    page = source / "ui/app/dist/index.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text("<!doctype html><title>Alertmanager without its interface</title>")
+    for command in ("alertmanager", "amtool"):
+        run("go", "build", "-trimpath", "-o", str(into / command), f"./cmd/{command}", cwd=source)
+
+
+def build_node_exporter(into: Path) -> None:
+    """Build the exporter of how full the disks are."""
+    install(f"github.com/prometheus/node_exporter@v{NODE_EXPORTER_VERSION}", into)
+
+
+def build_kustomize(into: Path) -> None:
+    """Build kustomize, which says what `kubectl apply --kustomize` would apply."""
+    install(f"sigs.k8s.io/kustomize/kustomize/v5@v{KUSTOMIZE_VERSION}", into)
+
+
+def build_kafka(into: Path) -> None:
+    """Fetch the jars of a Kafka broker and its tools."""
+    jars("kafka", into)
+
+
+def build_opensearch(into: Path) -> None:
+    """Fetch the jars of an OpenSearch node, and compile the few lines that start it from them."""
+    jars("opensearch", into)
+    source = str(HERE / "opensearch/SingleNode.java")
+    run("javac", "-cp", "lib/*", "-d", "lib/classes", source, cwd=into)
+
+
+def jars(name: str, into: Path) -> None:
+    """Have Maven put what `NAME/pom.xml` depends on into the directory ``lib``."""
+    shutil.copy(HERE / name / "pom.xml", into)
+    goal = ("dependency:copy-dependencies", "-DoutputDirectory=lib")
+    run("mvn", "--batch-mode", "--no-transfer-progress", *goal, cwd=into)
 
 
 def build_gitleaks(into: Path) -> None:
@@ -123,11 +170,25 @@ RECIPES = (
         {"COMPOSE_BIN": ("docker-compose",)},
     ),
     Recipe(
-        f"amtool {ALERTMANAGER_VERSION}",
+        f"alertmanager {ALERTMANAGER_VERSION}",
+        2,
+        build_alertmanager,
+        {"ALERTMANAGER_BIN": "alertmanager", "AMTOOL_BIN": "amtool"},
+        {"ALERTMANAGER_BIN": ("alertmanager",), "AMTOOL_BIN": ("amtool",)},
+    ),
+    Recipe(
+        f"node_exporter {NODE_EXPORTER_VERSION}",
         1,
-        build_amtool,
-        {"AMTOOL_BIN": "amtool"},
-        {"AMTOOL_BIN": ("amtool",)},
+        build_node_exporter,
+        {"NODE_EXPORTER_BIN": "node_exporter"},
+        {"NODE_EXPORTER_BIN": ("node_exporter", "prometheus-node-exporter")},
+    ),
+    Recipe(
+        f"kustomize {KUSTOMIZE_VERSION}",
+        1,
+        build_kustomize,
+        {"KUSTOMIZE_BIN": "kustomize"},
+        {"KUSTOMIZE_BIN": ("kustomize",)},
     ),
     Recipe(
         f"gitleaks {GITLEAKS_VERSION}",
@@ -158,5 +219,23 @@ RECIPES = (
         {"JAEGER_BIN": "jaeger"},
         {"JAEGER_BIN": ("jaeger",)},
         ("jaeger.py", "jaeger/go.mod", "jaeger/go.sum", "jaeger/tools.go"),
+    ),
+    Recipe(
+        "kafka 4.4",
+        1,
+        build_kafka,
+        {"KAFKA_LIB": "lib"},
+        {"KAFKA_LIB": ()},
+        ("kafka/pom.xml",),
+        ("java", "mvn"),
+    ),
+    Recipe(
+        "opensearch 2.19",
+        1,
+        build_opensearch,
+        {"OPENSEARCH_LIB": "lib"},
+        {"OPENSEARCH_LIB": ()},
+        ("opensearch/pom.xml", "opensearch/SingleNode.java"),
+        ("java", "javac", "mvn"),
     ),
 )

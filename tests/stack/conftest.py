@@ -1,21 +1,19 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from scripts.stack.backends import ROOT, Stack
+from scripts.stack.backends import Stack
 from tests.stack.agents import Runner
+from tests.support.backends import obtained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WANTED = {"OTELCOL_BIN", "JAEGER_BIN", "PROMETHEUS_BIN", "PROMTOOL_BIN", "COMPOSE_BIN"}
-WANTED |= {"AMTOOL_BIN", "GITLEAKS_BIN"}
+WANTED |= {"ALERTMANAGER_BIN", "AMTOOL_BIN", "GITLEAKS_BIN", "KUSTOMIZE_BIN", "NODE_EXPORTER_BIN"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -27,26 +25,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def binaries(pytestconfig: pytest.Config) -> dict[str, str]:
-    """The real binaries by variable name, built or found by `scripts.stack.obtain`.
-
-    The first build takes minutes, so its progress goes straight to the terminal.
-    """
-    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
-    assert capture is not None
-    with capture.global_and_fixture_disabled():
-        obtained = subprocess.run(
-            [sys.executable, "-m", "scripts.stack.obtain"],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-    found = dict(line.split("=", 1) for line in obtained.stdout.splitlines())
-    if missing := sorted(WANTED - found.keys()):
-        reason = f"no {', '.join(missing)}: see what scripts.stack.obtain says above"
-        assert not os.environ.get("CI"), reason
-        pytest.skip(reason)
-    return found
+    """The real binaries by variable name."""
+    return obtained(pytestconfig, WANTED)
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ HOPS = {
     "agent": ("scale/agent.yaml",),
     "agent before Kafka": ("scale/agent.yaml", "scale/kafka-producer.yaml"),
     "gateway": ("scale/gateway.yaml",),
+    "sampling gateway": ("scale/gateway.yaml", "scale/gateway-sampling.yaml"),
 }
 
 

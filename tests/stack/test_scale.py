@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from scripts.stack.backends import ScaledStack, eventually
+from scripts.stack.backends import eventually
+from scripts.stack.scaled import ScaledStack
 from tests.stack.agents import Runner
 
 if TYPE_CHECKING:
@@ -19,7 +20,13 @@ if TYPE_CHECKING:
 def runner(binaries: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
     """Sessions against a gateway that keeps nothing without a reason."""
     directory = tmp_path_factory.mktemp("scaled")
-    with ScaledStack(binaries, directory, keep_percent=0, decision_wait="60s") as stack:
+    with ScaledStack(
+        binaries,
+        directory,
+        "scale/gateway-sampling.yaml",
+        OTELCOL_KEEP_PERCENT="0",
+        OTELCOL_DECISION_WAIT="60s",
+    ) as stack:
         runner = Runner(stack, directory / "state")
         runner.directory.mkdir()
         yield runner
@@ -51,7 +58,7 @@ def test_a_stalled_session_is_seen_at_once_and_kept_whole(runner: Runner) -> Non
 
 def test_of_a_session_without_fault_only_the_marker_is_kept(runner: Runner) -> None:
     session = runner.run(agent=("true",))
-    page = f"http://127.0.0.1:{runner.stack.ports['gateway_metrics']}/metrics"
+    page = f"http://127.0.0.1:{runner.stack.ports['gateway_metrics_0']}/metrics"
 
     def decided() -> bool:
         with urllib.request.urlopen(page) as response:

@@ -17,6 +17,7 @@ from otel_untether.session.fold.apply import apply, finish
 from otel_untether.session.outcome import Outcome
 from otel_untether.session.state import SessionState
 from otel_untether.spans import SessionTracer
+from otel_untether.stall import Finding
 
 
 class Traced:
@@ -52,6 +53,9 @@ class Traced:
     def span(self, name: str) -> ReadableSpan:
         (found,) = (s for s in self._spans.get_finished_spans() if s.name == name)
         return found
+
+    def named(self, name: str) -> list[ReadableSpan]:
+        return [s for s in self._spans.get_finished_spans() if s.name == name]
 
     def names(self) -> list[str]:
         return [s.name for s in self._spans.get_finished_spans()]
@@ -180,3 +184,17 @@ def test_no_span_ever_comes_near_the_limit_of_attributes(tools: int) -> None:
     spans = traced._spans.get_finished_spans()
     assert max(len(attributes(span)) for span in spans) < 40
     assert all(span.dropped_attributes == 0 for span in spans)
+
+
+def test_warnings_of_one_silence_stand_one_after_the_other() -> None:
+    """An hour's silence is twenty tiles and not twenty bars on top of each other."""
+    traced = Traced()
+    for number, at in enumerate((3_000, 4_000, 6_000), 1):
+        traced.tracer.found(Finding("stall", "wedged", at, since=2_000, number=number))
+    traced.tracer.found(Finding("stall", "wedged", 9_000, since=8_000, number=1))
+    assert [(s.start_time, s.end_time) for s in traced.named("untether.stall")] == [
+        (2_000, 3_000),
+        (3_000, 4_000),
+        (4_000, 6_000),
+        (8_000, 9_000),
+    ]

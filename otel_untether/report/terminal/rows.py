@@ -76,8 +76,8 @@ def rows(root: SpanNode, until: int, limit: int | None) -> list[Row]:
     found = silences(root, until)
     drawn = _drawn(root, found)
     shown = _selection(root, drawn, until, limit)
-    ends = {silence.last: silence.end for silence in found}
-    return [_row(stem, item, shown, ends, until) for stem, item in _layout(root, drawn, shown)]
+    spans = {silence.last: (silence.start, silence.end) for silence in found}
+    return [_row(stem, item, shown, spans, until) for stem, item in _layout(root, drawn, shown)]
 
 
 def _drawn(root: SpanNode, found: list[Silence]) -> set[SpanNode]:
@@ -163,24 +163,28 @@ def _groups(node: SpanNode, drawn: set[SpanNode], shown: set[SpanNode]) -> Itera
 
 
 def _row(
-    stem: Stem, item: list[SpanNode], shown: set[SpanNode], ends: dict[SpanNode, int], until: int
+    stem: Stem,
+    item: list[SpanNode],
+    shown: set[SpanNode],
+    spans: dict[SpanNode, tuple[int, int]],
+    until: int,
 ) -> Row:
     first = item[0]
     whole = len(item) == 1 and (first in shown or not first.children)
     if not whole:
         return _fold_row(stem, item, until)
-    return _span_row(stem, first, ends.get(first, first.end or until))
+    return _span_row(stem, first, *spans.get(first, (first.start, first.end or until)))
 
 
-def _span_row(stem: Stem, node: SpanNode, end: int) -> Row:
+def _span_row(stem: Stem, node: SpanNode, start: int, end: int) -> Row:
     return Row(
         stem=stem,
         label=words.safe(label(node)),
         note=words.safe(_note(node)),
         role=_ROLES.get(node.kind, "plain"),
-        start=node.start,
+        start=start,
         end=end,
-        pieces=((node.start, end),),
+        pieces=((start, end),),
         failed=node.failed and node.kind != "stall",
     )
 

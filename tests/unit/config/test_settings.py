@@ -178,6 +178,8 @@ def test_malformed_toml_names_the_file(tmp_path: Path, content: bytes) -> None:
         ("[watchdog]\nkill_confirmations = 2.5", "expected a whole number of at least 1, got 2.5"),
         ("[watchdog]\nkill_confirmations = 0", "expected a whole number of at least 1, got 0"),
         ("[watchdog]\ncpu_idle_bound = 1", "expected a number of cores above 0 and below 0.5"),
+        ("[capture]\nmax_length = 32769", "expected a whole number from 1 to 32768, got 32769"),
+        ("[capture]\nmax_length = 0", "expected a whole number from 1 to 32768, got 0"),
         ('[watchdog]\nstall_auto_kill = "yes"', "expected true, false or \"dry-run\", got 'yes'"),
         ("[watchdog]\nstall_auto_kill = 1", 'expected true, false or "dry-run", got 1'),
         ('[watchdog]\nkill_causes = ["awaiting_approval"]', "expected a list of causes, each one"),

@@ -21,6 +21,7 @@ from opentelemetry.sdk.metrics.export import (
     MetricExporter,
     MetricExportResult,
     MetricsData,
+    NumberDataPoint,
     ResourceMetrics,
     Sum,
 )
@@ -180,6 +181,25 @@ def test_state_is_one_and_the_states_before_it_are_zero() -> None:
     state.waits.clear()
     each.end()
     assert current() == {"starting": 0, "working": 0, "waiting": 0, "stalled": 0, "ended": 1}
+
+
+def test_a_stalled_state_says_why_and_the_cause_before_it_is_over() -> None:
+    """Alerts count sessions by cause: none may be in two at once."""
+    each = SessionGauges(session(), Resource({}))
+    each.found(finding("stall"))
+    each.collect(START, CUMULATIVE)
+    each.found(Finding("stall", "wedged", START, START))
+    (states,) = (
+        metric.data.data_points
+        for metric in each.collect(START, CUMULATIVE).scope_metrics[0].metrics
+        if metric.name == "untether.session.state"
+    )
+    by_cause = {
+        dict(point.attributes or {})["untether.stall.cause"]: point.value
+        for point in states
+        if isinstance(point, NumberDataPoint)
+    }
+    assert by_cause == {"model_silent": 0, "wedged": 1}
 
 
 def test_terminal_sample_has_nothing_left_and_keeps_what_was_used() -> None:

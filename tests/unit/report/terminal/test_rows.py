@@ -8,7 +8,7 @@ import pytest
 
 from otel_untether.report import span_tree as model
 from otel_untether.report.terminal.rows import Row, rows
-from tests.unit.report.report_sessions import Session, healthy, long, stalled
+from tests.unit.report.report_sessions import Session, at, healthy, long, stalled
 
 
 def lay_out(session: Session, limit: int | None = None) -> list[Row]:
@@ -104,6 +104,15 @@ def test_a_tools_failure_is_told_by_its_exit_code() -> None:
     """Else by its error.type."""
     failed = [row for row in lay_out(healthy()) if row.failed]
     assert [(row.label, row.note) for row in failed] == [("Read", "tool_error"), ("Bash", "exit 3")]
+
+
+def test_a_stall_is_drawn_from_where_it_began_though_its_last_warning_began_later() -> None:
+    session = Session()
+    session.stall(10, 50, "wedged")
+    session.stall(50, 90, "wedged", 2)
+    session.root(300)
+    (row,) = (row for row in lay_out(session) if row.role == "stall")
+    assert (row.start, row.end) == (at(10), at(300))
 
 
 def test_a_stall_is_told_by_its_cause() -> None:

@@ -1,0 +1,158 @@
+"""Sessions through an agent's collector, Kafka, two gateways and Jaeger into OpenSearch."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from scripts.stack.backends import Backend, eventually, get, text_at
+from scripts.stack.measure import post
+from tests.stack.agents import COMMAND, Runner, Session
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from scripts.stack.scaled import FleetStack
+
+SESSIONS = 100 if os.environ.get("SOAK") else 20
+A_SESSION = 19  # spans of the scripted agent, and a stall where a busy machine holds it up
+
+
+def spans_of(fleet: FleetStack, session: Session) -> list[dict[str, Any]]:
+    return fleet.spans_of(session.service)
+
+
+def whole(fleet: FleetStack, session: Session) -> bool:
+    """Whether all of its spans are there, each once."""
+    spans = spans_of(fleet, session)
+    ids = [span["spanId"] for span in spans]
+    assert len(ids) == len(set(ids)), "a span is shown twice"
+    stalls = session.errors.count("otel-untether: silent for")
+    return len(ids) == A_SESSION + stalls
+
+
+def resend(fleet: FleetStack, state: Path) -> bool:
+    """Send what the agent's collector had not taken when it was killed."""
+    environment = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": fleet.endpoint(),
+        "OTEL_UNTETHER_STATE_DIR": str(state),
+    }
+    command = [COMMAND, "resend"]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    print(f"resend, {result.returncode}: {result.stdout}{result.stderr}")
+    return result.returncode == 0
+
+
+def send(fleet: FleetStack, spans: int, size: int, age: float = 0) -> str:
+    """Send one trace of `spans` spans with `size` bytes that nothing compresses; its id.
+
+    :param age: how long ago it was, in seconds.
+    """
+    request = ExportTraceServiceRequest()
+    part = request.resource_spans.add()
+    part.resource.attributes.add(key="service.name").value.string_value = "scale"
+    scope = part.scope_spans.add()
+    trace_id, now = os.urandom(16), time.time_ns() - int(age * 1e9)
+    for _ in range(spans):
+        span = scope.spans.add(name="work", trace_id=trace_id, span_id=os.urandom(8))
+        span.start_time_unix_nano, span.end_time_unix_nano = now - 10**9, now
+        noise = random.Random(0).randbytes(size // 2).hex()
+        span.attributes.add(key="noise").value.string_value = noise
+    post(f"{fleet.endpoint()}/v1/traces", request.SerializeToString())
+    return trace_id.hex()
+
+
+def shown(fleet: FleetStack, trace_id: str, spans: int) -> None:
+    """Wait until a trace is in Jaeger with all of its spans."""
+    eventually(f"{spans} spans are in Jaeger", lambda: len(fleet.trace(trace_id)) == spans)
+
+
+def again(backend: Backend) -> None:
+    """Kill it, and start it again."""
+    backend.kill()
+    backend.start()
+
+
+def test_no_span_is_lost_though_everybody_on_the_way_is_killed(
+    fleet: FleetStack, tmp_path: Path
+) -> None:
+    """Both gateways, which also moves their partitions; the broker twice; the agent's collector."""
+    runner = Runner(fleet, tmp_path)
+    first, second = fleet.gateways
+    with ThreadPoolExecutor(5) as pool:
+        jobs = [pool.submit(runner.run) for _ in range(SESSIONS)]
+        for number, backend in enumerate((first, fleet.kafka, second, fleet.kafka, fleet.agent), 1):
+            due = number * SESSIONS // 6
+            eventually("it is time", lambda: sum(job.done() for job in jobs) >= due)  # noqa: B023
+            again(backend)
+        sessions = [job.result() for job in jobs]
+    assert [session.process.returncode for session in sessions] == [0] * SESSIONS
+    eventually("nothing is left with the sessions", lambda: resend(fleet, tmp_path))
+    for session in sessions:
+        eventually("all spans are in Jaeger", lambda: whole(fleet, session))  # noqa: B023
+
+
+def test_a_gateway_takes_over_from_one_that_stops(fleet: FleetStack) -> None:
+    first, second = fleet.gateways
+    first.stop()
+    shown(fleet, send(fleet, 5, 100), 5)
+    first.start()
+    second.stop()
+    shown(fleet, send(fleet, 5, 100), 5)
+    second.start()
+
+
+def test_what_nobody_can_read_stops_no_partition(fleet: FleetStack) -> None:
+    """Kafka's own producer puts garbage into every partition."""
+    fleet.produce("otlp_spans", [f"garbage {number}" for number in range(40)])
+    for _ in range(8):
+        shown(fleet, send(fleet, 1, 100), 1)
+
+
+def test_a_trace_of_eight_megabytes_passes_kafka(fleet: FleetStack) -> None:
+    shown(fleet, send(fleet, 300, 30_000), 300)
+
+
+def test_jaegers_absence_stops_no_partition(fleet: FleetStack) -> None:
+    fleet.jaeger.kill()
+    sent = [send(fleet, 2, 100) for _ in range(8)]
+    fleet.jaeger.start()
+    for trace_id in sent:
+        shown(fleet, trace_id, 2)
+
+
+def test_opensearchs_absence_loses_nothing(fleet: FleetStack) -> None:
+    """While Jaeger stays: what it has acknowledged and not stored is in its memory only."""
+    fleet.opensearch.kill()
+    sent = [send(fleet, 2, 100) for _ in range(8)]
+    fleet.opensearch.start()
+    for trace_id in sent:
+        shown(fleet, trace_id, 2)
+
+
+@pytest.mark.parametrize("days", [0, 10])
+def test_a_trace_is_found_by_its_id_for_two_weeks(fleet: FleetStack, days: int) -> None:
+    shown(fleet, send(fleet, 1, 100, age=days * 86400), 1)
+
+
+def test_there_is_an_index_a_day_under_the_name_that_the_documentation_gives(
+    fleet: FleetStack,
+) -> None:
+    shown(fleet, send(fleet, 1, 100), 1)
+    day = time.strftime("%Y-%m-%d", time.gmtime())
+    names = get(f"{fleet.opensearch_url}/_alias").keys()
+    assert {f"jaeger-span-{day}", f"jaeger-service-{day}"} <= names
+
+
+def test_how_far_behind_the_gateways_are_is_a_metric(fleet: FleetStack) -> None:
+    shown(fleet, send(fleet, 1, 100), 1)
+    for port in (fleet.ports["gateway_metrics_0"], fleet.ports["gateway_metrics_1"]):
+        page = text_at(f"http://127.0.0.1:{port}/metrics")
+        assert "otelcol_kafka_receiver_offset_lag" in page
