@@ -150,18 +150,13 @@ class Stack:
     def __enter__(self) -> Self:
         with ExitStack() as starting:  # one that does not start takes the others with it
             for backend in self.backends:
-                starting.callback(backend.stop)
+                starting.callback(backend.kill)  # nothing they hold is wanted any more
                 backend.start()
             self._exit = starting.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._exit.close()
-
-    def starts(self, backend: Backend) -> None:
-        """Start one more backend; it is stopped with the others."""
-        self._exit.callback(backend.stop)
-        backend.start()
 
     def endpoint(self, protocol: str = "http/protobuf") -> str:
         """Return what `OTEL_EXPORTER_OTLP_ENDPOINT` has to be."""
@@ -318,14 +313,16 @@ class Hurried(Stack):
     def __init__(self, binaries: dict[str, str], directory: Path, receiver: str) -> None:
         self._receiver = receiver
         super().__init__(binaries, directory)
+        self.backends.remove(self.prometheus)  # last, so that it misses nobody while they start
+        self.backends.append(self.prometheus)
 
     def _prometheus(self) -> Backend:
         backend = super()._prometheus()
         config = self._directory / "prometheus-config"
         for file in (config / "prometheus.yaml", *(config / "rules").glob("*.yaml")):
-            text = re.sub(r"((?:scrape|evaluation)_interval): \w+", r"\1: 1s", file.read_text())
-            file.write_text(re.sub(r"( (?:keep_firing_)?for): \w+", r"\1: 2s", text))
-        backend.command.append("--query.lookback-delta=10s")
+            text = re.sub(r"((?:scrape|evaluation)_interval): \w+", r"\1: 3s", file.read_text())
+            file.write_text(re.sub(r"( (?:keep_firing_)?for): \w+", r"\1: 12s", text))
+        backend.command.append("--query.lookback-delta=15s")
         backend.command.remove("--query.lookback-delta=2m")
         return backend
 

@@ -86,7 +86,7 @@ def test_a_dead_collector_is_no_news_of_the_watchers(watch: Watch) -> None:
     watch.stack.collector.kill()
     eventually("it is told", lambda: watch.receiver.told("UntetherCollectorDown"))
     eventually("nobody is heard of", lambda: not watch.stack.query(active))
-    since = watch.stack.value("time()")
+    since = watch.stack.value("vector(time())")
     eventually("rules have run since", lambda: watch.stack.value(EVALUATED) > since + 5)
     assert not watch.stack.query('ALERTS{alertname="UntetherWatcherDead"}')
     watch.stack.collector.start()

@@ -225,7 +225,8 @@ def test_jaegers_monitor_tab_has_its_figures(fleet: Fleet) -> None:
         values = [float(point["gaugeValue"]["doubleValue"]) for point in points]
         return [value for value in values if value > 0]
 
-    eventually("Jaeger has latencies of a session's spans", latencies)
+    found = eventually("Jaeger has latencies of a session's spans", latencies)
+    assert max(found) > 1000, "sessions take seconds, and this is in milliseconds"
 
 
 def test_an_ended_session_is_gone(fleet: Fleet) -> None:
