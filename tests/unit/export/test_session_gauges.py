@@ -80,7 +80,7 @@ def values(collected: ResourceMetrics) -> dict[str, Any]:
         points: dict[object, object] = {}
         for point in metric.data.data_points:
             labels = dict(point.attributes or {})
-            points[labels.popitem()[1] if labels else ""] = getattr(point, "value", None)
+            points[next(iter(labels.values()), "")] = getattr(point, "value", None)
         found[metric.name] = points.get("", points)
     return found
 
@@ -218,6 +218,7 @@ def test_terminal_sample_has_nothing_left_and_keeps_what_was_used() -> None:
 
 def test_types_and_units_are_what_the_registry_says() -> None:
     each = gauges(None, sample(sockets=(SocketDiag(1, "ESTABLISHED", 443, receive_age=9.0),)))
+    each.found(finding("stall"))
     (scope,) = each.collect(START, CUMULATIVE).scope_metrics
     registered = {
         name: metric
