@@ -122,7 +122,8 @@ class AsyncioAgent:
     def _begun(self, transport: Any) -> None:
         self._transport = transport
         self._pid = transport.get_pid()
-        attendant().tick(self, _LOOK, self._look_after)
+        if not self._piped:  # else it is looked at whenever its silence is judged
+            attendant().tick(self, _LOOK, self._look_after)
         if self._agent is not None:
             self._agent.returncode = transport.get_returncode
             self._listen_to_input(self._agent)
@@ -168,6 +169,7 @@ class AsyncioAgent:
         """Tell since when the program leaves unread what the agent has printed."""
         waits = False
         with harmless("unread output"):
+            self._look_after()
             waits = self._piped and (self._loop.is_closed() or _waits(self._transport))
         if not waits:
             self._unread_since = None
