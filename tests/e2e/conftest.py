@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,14 @@ VERSIONS = {"@anthropic-ai/claude-code": "2.1.330", "@openai/codex": "0.169.0"}
 BINARIES = {
     "claude": ("@anthropic-ai/claude-code", "@anthropic-ai/claude-code-linux-x64/claude"),
     "codex": ("@openai/codex", "@openai/codex/bin/codex.js"),
+}
+CLAUDE_SETTINGS = {
+    "IS_SANDBOX": "1",
+    "ANTHROPIC_BASE_URL": "{url}",
+    "ANTHROPIC_API_KEY": "sk-fake-0",
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    "DISABLE_TELEMETRY": "1",
+    "DISABLE_AUTOUPDATER": "1",
 }
 ISOLATED = Path(__file__).with_name("isolated.py")
 
@@ -127,19 +135,13 @@ class Agents:
     def claude(self, prompt: str, **options: Any) -> Session:
         words = [str(self._clis("claude")), "-p", prompt, "--output-format", "stream-json"]
         words += ["--verbose", "--permission-mode", "bypassPermissions"]
-        settings = {
-            "IS_SANDBOX": "1",
-            "ANTHROPIC_BASE_URL": "{url}",
-            "ANTHROPIC_API_KEY": "sk-fake-0",
-            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-            "DISABLE_TELEMETRY": "1",
-            "DISABLE_AUTOUPDATER": "1",
-        }
-        return self._run(words, settings, **options)
+        return self._run(words, CLAUDE_SETTINGS, **options)
 
-    def codex(self, prompt: str, **options: Any) -> Session:
+    def codex(self, prompt: str, *flags: str, **options: Any) -> Session:
+        """Run `codex exec`, by default with `--json`."""
         provider = '{name="fake",base_url="{url}/v1",env_key="FAKE_KEY",wire_api="responses"}'
-        words = [str(self._clis("codex")), "exec", "--json", "--skip-git-repo-check"]
+        words = [str(self._clis("codex")), "exec", "--skip-git-repo-check"]
+        words += flags or ["--json"]
         words += ["-m", "fake-model", "-c", "model_provider=fake"]
         words += ["-c", f"model_providers.fake={provider}"]
         words += ["--dangerously-bypass-approvals-and-sandbox", prompt]
@@ -151,7 +153,8 @@ class Agents:
         settings: dict[str, str],
         *,
         signal_after: tuple[signal.Signals, float] | None = None,
-        **watchdog: float,
+        typed: Sequence[tuple[float, bytes]] = (),
+        **watchdog: float | str,
     ) -> Session:
         state = self.home / "state"
         environment = {
@@ -166,13 +169,18 @@ class Agents:
         process = subprocess.Popen(
             [*namespace(), sys.executable, str(ISOLATED), str(self._script), *command],
             cwd=self.project,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if typed else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
+        for pause, line in typed:
+            assert process.stdin is not None
+            time.sleep(pause)
+            process.stdin.write(line)
+            process.stdin.flush()
         if signal_after is not None:
             signal_wrapper(state, *signal_after)
-        stdout, stderr = process.communicate(timeout=110)
+        stdout, stderr = process.communicate(timeout=400 if watchdog else 110)
         return Session(process.returncode, stdout, stderr.decode(), state, read_spans(state))
 
 

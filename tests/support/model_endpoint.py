@@ -5,7 +5,8 @@ A script maps a marker to the model's turns. The marker is looked for in the fir
 user said; how many of the model's turns with tool calls the conversation already holds says
 which turn is next. A turn is a dict: ``text``, ``tools`` ([name, arguments] pairs), ``error``
 (an HTTP status, for the first ``times`` requests), or ``hang`` ("headers": never answers;
-"text": stops in the middle of its answer).
+"text": stops in the middle of its answer). With ``pace`` (seconds) Anthropic's text is streamed
+word by word for that long.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -160,7 +162,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if turn.get("hang") == "text":
             events = events[: len(events) // 2]
-        for event in events:
+        for event in _paced(events, turn):
             name = f"event: {event['type']}\n" if "type" in event else ""
             self.wfile.write(f"{name}data: {json.dumps(event)}\n\n".encode())
             self.wfile.flush()
@@ -175,6 +177,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
+
+
+def _paced(events: list[dict[str, Any]], turn: Turn) -> Iterator[dict[str, Any]]:
+    """Yield the events, a text in so many pieces and for so long as the turn's pace asks for."""
+    for event in events:
+        words = str(event.get("delta", {}).get("text", "")).split() if "pace" in turn else []
+        for word in words:
+            time.sleep(turn["pace"] / len(words))
+            yield {**event, "delta": {**event["delta"], "text": f"{word} "}}
+        if not words:
+            yield event
 
 
 def _anthropic(server: ModelEndpoint, turn: Turn, model: str) -> Iterator[dict[str, Any]]:

@@ -23,6 +23,7 @@ from otel_untether.proc_diag.linux import kernel_files as files
 from otel_untether.proc_diag.linux.host import HostReader
 from otel_untether.proc_diag.linux.process import LinuxHandle, children_of, signalable
 from otel_untether.proc_diag.linux.socket_tables import SocketTables
+from otel_untether.proc_diag.linux.unmoved import Unmoved
 from otel_untether.proc_diag.snapshot import CgroupDiag, HostDiag, Identity, SocketDiag
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class LinuxBackend:
     def __init__(self, root: str = "/proc") -> None:
         self.root = root
         self.budget = files.Budget()
+        self.unmoved = Unmoved()
         self.host = HostReader(root)
 
     def identify(self, pid: int) -> Identity | None:
@@ -68,7 +70,7 @@ class LinuxBackend:
 
     def look_deeper(self, members: Sequence[ProcessSnapshot], agent: Identity | None) -> DeepLooks:
         """Look at living members in every detail, at the agent's control group as well."""
-        return deep.look(self.root, members, agent)
+        return deep.look(self.root, members, agent, self.unmoved)
 
     def environ(self, pid: int) -> bytes | None:
         """Return a process's environment, NUL-separated; may wait for a hung process for ever."""

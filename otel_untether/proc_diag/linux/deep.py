@@ -8,8 +8,9 @@ of those none that takes a process's memory lock.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from otel_untether.proc_diag.backend import DeepLooks
 from otel_untether.proc_diag.deep_look import DescriptorLook, ProcessLook
@@ -18,12 +19,14 @@ from otel_untether.proc_diag.linux import kernel_files as files
 from otel_untether.proc_diag.linux.cgroups import Cgroups
 from otel_untether.proc_diag.linux.sockets import Holder, look_at_sockets
 from otel_untether.proc_diag.linux.threads import look_at_threads
+from otel_untether.proc_diag.linux.unmoved import read_turns
 from otel_untether.proc_diag.sums import ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from otel_untether.proc_diag.deep_look import Reach, SocketLook, StdinLook
+    from otel_untether.proc_diag.deep_look import Reach, SocketLook, StdinLook, ThreadLook
+    from otel_untether.proc_diag.linux.unmoved import Turns, Unmoved
     from otel_untether.proc_diag.snapshot import Identity, ProcessSnapshot
 
 MAX_PROCESSES: Final = 50
@@ -32,23 +35,31 @@ MAX_THREADS: Final = 200
 _FREEZERS: Final = ("do_freezer_trap", "__refrigerator", "refrigerator")
 
 
-def look(root: str, members: Sequence[ProcessSnapshot], agent: Identity | None) -> DeepLooks:
-    """Look at living members in detail; the agent's control group is the one looked at."""
-    pairs = [(member, _holder(root, member)) for member in members[:MAX_PROCESSES]]
+def look(
+    root: str, members: Sequence[ProcessSnapshot], agent: Identity | None, unmoved: Unmoved
+) -> DeepLooks:
+    """Look at living members in detail; the agent's control group is the one looked at.
+
+    `unmoved` remembers from look to look those that do not run.
+    """
+    met = [_meet(root, member, unmoved) for member in members[:MAX_PROCESSES]]
     # Some end while they are looked at; only of those who have not is something unknown.
-    shown = [pair for pair in pairs if pair[1] is not None or _lives(root, pair[0].identity)]
+    shown = [one for one in met if one.holder is not None or _lives(root, one.member.identity)]
     problems = [
-        f"descriptors of process {member.identity.pid} cannot be read"
-        for member, holder in shown
-        if holder is None
+        f"descriptors of process {one.member.identity.pid} cannot be read"
+        for one in shown
+        if one.holder is None
     ]
-    if left := len(members) - len(pairs):
+    if left := len(members) - len(met):
         problems.append(f"{left} more processes were not looked at")
     whole = not problems
-    known = [holder for _, holder in shown if holder is not None]
+    known = [one.holder for one in shown if one.holder is not None]
     sockets = look_at_sockets(known, root)
     found = _Look(root, known, sockets)
-    looks = [found.process(member, holder) for member, holder in shown]
+    looks = [found.again(one) or found.process(one) for one in shown]
+    for one, seen in zip(shown, looks, strict=True):
+        if one.holder is not None and one.before is None:
+            unmoved.keep(one.turns, one.holder, seen)
     processes = tuple(one for one in looks if one.threads or _lives(root, one.identity))
     problems += [
         f"process {one.identity.pid} has threads that were not looked at"
@@ -69,12 +80,28 @@ def _lives(root: str, identity: Identity) -> bool:
     return stat.start_time == identity.start_time and stat.state not in ENDED
 
 
-def _holder(root: str, member: ProcessSnapshot) -> Holder | None:
+class _Met(NamedTuple):
+    """A member, the turns that its threads have had, and what it holds.
+
+    `before` is what was seen of it earlier if it has not run since.
+    """
+
+    member: ProcessSnapshot
+    turns: Turns | None
+    holder: Holder | None
+    before: ProcessLook | None = None
+
+
+def _meet(root: str, member: ProcessSnapshot, unmoved: Unmoved) -> _Met:
     base = f"{root}/{member.identity.pid}"
+    turns = read_turns(base, MAX_THREADS)  # first: what runs meanwhile is seen to have run
+    seen = unmoved.recall(member.identity, turns)
+    if seen is not None:
+        return _Met(member, turns, seen.holder, seen.look)
     targets = descriptors.read_targets(base)
     if targets is None:
-        return None
-    return Holder(member.identity, member.name, base, targets)
+        return _Met(member, turns, None)
+    return _Met(member, turns, Holder(member.identity, member.name, base, targets))
 
 
 class _Look:
@@ -87,18 +114,31 @@ class _Look:
         self._writers: dict[str, Reach] = {}
         self.cgroups = Cgroups(root)
 
-    def process(self, member: ProcessSnapshot, holder: Holder | None) -> ProcessLook:
+    def again(self, met: _Met) -> ProcessLook | None:
+        """Look at what may have changed of a member that has not run, None for any other."""
+        if met.before is None or met.holder is None:
+            return None
+        member, base = met.member, met.holder.base
+        return replace(
+            met.before,
+            ppid=member.ppid,
+            pgid=member.pgid,
+            sid=member.sid,
+            stdin=self._stdin(base, met.holder.targets),
+            frozen=self._frozen(base, met.before.threads),
+            at=time.monotonic(),
+        )
+
+    def process(self, met: _Met) -> ProcessLook:
         """Look at one member."""
+        member = met.member
         base = f"{self._root}/{member.identity.pid}"
-        targets = holder.targets if holder else None
+        targets = met.holder.targets if met.holder else None
         at = time.monotonic()
-        threads, whole = look_at_threads(base, MAX_THREADS, targets or {})
+        threads, whole = look_at_threads(base, MAX_THREADS, targets or {}, met.turns)
         io = files.read(f"{base}/io")
         raw = files.read(f"{base}/stat")
         stat = procfs.parse_stat(raw) if raw else None
-        frozen = self.cgroups.frozen(base)
-        if frozen is None and threads and all(thread.placed for thread in threads):
-            frozen = any((thread.wchan or "").startswith(_FREEZERS) for thread in threads)
         return ProcessLook(
             member.identity,
             member.ppid,
@@ -113,13 +153,19 @@ class _Look:
             terminal=None if stat is None else stat.tty != 0,
             holds_terminal=None if targets is None else _holds_terminal(targets),
             polls_terminal=None if targets is None else _polls_terminal(base, targets),
-            frozen=frozen,
+            frozen=self._frozen(base, threads),
             io_read=procfs.parse_field(io, b"rchar"),
             io_written=procfs.parse_field(io, b"wchar"),
             disk_read=procfs.parse_field(io, b"read_bytes"),
             disk_written=procfs.parse_field(io, b"write_bytes"),
             at=at,
         )
+
+    def _frozen(self, base: str, threads: Sequence[ThreadLook] | None) -> bool | None:
+        frozen = self.cgroups.frozen(base)
+        if frozen is None and threads and all(thread.placed for thread in threads):
+            frozen = any((thread.wchan or "").startswith(_FREEZERS) for thread in threads)
+        return frozen
 
     def _stdin(self, base: str, targets: Mapping[int, str] | None) -> StdinLook:
         target = (targets or {}).get(0, "")

@@ -46,28 +46,31 @@ _OWN_CALLS: Final = _CALLS.get(_MACHINE, frozenset())
 
 
 def look_at_threads(
-    base: str, limit: int, targets: Mapping[int, str]
+    base: str, limit: int, targets: Mapping[int, str], turns: Mapping[str, bytes] | None = None
 ) -> tuple[tuple[ThreadLook, ...] | None, bool]:
     """Look at up to `limit` threads of the process at `base` (/proc/<pid>).
 
-    `targets` are its descriptors, by number. Returns the threads, None if they cannot be
-    listed, and whether these are all of them.
+    `targets` are its descriptors, by number; `turns` the schedstat of its threads where that was
+    read already. Returns the threads, None if they cannot be listed, and whether these are all.
     """
-    tids = files.listing(f"{base}/task")
+    tids = list(turns) if turns else files.listing(f"{base}/task")
     if tids is None:
         return None, False
-    looks = [_look(f"{base}/task/{tid}", int(tid), targets) for tid in tids[:limit]]
+    known = turns or {}
+    looks = [_look(f"{base}/task/{tid}", int(tid), targets, known.get(tid)) for tid in tids[:limit]]
     return tuple(look for look in looks if look is not None), len(tids) <= limit
 
 
-def _look(base: str, tid: int, targets: Mapping[int, str]) -> ThreadLook | None:
+def _look(
+    base: str, tid: int, targets: Mapping[int, str], schedstat: bytes | None
+) -> ThreadLook | None:
     """Look at one thread, None when it has ended meanwhile."""
     if (raw := files.read(f"{base}/stat")) is None:
         return None
     name, state, ticks = procfs.parse_thread(raw)
     if state in ("Z", "X"):
         return ThreadLook(tid, name, state, None, ticks)
-    wanted, runs = parse_turns(files.read(f"{base}/schedstat"))
+    wanted, runs = parse_turns(schedstat or files.read(f"{base}/schedstat"))
     if state == "R":
         return ThreadLook(tid, name, state, None, ticks, None, runs, wanted)
     wchan, target = procfs.parse_wchan(files.read(f"{base}/wchan")), None
