@@ -312,7 +312,12 @@ STATES: Final = (
     ),
     State(
         "its stdout is silent, but its transcript grows",
-        Named("unexplained", words=("its transcript grows",)),
+        Named(
+            "unexplained",
+            killed=False,
+            also=("model_unreachable",),  # while too few samples are known of a busy machine
+            words=("its transcript grows",),
+        ),
         """
         init(); text(); out = open("transcript.jsonl", "ab", buffering=0); at_rest()
         every(0.1, lambda: out.write(bytes(400)))
