@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -48,13 +49,25 @@ class Victim:
         )
 
     def wait_until_kept(self) -> None:
-        """Wait for every run's observer, which may go on when the command is over."""
+        """Wait for every run's observer, which may go on when the command is over.
+
+        It looks after other runs' folders, too, and its own once more, until it is gone.
+        """
         deadline = time.monotonic() + PATIENCE
-        while not all(
+        while self._is_observed() or not all(
             b'"ended"' in path.read_bytes() for path in self.state.glob("runs/*/run.json")
         ):
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+    def _is_observed(self) -> bool:
+        """Tell whether any process of theirs is left: it has their home in its environment."""
+        name = b"HOME=" + os.fsencode(self.home) + b"\0"
+        for environ in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):
+                if name in environ.read_bytes():
+                    return True
+        return False
 
     def run(self, *agent: str, **environ: str) -> subprocess.CompletedProcess[str]:
         """Watch an agent."""
