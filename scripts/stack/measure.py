@@ -1,8 +1,9 @@
-"""What sessions cost their backends: `python -m scripts.stack.measure`.
+"""What sessions cost their backends: `python -m scripts.stack.measure [fleet]`.
 
 Starts the stack on loopback, sends it spans and gauges shaped like the package's own, and
-prints what each component used for them. `docs/scaling.md` quotes the result; it takes a
-minute or two and both processors of a small machine.
+prints what each component used for them; with `fleet` the spans only, through Kafka and into
+OpenSearch. `docs/scaling.md` quotes the results; each takes a minute or two and both processors
+of a small machine.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from otel_untether import semconv
 
-from .backends import Backend, Stack, eventually
+from .backends import PATIENCE, Backend, Stack, eventually, get
 from .obtain import obtain
 from .recipes import RECIPES
+from .scaled import FleetStack
 
 if TYPE_CHECKING:
     from opentelemetry.proto.common.v1.common_pb2 import KeyValue
@@ -91,7 +93,7 @@ def gauge_export(sessions: int, value: int) -> bytes:
 def post(url: str, body: bytes) -> None:
     """Send one OTLP request."""
     headers = {"Content-Type": "application/x-protobuf"}
-    with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=60):
+    with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=PATIENCE):
         pass
 
 
@@ -141,6 +143,37 @@ def measure_spans(stack: Stack, directory: Path) -> None:
     print(f"  on disk: {(size(directory / 'jaeger') - disk) / total:.0f} bytes a span")
 
 
+def measure_fleet(fleet: FleetStack, directory: Path) -> None:
+    """Send spans as fast as they are taken, and wait until OpenSearch has them."""
+    batches = [span_batch() for _ in range(BATCHES)]
+    total = SPANS_A_BATCH * BATCHES
+    backends = (fleet.agent, fleet.kafka, *fleet.gateways, fleet.jaeger, fleet.opensearch)
+    before = [usage(backend) for backend in backends]
+    places = (directory / "kafka", directory / "opensearch")
+    disks = [size(place) for place in places]
+    began = time.monotonic()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda body: post(f"{fleet.endpoint()}/v1/traces", body), batches))
+    accepted = time.monotonic() - began
+    eventually("all spans are stored", lambda: stored_spans(fleet) >= total, 600)
+    stored = time.monotonic() - began
+    print(f"fleet: {total} spans, accepted {total / accepted:.0f}/s, stored {total / stored:.0f}/s")
+    for backend, (cpu, _) in zip(backends, before, strict=True):
+        spent, resident = usage(backend)
+        print(
+            f"  {backend.name}: {(spent - cpu) / total * 1e6:.0f} processor s a million, "
+            f"{resident >> 20} MiB resident"
+        )
+    get(f"{fleet.opensearch_url}/_flush")
+    for place, disk in zip(places, disks, strict=True):
+        print(f"  on disk, {place.name}: {(size(place) - disk) / total:.0f} bytes a span")
+
+
+def stored_spans(fleet: FleetStack) -> int:
+    """Return how many spans OpenSearch has."""
+    return int(get(f"{fleet.opensearch_url}/jaeger-span-*/_count")["count"])
+
+
 def measure_series(stack: Stack, directory: Path) -> None:
     """Export the gauges of many sessions a few times."""
     series = SESSIONS * len(GAUGES)
@@ -171,9 +204,15 @@ def main() -> int:
     binaries: dict[str, str] = {}
     for recipe in RECIPES:
         binaries |= obtain(recipe)
-    with tempfile.TemporaryDirectory() as name, Stack(binaries, Path(name)) as stack:
-        measure_spans(stack, Path(name))
-        measure_series(stack, Path(name))
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        if "fleet" in sys.argv[1:]:
+            with FleetStack(binaries, directory) as fleet:
+                measure_fleet(fleet, directory)
+            return 0
+        with Stack(binaries, directory) as stack:
+            measure_spans(stack, directory)
+            measure_series(stack, directory)
     return 0
 
 
