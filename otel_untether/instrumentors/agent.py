@@ -12,6 +12,8 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+import psutil
+
 from otel_untether.clock import Clock
 from otel_untether.engines import registry
 from otel_untether.instrumentors.harmless import harmless
@@ -130,6 +132,8 @@ def ended(pid: int) -> tuple[int | None] | None:
 
     It is left for the program to wait for. Where that has happened, the status is None: `(None,)`.
     """
+    if not hasattr(os, "waitid"):  # macOS, Windows
+        return None if psutil.pid_exists(pid) else (None,)
     try:
         result = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_untether.instrumentors.agent import HostedAgent, ended
 from otel_untether.instrumentors.harmless import harmless
+from otel_untether.instrumentors.loop_pulse import pulse_of
 from otel_untether.sources.spawned_agent import DRAIN
 from otel_untether.sources.spawning import spawning, unstarted
 from otel_untether.watching.attendant import attendant
@@ -37,6 +38,7 @@ class AsyncioAgent:
         self._argv = argv
         self._loop = loop
         self._piped = piped
+        self._pulse = pulse_of(loop)
         self._transport: Any = None
         self._protocol: Any = None
         self._writer: Any = None
@@ -170,7 +172,9 @@ class AsyncioAgent:
         waits = False
         with harmless("unread output"):
             self._look_after()
-            waits = self._piped and (self._loop.is_closed() or _waits(self._transport))
+            waits = self._piped and (
+                self._loop.is_closed() or self._pulse.held_up() or _waits(self._transport)
+            )
         if not waits:
             self._unread_since = None
         elif self._unread_since is None and self._agent is not None:

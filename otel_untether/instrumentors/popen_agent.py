@@ -35,11 +35,12 @@ class PopenAgent:
     """One agent; `position` is where the environment is among Popen's positional arguments."""
 
     def __init__(self, guest: Guest, argv: Sequence[str], position: int) -> None:
-        self._agent = HostedAgent(guest, argv, heard=lambda: self._heard)
+        # Only while the program waits for a line does silence mean something: else what the agent
+        # said may be in the pipe, or in the file's buffer.
+        self._agent = HostedAgent(guest, argv, heard=lambda: self._waiting_for_lines > 0)
         self._position = position
         self._process: subprocess.Popen[Any]
-        self._heard = False
-        """Whether the program reads its output as it comes, so that silence means something."""
+        self._waiting_for_lines = 0
         self._communicates = False
         self._read_to_end = False
         self._left_at: float | None = None
@@ -61,7 +62,7 @@ class PopenAgent:
         attendant().tick(self, _LOOK, self._look_after)
         theirs: Any = process  # to mypy, methods are not for assigning
         if process.stdout is not None:
-            theirs.stdout = Overheard(process.stdout, self._took, self._at_end)
+            theirs.stdout = Overheard(process.stdout, self._took, self._at_end, self._waits)
         else:
             self._read_to_end = True
         if process.stdin is not None:
@@ -81,9 +82,11 @@ class PopenAgent:
     def _took(self, chunk: bytes) -> None:
         if self._communicates:
             return  # it will be in the result
-        self._heard = True
         self._left_at = None
         self._agent.took(chunk)
+
+    def _waits(self, more: int) -> None:
+        self._waiting_for_lines += more
 
     def _at_end(self) -> None:
         self._read_to_end = True
@@ -91,7 +94,7 @@ class PopenAgent:
 
     def _communicating(self, theirs: Callable[..., Any]) -> Callable[..., Any]:
         def communicate(*args: Any, **kwargs: Any) -> Any:
-            self._heard, self._communicates = False, True
+            self._communicates = True
             with harmless("the input of communicate"):
                 self._agent.given(_encoded((*args, kwargs.get("input"))[0] or b""))
             try:
@@ -146,15 +149,21 @@ class PopenAgent:
 class Overheard(_Proxy):
     """A file that tells `took` what is read from it, and `at_end` when there is no more.
 
-    It is that file in all else, `isinstance` included.
+    `waits` is told 1 when somebody begins to wait for a line, and -1 when he has it. It is that
+    file in all else, `isinstance` included.
     """
 
     def __init__(
-        self, file: Any, took: Callable[[bytes], object], at_end: Callable[[], object]
+        self,
+        file: Any,
+        took: Callable[[bytes], object],
+        at_end: Callable[[], object],
+        waits: Callable[[int], object] = lambda _more: None,
     ) -> None:
         super().__init__(file)
         self._self_took = took
         self._self_at_end = at_end
+        self._self_waits = waits
 
     def read(self, *args: Any) -> Any:
         """Read, and tell."""
@@ -165,11 +174,15 @@ class Overheard(_Proxy):
 
     def read1(self, *args: Any) -> Any:
         """Read what is there, and tell."""
-        return self._self_tell(self.__wrapped__.read1(*args), wanted=args[:1] != (0,))
+        with self._self_waiting():
+            data = self.__wrapped__.read1(*args)
+        return self._self_tell(data, wanted=args[:1] != (0,))
 
     def readline(self, *args: Any) -> Any:
         """Read a line, and tell."""
-        return self._self_tell(self.__wrapped__.readline(*args), wanted=args[:1] != (0,))
+        with self._self_waiting():
+            data = self.__wrapped__.readline(*args)
+        return self._self_tell(data, wanted=args[:1] != (0,))
 
     def readinto(self, buffer: Any) -> Any:
         """Read into a buffer, and tell."""
@@ -195,7 +208,9 @@ class Overheard(_Proxy):
     def __next__(self) -> Any:
         """Read a line, and tell."""
         try:
-            return self._self_tell(next(self.__wrapped__), wanted=True)
+            with self._self_waiting():
+                data = next(self.__wrapped__)
+            return self._self_tell(data, wanted=True)
         except StopIteration:
             self._self_tell(b"", wanted=True)
             raise
@@ -214,6 +229,16 @@ class Overheard(_Proxy):
         """Close it: nobody reads any more."""
         self._self_over()
         self.__wrapped__.close()
+
+    @contextlib.contextmanager
+    def _self_waiting(self) -> Iterator[None]:
+        with harmless("a line is waited for"):
+            self._self_waits(1)
+        try:
+            yield
+        finally:
+            with harmless("a line is there"):
+                self._self_waits(-1)
 
     def _self_over(self) -> None:
         with harmless("output ends"):

@@ -21,6 +21,7 @@ from otel_untether.instrumentors import (
 from otel_untether.instrumentors.agent import HostedAgent
 from otel_untether.instrumentors.asyncio_agent import AsyncioAgent
 from otel_untether.instrumentors.guest import Guest
+from otel_untether.instrumentors.loop_pulse import LoopPulse
 from otel_untether.instrumentors.popen_agent import Overheard, PopenAgent, Written
 from otel_untether.watching.attendant import attendant
 from otel_untether.watching.session import WatchedSession
@@ -38,9 +39,10 @@ ASYNCIO = [
     "_received", "_lost", "_exited", "_finish", "_look_after", "_look_unread",
 ]  # fmt: skip
 POPEN = [
-    "__init__", "with_environment", "attend", "finish", "_took", "_at_end", "_communicating",
-    "_communicated", "_status", "_waiting", "_finish_if_over", "_look_after",
+    "__init__", "with_environment", "attend", "finish", "_took", "_waits", "_at_end",
+    "_communicating", "_communicated", "_status", "_waiting", "_finish_if_over", "_look_after",
 ]  # fmt: skip
+PULSE = [(LoopPulse, "__init__"), (LoopPulse, "held_up"), (LoopPulse, "_answer")]
 SHARED: list[tuple[Any, str]] = [
     *((HostedAgent, name) for name in HOSTED),
     *((WatchedSession, name) for name in ("spawned", "feed", "stdin", "stderr", "finish", "tick")),
@@ -75,7 +77,9 @@ async def under_asyncio(command: list[str]) -> tuple[bytes, bytes, int | None]:
     return stdout, stderr, process.returncode
 
 
-@pytest.mark.parametrize("place", [*SHARED, *((AsyncioAgent, n) for n in ASYNCIO)], ids=named)
+@pytest.mark.parametrize(
+    "place", [*SHARED, *((AsyncioAgent, n) for n in ASYNCIO), *PULSE], ids=named
+)
 def test_an_asyncio_program_notices_nothing(
     place: tuple[Any, str],
     program: Program,

@@ -118,11 +118,10 @@ def test_a_program_that_reads_nothing_is_to_blame_and_not_its_agent(
     program: Program, make_agent: MakeAgent
 ) -> None:
     """Its event loop is held up: what the agent printed waits, and no one is killed for it."""
-    command = make_agent(f"echo '{INIT}'; read x; echo '{{}}'")
+    command = make_agent(f"echo '{INIT}'; exec sleep 600")
 
     async def main() -> int:
-        process = await asyncio.create_subprocess_exec(*command, stdin=-1, stdout=-1)
-        assert process.stdin is not None
+        process = await asyncio.create_subprocess_exec(*command, stdout=-1)
         blamed = wait_until(  # in the loop's own thread, which is the point
             lambda: any(
                 attributes(s)["untether.stall.cause"] == "output_blocked"
@@ -131,11 +130,14 @@ def test_a_program_that_reads_nothing_is_to_blame_and_not_its_agent(
             60,
         )
         assert blamed
-        await process.communicate(b"go\n")
+        process.kill()
+        await process.communicate()
         return await process.wait()
 
     with instrumented(AsyncioAgentInstrumentor(), program, KILLING):
-        assert asyncio.run(main()) == 0
+        assert asyncio.run(main()) == -signal.SIGKILL
+    (root,) = program.roots
+    assert attributes(root)["untether.session.outcome"] == "terminated"
 
 
 def test_an_agent_that_only_communicate_hears_is_never_called_silent(
@@ -145,6 +147,23 @@ def test_an_agent_that_only_communicate_hears_is_never_called_silent(
     with instrumented(SubprocessAgentInstrumentor(), program, KILLING):
         done = subprocess.run(command, capture_output=True, check=False)
     assert done.returncode == 0
+    assert not program.named("untether.stall")
+
+
+def test_what_a_popen_program_has_not_read_yet_is_no_silence(
+    program: Program, make_agent: MakeAgent
+) -> None:
+    """The second line is in the file's buffer: the agent has ended its turn, and waits."""
+    result = '{"type":"result","subtype":"success","session_id":"s"}'
+    command = make_agent(f"printf '%s\\n' '{INIT}' '{result}'; read x; exit 0")
+    with instrumented(SubprocessAgentInstrumentor(), program, KILLING):
+        with subprocess.Popen(command, stdin=-1, stdout=-1) as process:
+            assert process.stdout is not None
+            assert INIT in process.stdout.readline().decode()
+            time.sleep(KILLING.liveness_timeout * 4)  # long enough for a kill of who is silent
+            assert result in process.stdout.readline().decode()
+            process.communicate(b"go\n")
+        assert process.returncode == 0
     assert not program.named("untether.stall")
 
 
