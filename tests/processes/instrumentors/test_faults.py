@@ -42,7 +42,7 @@ POPEN = [
     "__init__", "with_environment", "attend", "finish", "_took", "_waits", "_at_end",
     "_communicating", "_communicated", "_status", "_waiting", "_finish_if_over", "_look_after",
 ]  # fmt: skip
-PULSE = [(LoopPulse, "__init__"), (LoopPulse, "held_up"), (LoopPulse, "_answer")]
+PULSE = [(LoopPulse, "__init__"), (LoopPulse, "held_up")]
 SHARED: list[tuple[Any, str]] = [
     *((HostedAgent, name) for name in HOSTED),
     *((WatchedSession, name) for name in ("spawned", "feed", "stdin", "stderr", "finish", "tick")),
