@@ -25,6 +25,7 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ELSEWHERE = (
     "git clone ",  # nothing to clone from; `pip install` is tests/package/test_distributions.py
     "docker compose ",  # tests/stack runs what it would start
+    "curl ",  # asks stores that tests/stack and tests/scale start
     "export ",
 )
 DOUBTFUL = ("otel-untether doctor",)  # its status is what it finds
