@@ -51,6 +51,8 @@ __all__ = [
 ]
 
 _LOOKS: Final = 12
+# So many are kept of the time over which a tree must have done nothing.
+_EARLIER: Final = 6
 # Samples in a row that must speak for another cause than the one that was named and still fits.
 _SURE: Final = 2
 # So long before a threshold the first deep look is taken: two of them tell what arrived between.
@@ -89,6 +91,7 @@ class StallDetector:
         self._blocked_since: int | None = None
         self._patience = thresholds.shortest(config)
         self._looks: deque[DeepLook] = deque(maxlen=_LOOKS)
+        self._earlier: deque[DeepLook] = deque()
         self._look: Callable[[], DeepLook | None] = _nothing
         self._prompts = Prompts(config)
         self._answers = excuses.Answers()
@@ -102,6 +105,7 @@ class StallDetector:
         self._named, self._doubted = "", 0
         self._judged: tuple[str, ...] = ()
         self._looks.clear()
+        self._earlier.clear()
 
     def tick(
         self,
@@ -171,6 +175,7 @@ class StallDetector:
         self._stirred = self._watched(self._stirred) if self._stirred else 0
         self._watchdog.discard()
         self._looks.clear()
+        self._earlier.clear()
 
     def _watched(self, since: int) -> int:
         """Return `since` (ns) moved on by what was not watched after it."""
@@ -256,6 +261,7 @@ class StallDetector:
             tainted=self.tainted,
             prompted=self._prompts.since is not None,
             blocked_since=self._blocked_since,
+            earlier=self._earlier[0] if self._earlier else None,
         )
         return facts if overdue else self._with_clock(facts)
 
@@ -332,15 +338,25 @@ class StallDetector:
         seen = self._look()
         if seen is not None:
             self._looks.append(seen)
+            self._keep_earlier(seen)
         overdue = facts.clock if isinstance(facts.clock.subject, Wait) else None
         return self._facts(facts.state, facts.now, overdue)
 
+    def _keep_earlier(self, seen: DeepLook) -> None:
+        """Keep a few looks of the last half of `liveness_timeout`: who wakes seldom wakes, too."""
+        earlier, span = self._earlier, self.config.liveness_timeout / 2
+        if not earlier or seen.at - earlier[-1].at >= span / _EARLIER:
+            earlier.append(seen)
+        while len(earlier) > 1 and seen.at - earlier[1].at >= span:
+            earlier.popleft()
+
     def _judge(self, facts: Facts, *, fresh: bool) -> Finding | None:
         self._clock = facts.clock
-        why = self._explain(facts, fresh=fresh)
-        if why is None:
+        found = explain(facts)
+        if self._too_early(found, facts):
             return None
-        self._watchdog.agree(why.cause, facts, fresh=fresh)
+        why = self._settled(found, facts, fresh=fresh)
+        self._watchdog.agree(found.cause, facts, fresh=fresh)
         pace = self.config.stall_repeat_seconds
         if not why.stall:
             due = self._due("waiting", facts.now, pace)
@@ -348,24 +364,26 @@ class StallDetector:
         if self._due("stall", facts.now, pace):
             self._warnings += 1
             return self._report("stall", facts, why)
-        return self._liveness(facts, why)
+        # What the newest sample does not speak for is no reason to do anything.
+        return self._liveness(facts, why) if why is found else None
 
-    def _explain(self, facts: Facts, *, fresh: bool) -> Explanation | None:
-        """Return why it is silent, None where a second look must tell it first.
-
-        A cause that was named stays while it fits, until another was found by two samples in a
-        row: on a busy machine one that came late must not bring a cause of its own.
-        """
-        why = explain(facts)
+    def _too_early(self, found: Explanation, facts: Facts) -> bool:
+        """Whether a second look must tell it, which comes with the next sample."""
         just = facts.quiet < facts.clock.seconds + 3 * self.config.sample_interval
-        if just and len(facts.looks) == 1 and needs_two_looks(why.cause, facts):
-            return None
-        self._doubted = 0 if why.cause == self._named else self._doubted + fresh
-        sticks = self._named not in ("", "unexplained") and self._doubted < _SURE
-        if sticks and (known := explain_as(self._named, facts)):
+        return just and len(facts.looks) == 1 and needs_two_looks(found.cause, facts)
+
+    def _settled(self, found: Explanation, facts: Facts, *, fresh: bool) -> Explanation:
+        """Return the cause that was found, or the one that was named before and still fits.
+
+        That stays until two samples in a row have spoken for another: one that came late, on a
+        busy machine, must not bring a cause of its own.
+        """
+        self._doubted = 0 if found.cause == self._named else self._doubted + fresh
+        sticks = self._named not in ("", "unexplained", found.cause) and self._doubted < _SURE
+        if found.stall and sticks and (known := explain_as(self._named, facts)) is not None:
             return known
-        self._named, self._doubted = why.cause, 0
-        return why
+        self._named, self._doubted = found.cause, 0
+        return found
 
     def _unchanged(self, state: SessionState, now: int, *, fresh: bool) -> bool:
         """Whether there is nothing to judge: no warning is due, and nothing new was seen."""

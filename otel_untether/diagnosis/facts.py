@@ -39,7 +39,8 @@ class Facts:
     `clock` is what ran out, or would next; `quiet` how many seconds of it nothing explained.
     `window` are the last samples, newest last, without a gap between them, and `recent` the
     last few of them; empty when there are none or they are too old to speak for now. `looks`
-    are the deep looks of this silence, the newest last. `tainted` says that this session
+    are the last deep looks of this silence, the newest last, `earlier` one from as long ago as
+    nothing must have been done for a kill, if there is one. `tainted` says that this session
     continues one that stalled or was killed, `prompted` that it was given a prompt after its
     last result.
     """
@@ -55,6 +56,7 @@ class Facts:
     tainted: bool = False
     prompted: bool = False
     blocked_since: int | None = None
+    earlier: DeepLook | None = None
 
     def timed(self, clock: ProgressClock, quiet: float) -> Facts:
         """Judge by another clock; nothing that was worked out from the tree depends on it."""
@@ -303,7 +305,8 @@ class Facts:
     def _lately(self) -> tuple[TreeSnapshot, ...]:
         """The samples of half a tool's time at most: its start is no sign that it still works."""
         since = self.window[-1].at - self.config.tool_timeout / 2 if self.window else 0.0
-        return tuple(s for s in self.window if s.at >= since) or self.recent
+        lately = tuple(s for s in self.window if s.at >= since)
+        return lately if len(lately) > len(self.recent) else self.recent
 
     def _fed(self) -> set[int]:
         """Return the pids to which bytes came on a connection since the sample before last."""

@@ -189,9 +189,9 @@ def _of_waking(facts: Facts, look: DeepLook) -> Iterator[Objection]:
     of those, one that is refused connections cannot be told from one that is not, and is spared
     where anybody on its network is.
     """
-    if facts.look is facts.looks[0]:
+    before = facts.earlier or facts.looks[0]
+    if facts.look is before:
         return
-    before = facts.looks[0]
     awake = ran(look, before)
     if awake is None:
         yield "unknown", "unknown: whether its threads ran"

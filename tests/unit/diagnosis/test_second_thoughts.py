@@ -249,3 +249,43 @@ def test_an_epoll_set_tells_what_it_watches_for_input() -> None:
 def test_a_kernel_that_counts_no_turns_leaves_them_unknown() -> None:
     assert parse_turns(b"") == (None, None)
     assert parse_turns(b"2000000000 500000000 9\n") == (2.5, 9)
+
+
+def test_a_kill_rests_on_what_was_found_and_not_on_what_was_named() -> None:
+    """A command that slept, and computes since the last sample, is at work."""
+    config = CONFIG._replace(kill_causes=("tool_hung",), kill_confirmations=1)
+    state = tell(session(), tool())
+
+    def sampled(at: float) -> TreeSnapshot:
+        used = max(0.0, at - 600) * 0.9
+        return sample(child("make", cpu_user=used, cpu_system=0.0), at=at)
+
+    found = over(state, sampled, until=620, config=config)
+    assert not [finding for finding in found if finding.kind == "kill"]
+
+
+def test_a_tool_is_at_work_by_its_last_samples_however_short_its_time() -> None:
+    """With samples as far apart as half of the tool's time, one alone would tell nothing."""
+    config = CONFIG._replace(tool_timeout=8.0)
+    state = tell(session(), tool())
+
+    def sampled(at: float) -> TreeSnapshot:
+        return sample(child("make", cpu_user=at * 0.9, cpu_system=0.0), at=at)
+
+    found = over(state, sampled, until=14, config=config)
+    assert {(finding.kind, finding.cause) for finding in found} == {("waiting", "tool_running")}
+
+
+def wakes_every(seconds: int, look: TreeSnapshot) -> DeepLook:
+    thread = ThreadLook(100, "codex", "S", "do_epoll_wait", runs=int(look.at) // seconds)
+    return with_agent(deep(look), threads=(thread,))
+
+
+@pytest.mark.parametrize(("seconds", "spared"), [(120, True), (10_000, False)])
+def test_one_that_wakes_every_two_minutes_may_yet_go_on(seconds: int, spared: Any) -> None:
+    """Codex waits a minute between two attempts, and other programs may wait longer."""
+    found = over(
+        session("codex"), lambda at: sample(at=at), partial(wakes_every, seconds), until=1200
+    )
+    assert ("kill" not in [finding.kind for finding in found]) is spared
+    assert ("wakes" in vetoes(found)) is spared
