@@ -6,6 +6,7 @@ no kill. Times are ns since the epoch, spans of time are seconds.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from otel_untether.config.settings import WatchdogConfig
     from otel_untether.diagnosis.clocks import ProgressClock
     from otel_untether.proc_diag.deep_look import DeepLook
-    from otel_untether.proc_diag.snapshot import ProcessSnapshot, TreeSnapshot
+    from otel_untether.proc_diag.snapshot import Identity, ProcessSnapshot, TreeSnapshot
     from otel_untether.session.activity import Activity
     from otel_untether.session.state import SessionState
 
@@ -298,10 +299,14 @@ class Facts:
         """Whether a process did something over the window, or would have, had it had its turn."""
         if work_of(process.identity, self._lately).above(self.config.cpu_idle_bound):
             return True
-        met = [p.state for s in self.recent for p in s.processes if p.identity == process.identity]
-        return met.count("R") > 1
+        return self._met_running[process.identity] > 1
 
-    @property
+    @cached_property
+    def _met_running(self) -> Counter[Identity]:
+        """How often each process was met running, or about to, in the recent samples."""
+        return Counter(p.identity for s in self.recent for p in s.processes if p.state == "R")
+
+    @cached_property
     def _lately(self) -> tuple[TreeSnapshot, ...]:
         """The samples of half a tool's time at most: its start is no sign that it still works."""
         since = self.window[-1].at - self.config.tool_timeout / 2 if self.window else 0.0
