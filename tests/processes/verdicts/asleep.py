@@ -119,6 +119,7 @@ STATES: Final = (
         _WEDGED,
         _IDLE,
         argv=f"unshare -n claude {_JSON}",
+        privileged=True,
     ),
     State(
         "node, whose promise is never kept",

@@ -37,6 +37,15 @@ def _freezer(version: int) -> tuple[Path, str, str, str] | None:
     return None
 
 
+def freezable(version: int) -> bool:
+    """Whether a control group of that version can be made and frozen here."""
+    found = _freezer(version)
+    return found is not None and os.access(found[0], os.W_OK)
+
+
+MOUNTABLE: Final = os.access("/dev/fuse", os.W_OK)
+
+
 @contextlib.contextmanager
 def _frozen(pid: int, version: int) -> Iterator[None]:
     found = _freezer(version)
@@ -149,24 +158,30 @@ STATES: Final = (
         "init(); text(); at_rest(); forever()",
         around=stopped,
     ),
-    State("held by a debugger", Named("stopped", words=("debugger",)), _TRACED),
+    State("held by a debugger", Named("stopped", words=("debugger",)), _TRACED, privileged=True),
     State(
         "frozen, by control groups of version 1",
         Named("frozen"),
         "init(); text(); at_rest(); forever()",
         around=frozen_v1,
+        privileged=True,
+        here=freezable(1),
     ),
     State(
         "frozen, by control groups of version 2",
         Named("frozen"),
         "init(); text(); at_rest(); forever()",
         around=frozen_v2,
+        privileged=True,
+        here=freezable(2),
     ),
     State(
         "stuck in a hung file system",
         _DISK,
         "init(); text(); at_rest(); os.stat(os.environ['ZOO_HUNG'] + '/x')",
         inside=hung,
+        privileged=True,
+        here=MOUNTABLE,
     ),
     State(
         "a thread stuck in a hung file system",
@@ -176,6 +191,8 @@ STATES: Final = (
         time.sleep(0.1); at_rest(); forever()
         """,
         inside=hung,
+        privileged=True,
+        here=MOUNTABLE,
     ),
     State(
         "a tool stuck in a hung file system",
@@ -184,6 +201,8 @@ STATES: Final = (
         init(); shell("exec ls $ZOO_HUNG/x"); tool(); time.sleep(0.3); at_rest(); forever()
         """,
         inside=hung,
+        privileged=True,
+        here=MOUNTABLE,
     ),
     State(
         "a thread in D, whose child cannot be executed",
@@ -194,6 +213,8 @@ STATES: Final = (
         time.sleep(0.3); at_rest(); forever()
         """,
         inside=hung,
+        privileged=True,
+        here=MOUNTABLE,
     ),
     State(
         "gone, and nobody has noticed",

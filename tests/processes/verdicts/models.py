@@ -279,6 +279,7 @@ STATES: Final = (
         Named("model_silent"),
         "init(); text(); local(); at_rest(); forever()",
         argv="unshare -n claude -p hi --output-format stream-json --verbose",
+        privileged=True,
     ),
     State(
         "after a tool, to a model that never answers",

@@ -34,14 +34,21 @@ STATES: Final = (
             '{input: process.stdin, output: process.stdout}).question("name? ", () => 0)\'',
             "name?",
         ),
+        needs=("node",),
     ),
     State(
         "vim",
         Named("awaiting_terminal", "tool_timeout", words=("vim", "pid")),
         _at("'vim', '-u', 'NONE', 'message'", "~"),
+        needs=("vim",),
     ),
-    State("less", _ASKED, _at("'less', '/etc/services'", ":")),
-    State("vim, without a connection", _ASKED, _at("'vim', '-u', 'NONE', 'm'", "~", "")),
+    State("less", _ASKED, _at("'less', '/etc/services'", ":"), needs=("less",)),
+    State(
+        "vim, without a connection",
+        _ASKED,
+        _at("'vim', '-u', 'NONE', 'm'", "~", ""),
+        needs=("vim",),
+    ),
     State(
         "git's editor",
         Named("awaiting_terminal", "tool_timeout", words=("vi",)),
@@ -50,6 +57,7 @@ STATES: Final = (
             'core.editor="vim -u NONE" commit --allow-empty\'',
             "~",
         ),
+        needs=("vim",),
     ),
     State(
         "git asks for a password",
@@ -59,6 +67,7 @@ STATES: Final = (
             "exec git clone http://127.0.0.1:$ZOO_LOCKED/x.git y'",
             "Username",
         ),
+        needs=("git",),
     ),
     State(
         "ssh, whose server does not answer",
@@ -68,6 +77,7 @@ STATES: Final = (
         terminal("sh", "-c", "echo go; exec /usr/bin/ssh -p $ZOO_SILENT 127.0.0.1", until="go")
         time.sleep(0.3); tool(); at_rest(); forever()
         """,
+        needs=("ssh",),
     ),
     State(
         "a read from the background (SIGTTIN)",

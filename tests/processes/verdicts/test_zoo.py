@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.processes.verdicts import asleep, machines, models, sessions, terminals, tools
-from tests.processes.verdicts.zoo import Named, Zoo, to_be_killed
+from tests.processes.verdicts.zoo import Named, Zoo, possible, to_be_killed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +35,7 @@ STATES: Final = {
     f"{table.__name__.rpartition('.')[2]}: {state.name}": state
     for table in TABLES
     for state in table.STATES
+    if possible(state)
 }
 # So many are watched at a time.
 _TOGETHER: Final = 16

@@ -15,6 +15,7 @@ import itertools
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -120,7 +121,9 @@ class State:
     `inside` has what must be there before it
     starts: its environment. `config` are thresholds that differ. `share` is how much of a core
     its process must have had for the state to have come about at all: else it is tried again.
-    `late` are samples that it may take in addition, to notice what the clock counts from.
+    `late` are samples that it may take in addition, to notice what the clock counts from. It
+    `needs` these programs, root's rights where it is `privileged`, and whatever else `here`
+    tells to be there.
     """
 
     name: str
@@ -135,6 +138,15 @@ class State:
     config: Mapping[str, float] = field(default_factory=dict)
     share: float = 0.0
     late: int = 0
+    needs: tuple[str, ...] = ()
+    privileged: bool = False
+    here: bool = True
+
+
+def possible(state: State) -> bool:
+    """Whether this machine can be brought into a state at all."""
+    programs = all(shutil.which(program) for program in state.needs)
+    return programs and state.here and (os.geteuid() == 0 or not state.privileged)
 
 
 class Witness(Listener):
