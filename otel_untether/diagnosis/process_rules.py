@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from otel_untether.diagnosis.wait_channels import Place
     from otel_untether.proc_diag.deep_look import ProcessLook, ThreadLook
     from otel_untether.proc_diag.snapshot import ProcessSnapshot
+    from otel_untether.session.state import SessionState
 
     Evidence = tuple[str, ...] | None
 
@@ -217,8 +218,12 @@ def tool_awaits_stdin(facts: Facts) -> Evidence:
 
 
 def agent_awaits_stdin(facts: Facts) -> Evidence:
-    """The agent waits for its own standard input to say something, or to end."""
-    if facts.agent is None or facts.children:
+    """The agent waits for its own standard input to say something, or to end.
+
+    One that takes one prompt after another always has somebody who reads the next: while it works
+    on one, that says nothing.
+    """
+    if facts.agent is None or facts.children or _reads_on(facts.state):
         return None
     seen = facts.scene.in_depth(facts.agent)
     if seen is None or seen.threads is None:
@@ -230,6 +235,10 @@ def agent_awaits_stdin(facts: Facts) -> Evidence:
     if not own or seen.stdin.open_ended is False:
         return None
     return (f"{_thread(seen, own[0])} waits for its standard input: write to it, or close it",)
+
+
+def _reads_on(state: SessionState) -> bool:
+    return state.turn_open and (state.multi_prompt is True or state.serves is not None)
 
 
 def network_lost(facts: Facts) -> Evidence:

@@ -265,6 +265,18 @@ def test_a_thread_that_reads_stdin_tells_what_a_silent_start_waits_for() -> None
     assert cause(state, QUIET, 125, seen=seen) == "awaiting_stdin"
 
 
+@pytest.mark.parametrize("serves", ["acp", None])
+def test_who_serves_prompts_reads_the_next_while_it_works_on_one(serves: str | None) -> None:
+    """Copilot CLI's ACP server, whose model is silent: one thread always reads its input."""
+    state = session("copilot", serves=serves, multi_prompt=serves is None)
+    reader = thread("anon_pipe_read", waits_on="pipe:[3]")
+    seen = with_threads(thread("do_epoll_wait"), reader, stdin=OPEN)
+    assert cause(state, QUIET, 601, seen=seen) != "awaiting_stdin"
+    state.turn_open = state.multi_prompt = False
+    state.serves = None
+    assert cause(state, QUIET, 601, seen=seen) == "awaiting_stdin"
+
+
 def test_a_program_nobody_understands_with_open_input_may_be_a_server() -> None:
     state = session("unknown")
     state.events, state.turn_open = 0, False
