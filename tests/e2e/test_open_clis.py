@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from .conftest import Session, attribute
-from .open_clis import CLIS, Runs
+from .open_clis import CLIS, SERVERS, Runs
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -122,3 +122,30 @@ def test_what_was_begun_ends_with_it(name: str, silent: Session) -> None:
         s for s in silent.spans if s["name"].startswith("chat") and s["status"].get("code") == 2
     ]
     assert len(owed) == 1
+
+
+@pytest.mark.parametrize("name", SERVERS)
+class TestAcpServer:
+    """Two prompts to an ACP server: one with a command that leave is asked for, one unanswered."""
+
+    @pytest.fixture
+    def served(self, runs: Runs, name: str) -> Session:
+        return runs.get("served", name)
+
+    def test_each_prompt_is_a_turn_of_that_engine(self, name: str, served: Session) -> None:
+        assert served.root["name"] == f"invoke_agent {name}"
+        turns = sorted(span["name"] for span in served.spans if span["name"].startswith("turn"))
+        assert turns == ["turn 1", "turn 2"]
+        assert attribute(served.root, "untether.session.turns") == 1
+
+    def test_leave_is_asked_for_below_its_call(self, served: Session) -> None:
+        (wait,) = served.named("untether.wait approval")
+        (call,) = tools(served)
+        assert served.parent(wait) is call
+        assert call["status"].get("code") != 2
+
+    def test_a_model_that_falls_silent_is_named_and_idleness_is_not(self, served: Session) -> None:
+        assert served.causes[-1] == "model_silent"
+        (turn,) = served.named("turn 2")
+        for stall in served.named("untether.stall"):
+            assert int(stall["endTimeUnixNano"]) > int(turn["startTimeUnixNano"])

@@ -9,7 +9,7 @@ from otel_untether.session import events as ev
 from otel_untether.session.activity import Opened, close
 from otel_untether.session.fold.tasks import conclude, lane_of, show_agent
 from otel_untether.session.fold.tools import leave
-from otel_untether.session.fold.waits import over, superseded
+from otel_untether.session.fold.waits import begun_anew, over, superseded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ def session_started(state: SessionState, event: ev.SessionStarted, at: int) -> l
         state.multi_prompt = True
     if event.asks and state.last_result_at is None:
         state.main.ask(at)
-    return superseded(state, state.main, at)
+    return begun_anew(state, at) if event.asks else []
 
 
 def ready(state: SessionState, _event: ev.Ready, at: int) -> list[Change]:

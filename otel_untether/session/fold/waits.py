@@ -78,6 +78,15 @@ def superseded(state: SessionState, lane: Lane, at: int) -> list[Change]:
     return changes
 
 
+def begun_anew(state: SessionState, at: int) -> list[Change]:
+    """It introduces itself: what it asked its host to begin with was answered, and not echoed."""
+    changes: list[Change] = []
+    for wait in list(state.waits.values()):
+        if wait.kind == "host" and wait.tool_id is None and wait.since < at:
+            changes += wait_ended(state, ev.WaitEnded(at=at, id=wait.key), at)
+    return changes
+
+
 def _lane_waits(state: SessionState, wait: Wait, lane: Lane) -> bool:
     call = state.calls.get(wait.tool_id or "")
     return lane is state.main if call is None else call.parent is lane.owner

@@ -370,6 +370,19 @@ class TestPrompts:
             assert story.state.turns == 3
 
 
+class TestIntroduction:
+    """A line that introduces the session, some CLIs' every turn, others' whenever they like."""
+
+    def test_it_ends_what_the_host_was_asked_to_begin_with(self) -> None:
+        asked = ev.WaitBegan(at=1, id="r", kind="host", detail="mcp:calc")
+        assert not Story().tell(asked, ev.SessionStarted(at=2)).state.waits
+
+    def test_it_gives_no_leave(self) -> None:
+        asked = ev.WaitBegan(at=3, id="r", kind="approval", tool_id="t1")
+        story = Story().tell(tool(2), asked, ev.SessionStarted(at=4, model="other"))
+        assert set(story.state.waits) == {"r"}
+
+
 class TestPast:
     """A resumed session whose engine prints totals."""
 
