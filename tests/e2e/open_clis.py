@@ -221,8 +221,12 @@ class Runs:
     def served(self, name: str, binary: Future[Path], node: Future[Path]) -> Session:
         """An ACP server: a command that leave is asked for, then a model that falls silent."""
         run = _Run(self._home / f"{name}-acp", name, binary.result(), node.result())
-        turns = [{"text": "First.", "tools": [_shell(CLIS[name], "echo one")]}, {"text": "Done."}]
-        run.script({"MAINWORK": turns, "MAINHANG": [{"hang": "headers"}]})
+        command = _shell(CLIS[name], "echo one > one.txt")
+        turns = [{"text": "First.", "tools": [command]}, {"text": "Done."}]
+        # The second prompt is asked with the first before it: what is looked for first, counts,
+        # and the first one's call is counted, too.
+        again = {"text": "Again.", "tools": [_shell(CLIS[name], "echo two > two.txt")]}
+        run.script({"MAINHANG": [{}, again, {"hang": "headers"}], "MAINWORK": turns})
         return run.start(quick=True, served=True).terminated_when_silent()
 
 

@@ -126,7 +126,10 @@ def test_what_was_begun_ends_with_it(name: str, silent: Session) -> None:
 
 @pytest.mark.parametrize("name", SERVERS)
 class TestAcpServer:
-    """Two prompts to an ACP server: one with a command that leave is asked for, one unanswered."""
+    """Two prompts to an ACP server, each with a command that leave is asked for.
+
+    The second is left without an answer after that.
+    """
 
     @pytest.fixture
     def served(self, runs: Runs, name: str) -> Session:
@@ -139,13 +142,14 @@ class TestAcpServer:
         assert attribute(served.root, "untether.session.turns") == 1
 
     def test_leave_is_asked_for_below_its_call(self, served: Session) -> None:
-        (wait,) = served.named("untether.wait approval")
-        (call,) = tools(served)
-        assert served.parent(wait) is call
-        assert call["status"].get("code") != 2
+        waits = served.named("untether.wait approval")
+        assert waits
+        assert len(tools(served)) == 2
+        assert all(served.parent(wait) in tools(served) for wait in waits)
 
     def test_a_model_that_falls_silent_is_named_and_idleness_is_not(self, served: Session) -> None:
         assert served.causes[-1] == "model_silent"
-        (turn,) = served.named("turn 2")
+        ((before,), (after,)) = served.named("turn 1"), served.named("turn 2")
+        idle = range(int(before["endTimeUnixNano"]), int(after["startTimeUnixNano"]))
         for stall in served.named("untether.stall"):
-            assert int(stall["endTimeUnixNano"]) > int(turn["startTimeUnixNano"])
+            assert int(stall["endTimeUnixNano"]) not in idle
