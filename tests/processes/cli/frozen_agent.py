@@ -27,7 +27,7 @@ def main(way: str, port: int, session_id: str) -> None:
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(b"POST /v1/messages HTTP/1.1\r\n\r\n")
         if way == "subagents":
-            until_sampled()
+            until_sampled(voice)
             delegate(voice)
         elif way == "bash":
             look = bash("sleep 0.2; uname", "Look around")
@@ -43,10 +43,11 @@ def main(way: str, port: int, session_id: str) -> None:
         pass
 
 
-def until_sampled() -> None:
-    """Wait until our connection has been seen; whoever watches us may be late."""
+def until_sampled(main_voice: Voice) -> None:
+    """Speak until our connection has been seen; whoever watches us may be late."""
     runs = Path(os.environ["OTEL_UNTETHER_STATE_DIR"])
     while not any(b'"tcp":1' in file.read_bytes() for file in runs.glob("runs/*/samples.jsonl")):
+        main_voice.say(text("Still there."))
         time.sleep(0.1)
 
 
