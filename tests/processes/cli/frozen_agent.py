@@ -34,13 +34,21 @@ def main(way: str, port: int, session_id: str) -> None:
             voice.say(look)
             voice.bash(look)
             connection.sendall(b"POST /v1/messages HTTP/1.1\r\n\r\n")
+            freezing(session_id)
             connection.recv(1)
         else:
             voice.say(text("Where were we?"))
+            freezing(session_id)
             connection.recv(1)
+    freezing(session_id)
     # Never asleep: how much of a core that is depends on who else wants it.
     while True:
         pass
+
+
+def freezing(session_id: str) -> None:
+    """Note that from here on nothing is said any more."""
+    (Path(os.environ["OTEL_UNTETHER_STATE_DIR"]) / f"{session_id}.frozen").touch()
 
 
 def until_sampled(main_voice: Voice) -> None:
