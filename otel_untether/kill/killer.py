@@ -147,8 +147,11 @@ class Killer:
         """Kill until nobody is left, or time is up; return whom."""
         killed: dict[Identity, None] = {}
         deadline = time.monotonic() + _KILL_TIME
-        # In this order: who is gone has left its children behind before we look for them.
-        while (self._alive() or self._look(stop=True)) and time.monotonic() < deadline:
+        # In this order: who is gone has left its children behind before we look for them. One
+        # that is about to execute a program shows only a moment later whose it is.
+        while (
+            self._alive() or self._look(stop=True) or self.tree.unsure
+        ) and time.monotonic() < deadline:
             self._freeze()
             hit = self._signal(signal.SIGKILL, self._alive())
             if first := [identity for identity in hit if identity not in killed]:

@@ -49,6 +49,11 @@ class Adoption:
         """Children of the subreaper that nothing connects with the tree, as they were met."""
         return tuple(self._strangers.values())
 
+    @property
+    def unsure(self) -> bool:
+        """Whether there is a child of which nobody knows yet whose it is."""
+        return bool(self._undecided)
+
     def claim(self, members: Iterable[int], patience: float) -> list[Handle]:
         """Return the children not among `members` that evidence makes members as well.
 

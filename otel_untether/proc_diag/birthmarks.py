@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     Identify = Callable[[int], Identity | None]
 
 _NAME: Final = b"TRACEPARENT="
-# While a process is about to execute a program it has no environment to show.
+# While a process is about to execute a program it has no environment to show, on a busy machine
+# for a good while: one that has none for so long (s), and so often, is taken to have none.
+_EMPTY_FOR: Final = 1.0
 _TRIES: Final = 3
 # Threads that never came back from a read. Past this many, no more are risked.
 _MAX_STUCK: Final = 4
@@ -41,12 +44,15 @@ class Birthmarks:
         read: ReadEnviron,
         identify: Identify,
         environ: Mapping[str, str] = os.environ,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._needle = _needle(traceparent or "", environ.get("TRACEPARENT", ""))
         self._read = read
         self._identify = identify
         self._known: dict[Identity, bool] = {}
+        self._now = now
         self._tries: dict[Identity, int] = {}
+        self._first: dict[Identity, float] = {}
         self._pending: set[Identity] = set()
 
     def carried_by(self, identity: Identity, patience: float = 0.0) -> bool | None:
@@ -64,6 +70,7 @@ class Birthmarks:
         """Forget a process that has ended."""
         self._known.pop(identity, None)
         self._tries.pop(identity, None)
+        self._first.pop(identity, None)
 
     def _ask(self, identity: Identity, patience: float) -> None:
         if not _stuck.acquire(blocking=False):
@@ -90,7 +97,8 @@ class Birthmarks:
 
     def _note(self, identity: Identity, raw: bytes | None) -> None:
         tries = self._tries[identity] = self._tries.get(identity, 0) + 1
-        if not raw and tries < _TRIES:
+        empty_for = self._now() - self._first.setdefault(identity, self._now())
+        if not raw and (tries < _TRIES or empty_for < _EMPTY_FOR):
             return
         same = self._identify(identity.pid) == identity
         self._known[identity] = same and _carries(raw or b"", self._needle or b"")

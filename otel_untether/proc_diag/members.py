@@ -43,6 +43,11 @@ class Members:
         """Children of this process that nothing connects with the tree."""
         return self._adoption.strangers if self._adoption else ()
 
+    @property
+    def unsure(self) -> bool:
+        """Whether there is somebody of whom it is not known yet if he belongs here."""
+        return self._adoption is not None and self._adoption.unsure
+
     def close(self) -> None:
         """Let go of what is kept open."""
         for handle in self._handles.values():

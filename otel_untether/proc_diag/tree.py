@@ -119,6 +119,11 @@ class Tree:
         found = self.walk(self.backend.begin(), patience).found.values()
         return tuple(one for one in living(found) if one.identity != self.identity)
 
+    @property
+    def unsure(self) -> bool:
+        """Whether the last walk met somebody of whom it is not known yet if he is a member."""
+        return self._members.unsure
+
     def close(self) -> None:
         """Let go of what is kept open; a later look opens it again."""
         with self._lock:

@@ -95,8 +95,16 @@ def test_an_environment_that_is_not_there_yet_is_asked_for_again() -> None:
 
 
 def test_one_that_stays_secret_proves_nothing() -> None:
-    found = marks(lambda _: None)
+    times = iter(range(100))
+    found = Birthmarks(RUN, lambda _: None, lambda _: SOMEBODY, {}, lambda: next(times) / 2)
     assert [found.carried_by(SOMEBODY, patience=5) for _ in range(4)] == [None, None, False, False]
+
+
+def test_one_that_takes_long_to_execute_its_program_is_asked_for_again() -> None:
+    """On a busy machine it is looked at a dozen times before it gets its turn."""
+    answers = [b""] * 12 + [f"TRACEPARENT={RUN}".encode()]
+    found = marks(lambda _: answers.pop(0))
+    assert [found.carried_by(SOMEBODY, patience=5) for _ in range(13)] == [None] * 12 + [True]
 
 
 def test_a_pid_that_is_another_s_by_now_proves_nothing() -> None:
