@@ -226,7 +226,7 @@ class Runs:
         # The second prompt is asked with the first before it: what is looked for first, counts,
         # and the first one's call is counted, too.
         again = {"text": "Again.", "tools": [_shell(CLIS[name], "echo two > two.txt")]}
-        run.script({"MAINHANG": [{}, again, {"hang": "headers"}], "MAINWORK": turns})
+        run.script({"MAINHANG": [again, again, {"hang": "headers"}], "MAINWORK": turns})
         return run.start(quick=True, served=True).terminated_when_silent()
 
 

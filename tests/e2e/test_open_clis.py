@@ -144,7 +144,7 @@ class TestAcpServer:
     def test_leave_is_asked_for_below_its_call(self, served: Session) -> None:
         waits = served.named("untether.wait approval")
         assert waits
-        assert len(tools(served)) == 2
+        assert len(tools(served)) >= 2
         assert all(served.parent(wait) in tools(served) for wait in waits)
 
     def test_a_model_that_falls_silent_is_named_and_idleness_is_not(self, served: Session) -> None:
