@@ -38,7 +38,7 @@ STATES: Final = {
     if possible(state)
 }
 # So many are watched at a time.
-_TOGETHER: Final = 16
+_TOGETHER: Final = 12
 # Every third also on a busy machine.
 _SHARE: Final = 3
 
