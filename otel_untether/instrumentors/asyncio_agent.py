@@ -203,4 +203,8 @@ def _waits(transport: Any) -> bool:
     if not pipe.is_reading():
         return True
     source = pipe.get_extra_info("pipe")  # uvloop does not tell
-    return source is not None and bool(select.select([source], [], [], 0)[0])
+    if source is None:
+        return False
+    poller = select.poll()  # select(2) ends at descriptor 1,023
+    poller.register(source, select.POLLIN)
+    return bool(poller.poll(0))

@@ -153,7 +153,9 @@ class HandledSignals(Signals):
 
     def wait(self, timeout: float) -> Received | None:
         """Return the next signal, or None after `timeout` seconds without one."""
-        if not select.select([self._numbers_read], [], [], timeout)[0]:
+        poller = select.poll()  # select(2) ends at descriptor 1,023
+        poller.register(self._numbers_read, select.POLLIN)
+        if not poller.poll(timeout * 1000):
             return None
         number = os.read(self._numbers_read, 1)[0]
         return Received(number, by_terminal=_from_keyboard(number) and in_foreground())
