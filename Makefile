@@ -16,7 +16,7 @@ demo: $(VENV)/.runtime
 # Everything, whatever fails; at the end it says how each part went, and how long it took. Parts
 # joined by + run side by side: they mostly wait. In CI a missing tool is a failure; elsewhere it
 # is said loudly.
-PARTS ?= lint unit conformance+browser package+scale processes reliability trust+verdicts e2e+hosts oldest+stack
+PARTS ?= lint unit conformance+browser package+scale processes reliability verdicts trust+hosts e2e oldest+stack
 
 test: $(VENV)/.dev
 	@MAKE="$(MAKE)" $(BIN)/python -m scripts.test_parts $(PARTS)

@@ -295,6 +295,11 @@ class Facts:
             if child.identity.pid in fed or self._works(child)
         )
 
+    @property
+    def work_is_known(self) -> bool:
+        """Whether there are samples enough to tell who works, as after a hole there are not."""
+        return len(self._lately) > 1
+
     def _works(self, process: ProcessSnapshot) -> bool:
         """Whether a process did something over the window, or would have, had it had its turn."""
         if work_of(process.identity, self._lately).above(self.config.cpu_idle_bound):

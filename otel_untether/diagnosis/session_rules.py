@@ -182,11 +182,13 @@ def subagent_hung(facts: Facts) -> Evidence:
 
 def tool_running(facts: Facts) -> Evidence:
     """A tool is slow, not hung: its processes work. Believed for twice its time."""
-    if not _tool_at_work(facts) or not facts.tools_at_work:
+    if not _tool_at_work(facts) or facts.quiet >= 2 * facts.clock.seconds:
         return None
-    if facts.quiet >= 2 * facts.clock.seconds:
+    if facts.tools_at_work:
+        return (f"{_tool_name(facts)} is slow, but {listed(facts.tools_at_work)} works",)
+    if facts.work_is_known:
         return None
-    return (f"{_tool_name(facts)} is slow, but {listed(facts.tools_at_work)} works",)
+    return (f"{_tool_name(facts)} is slow, and too little was seen to tell whether it works",)
 
 
 def tool_hung(facts: Facts) -> Evidence:

@@ -1,7 +1,7 @@
 """The zoo: each state is judged as its row says, with kills off, on, and opted in for all causes.
 
-All states of a pass are watched side by side, as the sessions of a host are; a part of them once
-more while two loops take both cores.
+All states of a pass are watched side by side, as the sessions of a host are, but for those that
+need a good part of a core; a part of them once more while two loops take both cores.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ STATES: Final = {
     for state in table.STATES
     if possible(state)
 }
-# So many are watched at a time.
+# So many are watched at a time, and of those that need a good part of a core to come about.
 _TOGETHER: Final = 12
+_NEEDING: Final = 1
 # Every third also on a busy machine.
 _SHARE: Final = 3
 
@@ -70,14 +71,21 @@ class Passes:
         self._thread.join()
 
     def _run(self) -> None:
-        for loaded in (False, True):
-            cases = [case for case in self.outcomes if case[2] is loaded]
-            with contextlib.ExitStack() as stack, ThreadPoolExecutor(_TOGETHER) as pool:
-                for _ in range(2 if loaded and cases else 0):
-                    loop = [sys.executable, "-SE", "-c", "while True: pass"]
-                    spinner = stack.enter_context(subprocess.Popen(loop))
-                    stack.callback(spinner.kill)
-                list(pool.map(self._judge, cases))
+        quiet = [case for case in self.outcomes if not case[2]]
+        needing = [case for case in quiet if STATES[case[0]].share]
+        self._pass([case for case in quiet if case not in needing], _TOGETHER)
+        self._pass(needing, _NEEDING)
+        self._pass([case for case in self.outcomes if case[2]], _TOGETHER, loaded=True)
+
+    def _pass(
+        self, cases: list[tuple[str, Mode, bool]], together: int, *, loaded: bool = False
+    ) -> None:
+        with contextlib.ExitStack() as stack, ThreadPoolExecutor(together) as pool:
+            for _ in range(2 if loaded and cases else 0):
+                loop = [sys.executable, "-SE", "-c", "while True: pass"]
+                spinner = stack.enter_context(subprocess.Popen(loop))
+                stack.callback(spinner.kill)
+            list(pool.map(self._judge, cases))
 
     def _judge(self, case: tuple[str, Mode, bool]) -> None:
         future = self.outcomes[case]

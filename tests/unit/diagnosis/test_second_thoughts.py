@@ -276,6 +276,18 @@ def test_a_tool_is_at_work_by_its_last_samples_however_short_its_time() -> None:
     assert {(finding.kind, finding.cause) for finding in found} == {("waiting", "tool_running")}
 
 
+def test_after_a_hole_a_tool_is_not_called_hung_for_want_of_samples() -> None:
+    """One sample shows nobody at work, and nobody idle."""
+    late = int(CONFIG.tool_timeout) + 5
+    one = sample(child("make", cpu_user=5.0, cpu_system=0.0), at=float(late))
+    detector = StallDetector(CONFIG)
+    found = detector.tick(
+        tell(session(), tool()), [one], T0 + late * S, look=partial(_same, deep(one))
+    )
+    assert found is not None
+    assert (found.kind, found.cause) == ("waiting", "tool_running")
+
+
 def wakes_every(seconds: int, look: TreeSnapshot) -> DeepLook:
     thread = ThreadLook(100, "codex", "S", "do_epoll_wait", runs=int(look.at) // seconds)
     return with_agent(deep(look), threads=(thread,))
