@@ -27,7 +27,7 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Functions of their arguments: no process, no network, under a minute.
+# Functions of their arguments: no process, no network, about a minute.
 unit: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/unit
 
@@ -53,6 +53,8 @@ verdicts: $(VENV)/.dev
 reliability: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/processes/reliability
 
+# Recordings of real agents against accounts of their own, and their lines a hundred thousandfold
+# broken.
 conformance: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/conformance
 
@@ -84,7 +86,7 @@ scale: $(VENV)/.dev
 
 # Random input without end, and runs that last: not part of `test`, minutes to hours.
 fuzz: $(VENV)/.dev
-	MUTATIONS=1000000 $(BIN)/python -m pytest tests/unit tests/processes \
+	MUTATIONS=1000000 $(BIN)/python -m pytest tests/unit tests/conformance tests/processes \
 		-m "hypothesis or lives" \
 		--hypothesis-profile=fuzz --timeout=3600
 
