@@ -92,7 +92,7 @@ class Passes:
         if not future.set_running_or_notify_cancel():
             return
         try:
-            future.set_result(self._zoo.judge(STATES[case[0]], case[1]))
+            future.set_result(self._zoo.judge(STATES[case[0]], case[1], loaded=case[2]))
         except BaseException as error:  # noqa: BLE001  the test is to raise it
             future.set_exception(error)
 

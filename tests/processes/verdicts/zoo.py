@@ -236,16 +236,18 @@ class Outcome:
             wrong += [self._say(one) for one in self.witness.findings if one.kind == "veto"]
         return wrong
 
-    def to_be_tried_again(self) -> bool:
+    def to_be_tried_again(self, *, loaded: bool) -> bool:
         """Whether it did not come about: no CPU for the state, or none for who watches it.
 
-        A kill that must not be is wrong on any machine, however busy.
+        While others take both cores, one look may find a thread in the middle of something, and
+        say so, where the next one finds it at rest. A kill that must not be is wrong on any
+        machine, however busy.
         """
         right, wrong = self.state.right, self.wrong()
         doomed = isinstance(right, Named) and self._to_be_killed(right)
         if not wrong or (self.killed and not doomed):
             return False
-        return self.starved or self.share < self.state.share
+        return loaded or self.starved or self.share < self.state.share
 
     @property
     def starved(self) -> bool:
@@ -320,8 +322,8 @@ class Zoo:
             taken.append(time.monotonic() - begun)
             self.slowness = min(_SLOWEST, max(1.0, sorted(taken)[len(taken) // 2] / _BRISK))
 
-    def judge(self, state: State, mode: Mode) -> Outcome:
-        """Run a state and watch it."""
+    def judge(self, state: State, mode: Mode, *, loaded: bool = False) -> Outcome:
+        """Run a state and watch it; `loaded` says that others take both cores."""
         config = QUICK._replace(
             stall_auto_kill=mode != "off",
             kill_causes=KILLABLE if mode == "all" else ("wedged",),
@@ -332,7 +334,7 @@ class Zoo:
                 name = tempfile.mkdtemp(dir=self.folder)
                 inside = stack.enter_context(state.inside(Path(name))) if state.inside else {}
                 outcome = Watch(self, state, mode, config, Path(name), inside).run()
-            if not outcome.to_be_tried_again():
+            if not outcome.to_be_tried_again(loaded=loaded):
                 break
         return outcome
 
