@@ -28,6 +28,7 @@ from otel_untether.diagnosis.context import context
 from otel_untether.diagnosis.facts import SECOND, Facts
 from otel_untether.diagnosis.findings import Decision, Finding, Kind, describe
 from otel_untether.diagnosis.liveness import LivenessWatchdog
+from otel_untether.diagnosis.naming import in_state
 from otel_untether.diagnosis.prompts import Prompts
 from otel_untether.diagnosis.session_rules import last_event, waiting
 from otel_untether.session.activity import Wait
@@ -467,6 +468,7 @@ class StallDetector:
             attributes=attributes(facts, advice),
             advice=advice,
             pid=facts.agent.identity.pid if facts.agent else None,
+            process=in_state(facts.agent) if facts.agent else "",
             heard=heard,
             last_sign=last,
             clock=facts.clock,

@@ -39,7 +39,8 @@ class Finding:
     the `decision`; `waiting` reports a wait that is all right but old. `since` is the last sign
     of life, or the last progress of what makes none (`heard` then says that there were signs of
     life since). `evidence` begins with the cause in words, `advice` is what to do about it,
-    `pid` the process at fault, or the agent's. `attributes` are for telemetry.
+    `pid` the agent's process, and `process` what it is called and waits in. `attributes` are for
+    telemetry.
     """
 
     kind: Kind
@@ -55,6 +56,7 @@ class Finding:
     attributes: dict[str, AttributeValue] = field(default_factory=dict)
     advice: str | None = None
     pid: int | None = None
+    process: str = ""
     heard: bool = False
     last_sign: int = 0
     clock: ProgressClock | None = field(default=None, repr=False, compare=False)
@@ -103,7 +105,11 @@ def describe(finding: Finding) -> str:
     if decision is not None and decision.action == "veto":
         said = decision.reasons
     what = "no progress" if finding.heard else "silent"
-    todo = finding.kind in ("stall", "liveness") and finding.advice
-    return f"{opening}{what} for {length}: {'; '.join(said)}" + (
-        f" → {finding.advice}" if todo else ""
-    )
+    line = f"{opening}{what} for {length}: {'; '.join(said)}"
+    if finding.kind not in ("stall", "liveness", "kill"):
+        return line
+    # Whoever is woken at night looks for it first; what is at fault may have been named above.
+    if finding.process and f"(pid {finding.pid}" not in line:
+        line += f"; {finding.process}"
+    todo = finding.kind != "kill" and finding.advice
+    return f"{line} → {finding.advice}" if todo else line

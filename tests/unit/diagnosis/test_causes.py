@@ -201,7 +201,7 @@ def test_founding_failure_sleeping_with_one_established_socket_after_bash() -> N
     assert describe(found[0]) == (
         "silent for 5 min 2 s: waiting for the model on 203.0.113.9:443, silent for 4 min 58 s; "
         "last event Bash finished; 3 children idle: node (pid 200), node (pid 201), "
-        "node (pid 202) → " + ADVICE["model_silent"].action
+        "node (pid 202); claude (pid 100, state S) → " + ADVICE["model_silent"].action
     )
     assert "kill" not in [finding.kind for finding in judge(state, look, 3600)]
 
