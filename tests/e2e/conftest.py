@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -105,6 +106,15 @@ class Session:
         """What the stall warnings named, in order."""
         stalls = sorted(self.named("untether.stall"), key=lambda s: int(s["endTimeUnixNano"]))
         return [attribute(span, "untether.stall.cause") for span in stalls]
+
+    @property
+    def causes_in_the_end(self) -> set[str]:
+        """What was named, but for what a CLI still computed at the very first.
+
+        The thresholds are a hundredth of those that people have: on a busy machine a CLI may
+        still be at what it does after its last line.
+        """
+        return set(itertools.dropwhile(lambda cause: cause == "spinning", self.causes))
 
     def named(self, name: str) -> list[dict[str, Any]]:
         return [span for span in self.spans if span["name"] == name]

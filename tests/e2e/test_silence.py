@@ -43,19 +43,19 @@ def test_a_model_that_stops_in_the_middle_of_its_answer(agents: Agents) -> None:
             {"text": "Now I think", "hang": "text"},
         ],
     )
-    assert set(session.causes) == {"model_silent"}
+    assert session.causes_in_the_end == {"model_silent"}
     assert "waiting for the model on 127.0.0.1:" in session.stderr
 
 
 def test_a_model_that_never_answers(agents: Agents) -> None:
     session = silent(agents, MAINFREEZE=[{"hang": "headers"}])
-    assert set(session.causes) == {"model_silent"}
+    assert session.causes_in_the_end == {"model_silent"}
 
 
 def test_a_tool_that_never_returns(agents: Agents) -> None:
     """Claude keeps an idle connection meanwhile: the open call with a live child decides."""
     session = silent(agents, MAINFREEZE=[{"tools": [bash(SLEEP)]}, {"text": "done"}])
-    assert set(session.causes) == {"tool_hung"}
+    assert session.causes_in_the_end == {"tool_hung"}
     assert "Bash" in session.stderr
 
 
@@ -66,13 +66,13 @@ def test_a_subagent_whose_model_never_answers(agents: Agents) -> None:
         MAINFREEZE=[{"tools": [["Agent", {**delegate, "run_in_background": False}]]}],
         SUBFREEZE=[{"hang": "headers"}],
     )
-    assert set(session.causes) == {"subagent_hung"}
+    assert session.causes_in_the_end == {"subagent_hung"}
 
 
 def test_codex_whose_model_never_answers(agents: Agents) -> None:
     agents.script(MAINFREEZE=[{"hang": "headers"}])
     session = agents.codex("MAINFREEZE please", signal_after=(signal.SIGTERM, 14.0), **QUICK)
-    assert set(session.causes) == {"model_silent"}
+    assert session.causes_in_the_end == {"model_silent"}
 
 
 def test_nobody_is_killed_by_default(agents: Agents) -> None:

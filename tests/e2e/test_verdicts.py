@@ -193,14 +193,14 @@ def judged(tmp_path_factory: pytest.TempPathFactory, clis: Callable[[str], Path]
 
 def test_an_mcp_call_that_hangs_is_its_server_s_fault(judged: Judged) -> None:
     session = judged(hung_mcp)
-    assert set(session.causes) == {"mcp_hung"}
+    assert session.causes_in_the_end == {"mcp_hung"}
     assert "the MCP server db has not answered" in session.stderr
     assert "otel-untether: killing it" not in session.stderr
 
 
 def test_heartbeats_do_not_hide_a_command_that_hangs(judged: Judged) -> None:
     session = judged(heartbeats)
-    assert set(session.causes) == {"tool_hung"}
+    assert session.causes_in_the_end == {"tool_hung"}
     assert "no progress for" in session.stderr
     assert "otel-untether: killing it" not in session.stderr
 
