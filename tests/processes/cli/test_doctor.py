@@ -126,7 +126,10 @@ def test_a_signal_that_is_not_exported_is_not_tried() -> None:
         assert [signal for signal, _ in receiver.requests] == ["traces", "metrics"]
 
 
-def test_a_file_of_opentelemetry_is_looked_at_before_its_variables(tmp_path: Path) -> None:
+def test_a_file_of_opentelemetry_is_looked_at_before_its_variables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collector_check, "find_spec", lambda name: name)
     environ = {"OTEL_CONFIG_FILE": str(tmp_path / "none.yaml"), "OTEL_EXPORTER_OTLP_ENDPOINT": "x"}
     (check,) = endpoints(environ)
     assert (check.status, "cannot be read" in check.text) == ("problem", True)

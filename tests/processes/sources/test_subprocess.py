@@ -108,8 +108,9 @@ async def test_an_exception_is_the_callers_own_and_ends_the_agent(
 
 
 async def test_cancellation_ends_the_agent(provider: TracerProvider) -> None:
-    with anyio.move_on_after(0.3) as scope:
+    with anyio.CancelScope() as scope:
         async with watch(python("import time; time.sleep(60)"), tracer_provider=provider) as agent:
+            scope.deadline = anyio.current_time() + 0.3
             await anyio.sleep(60)
     assert scope.cancelled_caught
     assert agent.returncode == -15

@@ -51,7 +51,7 @@ def shown(name: str, parent: str | None, attributes: dict[str, Any]) -> Shown:
     kept = {
         key: json.dumps(value)
         for key, value in attributes.items()
-        if key not in OWN and not key.startswith("untether.tree.peak")
+        if key not in OWN and not (key.startswith("untether.tree.") and key.endswith(".peak"))
     }
     return Shown(name, parent, tuple(sorted(kept.items())))
 

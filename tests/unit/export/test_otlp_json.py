@@ -199,6 +199,13 @@ def span_exporter(path: Path) -> SpanKeeper:
     return SpanKeeper(Lines("traces", path), None, Ledger(kept=True))
 
 
+def with_bodies(request: Any) -> Any:
+    """Give a record without a body an empty one, which means the same: encoders differ."""
+    for record in request.resource_logs[0].scope_logs[0].log_records:
+        record.body.SetInParent()
+    return request
+
+
 @pytest.mark.parametrize(
     "record",
     [
@@ -225,7 +232,9 @@ def test_logs_are_what_opentelemetry_makes_of_them(tmp_path: Path, record: LogRe
     provider.get_logger("test").emit(record)
     provider.shutdown()
     (line,) = path.read_bytes().splitlines()
-    assert strictly("logs", line) == encode_logs(emitted.get_finished_logs())
+    assert with_bodies(strictly("logs", line)) == with_bodies(
+        encode_logs(emitted.get_finished_logs())
+    )
     assert otlp_protobuf.parse("logs", line) == strictly("logs", line)
 
 
