@@ -223,8 +223,9 @@ async def test_leaving_does_not_wait_for_whoever_else_holds_the_output_open() ->
 
 async def test_cancellation_ends_the_whole_tree_and_comes_out_as_it_went_in() -> None:
     with nobody_is_left():
-        with anyio.move_on_after(0.3) as scope:
+        with anyio.CancelScope() as scope:
             async with watch(["sh", "-c", FAMILY]) as agent:
+                scope.deadline = anyio.current_time() + 0.3
                 await agent.wait()
         assert scope.cancelled_caught
     assert agent.returncode == -signal.SIGTERM
