@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.builders import dashboard, stat, table
 
 from .layout import base
 from .panels import SESSION_LINK, Query, column, counts, lines, link, number, ranking, rows
@@ -22,7 +22,13 @@ def _in_state(state: str) -> str:
 
 def _now(board: dashboard.Dashboard) -> None:
     board.with_row(dashboard.Row("Now"))
-    for panel in (
+    for panel in (*_standing(), *_happened()):
+        board.with_panel(panel)
+
+
+def _standing() -> tuple[stat.Panel, ...]:
+    """How things stand at this moment."""
+    return (
         number(
             "Running",
             "Sessions whose agent process is alive.",
@@ -49,6 +55,12 @@ def _now(board: dashboard.Dashboard) -> None:
             none_is_zero(f"max{live(IDLE)}"),
             bad_from=600,
         ),
+    )
+
+
+def _happened() -> tuple[stat.Panel, ...]:
+    """What has happened in the time range."""
+    return (
         number(
             "Stalls",
             "Stall warnings in the time range.",
@@ -75,11 +87,11 @@ def _now(board: dashboard.Dashboard) -> None:
             none_is_zero(count("untether_telemetry_lost_total")),
             bad_from=1,
         ),
-    ):
-        board.with_panel(panel)
+    )
 
 
-def _sessions(board: dashboard.Dashboard) -> None:
+def _running() -> table.Panel:
+    """The table of running sessions."""
     running = rows(
         "Running sessions",
         "One row a session; the run opens its own dashboard.",
@@ -108,7 +120,11 @@ def _sessions(board: dashboard.Dashboard) -> None:
     }
     for name, properties in columns.items():
         column(running, name, **properties)
-    board.with_row(dashboard.Row("Sessions")).with_panel(running)
+    return running
+
+
+def _sessions(board: dashboard.Dashboard) -> None:
+    board.with_row(dashboard.Row("Sessions")).with_panel(_running())
     board.with_panel(
         counts(
             "Ended, by outcome",
@@ -152,6 +168,9 @@ def _stalls(board: dashboard.Dashboard) -> None:
             ),
         )
     )
+
+
+def _kills(board: dashboard.Dashboard) -> None:
     kills, vetoes = count("untether_kills_total"), count("untether_kill_vetoes_total")
     board.with_panel(
         ranking(
@@ -243,6 +262,6 @@ def _health(board: dashboard.Dashboard) -> None:
 def board() -> dashboard.Dashboard:
     """Return the fleet dashboard."""
     board = base("Coding agents: fleet", "untether-fleet", "now-6h")
-    for section in (_now, _sessions, _stalls, _work, _health):
+    for section in (_now, _sessions, _stalls, _kills, _work, _health):
         section(board)
     return board

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.builders import dashboard, timeseries
 from grafana_foundation_sdk.models.dashboard import VariableRefresh, VariableSort
 
 from .layout import base
@@ -60,7 +60,13 @@ def _overview(board: dashboard.Dashboard) -> None:
 
 
 def _curves(board: dashboard.Dashboard) -> None:
-    for panel in (
+    for panel in (*_use(), *_contents()):
+        board.with_panel(panel)
+
+
+def _use() -> tuple[timeseries.Panel, ...]:
+    """How silent it is, and what it uses."""
+    return (
         lines(
             "Idle",
             "Seconds since the last line of output.",
@@ -91,6 +97,12 @@ def _curves(board: dashboard.Dashboard) -> None:
             "s",
             Query(f"untether_tree_tcp_receive_age_seconds{RUN}", "receive age"),
         ),
+    )
+
+
+def _contents() -> tuple[timeseries.Panel, ...]:
+    """What the process tree consists of, and holds open."""
+    return (
         lines(
             "Processes and threads",
             "Members of the process tree.",
@@ -112,8 +124,7 @@ def _curves(board: dashboard.Dashboard) -> None:
             Query(f"rate(untether_tree_io_read_bytes_total{RUN}[$__rate_interval])", "read"),
             Query(f"rate(untether_tree_io_write_bytes_total{RUN}[$__rate_interval])", "written"),
         ),
-    ):
-        board.with_panel(panel)
+    )
 
 
 def board() -> dashboard.Dashboard:
