@@ -16,6 +16,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider, sampling
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
+from otel_untether.clock import Clock
 from otel_untether.export import otlp_json, otlp_protobuf
 from otel_untether.export.journal_processor import JournalProcessor
 from otel_untether.export.keeping import SpanKeeper
@@ -39,9 +40,15 @@ def run(tmp_path: Path) -> Run:
 
 
 @pytest.fixture
-def journal(run: Run) -> Journal:
+def clock() -> Clock:
+    """The clock of the session. The wall clock, the SDK's own, may be set back in between."""
+    return Clock()
+
+
+@pytest.fixture
+def journal(run: Run, clock: Clock) -> Journal:
     """The journal of the run."""
-    return Journal(run.path)
+    return Journal(run.path, clock.now)
 
 
 @pytest.fixture
@@ -201,16 +208,16 @@ def test_unsampled_spans_are_not_journaled(run: Run) -> None:
 
 
 def test_what_a_root_learns_is_journaled(
-    run: Run, journal: Journal, provider: TracerProvider
+    run: Run, journal: Journal, provider: TracerProvider, clock: Clock
 ) -> None:
     """A crash keeps its new name, its attributes, its events, and what was decided last."""
     tracer = provider.get_tracer("test")
     root = tracer.start_span("invoke_agent unknown", attributes={"untether.engine": "unknown"})
     root.update_name("invoke_agent claude")
     root.set_attributes({"untether.engine": "claude", "n": 2})
-    root.add_event("untether.stall.warning", {"untether.stall.number": 1})
+    root.add_event("untether.stall.warning", {"untether.stall.number": 1}, clock.now())
     tracer.start_span("open", trace.set_span_in_context(root))
-    root.add_event("untether.stall.warning", {"untether.stall.number": 2})
+    root.add_event("untether.stall.warning", {"untether.stall.number": 2}, clock.now())
     assert journal.record("untether.kill.decided", cause="wedged")
     journal.progress({"gen_ai.usage.input_tokens": 7})
     recover(run.path)
