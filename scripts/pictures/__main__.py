@@ -9,11 +9,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from scripts.browser import find
 from scripts.chromium import Page
 from scripts.pictures import costs, terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 IMAGES: Final = Path(__file__).parents[2] / "docs" / "images"
 _COLUMNS: Final = 104
@@ -22,14 +25,15 @@ _SHOWN: Final = 42  # lines of a report
 # What shortens the thresholds to what a picture can wait for.
 _HASTE: Final = {"OTEL_UNTETHER_SAMPLE_INTERVAL": "0.5"}
 _SILENT: Final = 14.0
+_OURS: Final = ("OTEL_", "XDG_")
 
 
 def main() -> None:
     """Make them, and say so."""
     with tempfile.TemporaryDirectory() as folder:
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("OTEL_")}
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(_OURS)}
         environ = kept | {
-            "OTEL_UNTETHER_STATE_DIR": folder,
+            "HOME": folder,
             "COLUMNS": str(_COLUMNS),
             "TERM": "xterm-256color",
         }
@@ -48,8 +52,14 @@ def _demo(environ: dict[str, str]) -> None:
     """The demo of an agent that freezes and is ended for it, as it comes."""
     words = ["demo", "--stall", "wedged", "--kill", "--width", str(_COLUMNS)]
     typed = terminal.Line(f"\x1b[32m$\x1b[0m otel-untether {' '.join(words[:4])}")
-    lines = [typed, *terminal.record([str(_OTEL_UNTETHER), *words], environ)][:_SHOWN]
+    lines = [typed, *recorded(words, environ)][:_SHOWN]
     write("demo.svg", terminal.picture("otel-untether demo", folded(lines), moving=True))
+
+
+def recorded(words: list[str], environ: dict[str, str]) -> Iterator[terminal.Line]:
+    """Yield the lines of a command of ours, its home being a user's."""
+    for line in terminal.record([str(_OTEL_UNTETHER), *words], environ):
+        yield line._replace(text=line.text.replace(environ["HOME"], "~"))
 
 
 def folded(lines: list[terminal.Line]) -> list[terminal.Line]:
@@ -76,8 +86,8 @@ def _stalled(environ: dict[str, str], folder: Path) -> None:
             _wait_until_told(folder)
             time.sleep(_SILENT)
             typed = terminal.Line("\x1b[32m$\x1b[0m otel-untether report")
-            report = [str(_OTEL_UNTETHER), "report", "--color", "always", "--width", str(_COLUMNS)]
-            shown = [typed, *terminal.record(report, environ)][:_SHOWN]
+            words = ["report", "--color", "always", "--width", str(_COLUMNS)]
+            shown = [typed, *recorded(words, environ)][:_SHOWN]
             write("report.svg", terminal.picture("otel-untether report", shown))
             page = folder / "report.html"
             subprocess.run([str(_OTEL_UNTETHER), "report", "--html", page], env=environ, check=True)
@@ -87,7 +97,7 @@ def _stalled(environ: dict[str, str], folder: Path) -> None:
 
 
 def _wait_until_told(folder: Path) -> None:
-    while not any("stall-" in path.name for path in folder.glob("runs/*/*")):
+    while not any("stall-" in path.name for path in folder.rglob("runs/*/*")):
         time.sleep(0.2)
 
 
