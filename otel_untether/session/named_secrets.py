@@ -35,13 +35,14 @@ _STRONG: Final = re.compile(
       |master|app|license|session)[_. -]?key(?![a-rt-z])
   | key[_-]?data | access[_-]?signature | masterauth | requirepass
   | conn(?:ection)?[_-]?str(?:ing)? | x-amz-signature
-  | (?:\A|[^a-z])(?:pwd|pass|psk|dsn|creds?|cookies?)(?![a-z_.-]) | [a-z]pwd\Z
+  | (?:\A|[^a-z])(?:pwd|pass|psk|pw|dsn|creds?|cookies?)(?![a-z_.-])
+  | (?:store|key|user|db|root|admin|my|smtp)pass(?![a-z_.-]) | [a-z]pwd\Z
     """
 )
 _WEAK: Final = re.compile(
     r"""(?x)
     key | auth | access | client | session | salt | signature | bearer | seed | license | webhook
-  | api | (?:\A|[^a-z])(?:sid|sig|otp|pw)(?![a-z])
+  | api | (?:\A|[^a-z])(?:sid|sig|otp)(?![a-z])
   | datadog | heroku | telegram | discord | twilio | mailgun | cloudflare | fastly | okta | sentry
   | slack | stripe | twitter | facebook | linkedin | dropbox | zendesk | new[-_]?relic
   | launchdarkly | algolia | bitbucket | atlassian | jira | confluence | codecov | netlify | mapbox
@@ -73,7 +74,9 @@ _PAIR: Final = re.compile(
     (?= [ \t]{0,8}[:=?] | [\\"'`\]>] | [ ]{0,4}\n[ ]{0,40}value: | (?(tag)[ ]|(?!))
       | (?(dash)[ \t]|(?!)) )
     (?: (?P<equals>\\{0,3}["'`]?\]?[ \t]{0,8}
-            (?: :[ ]?[a-z]{1,16}[ ]?=(?!=) | :?={1,3}>? | ::? | \?= ) [ \t]{0,8})
+            (?: :[ ]{0,2}&?(?:'static[ ])?[a-z][\w.:<>|\[\]]{0,40}
+                (?:[ ]\|[ ][\w.<>]{1,40}){0,3}[ ]{0,2}=[ ]{0,2}(?=b?["'`])
+              | :[ ]?[a-z]{1,16}[ ]=(?!=) | :?={1,3}>? | ::? | \?= ) [ \t]{0,8})
       | (?P<member>\\{0,3}["']\s{0,8},\s{0,24}\\{0,3}["']value\\{0,3}["']\s{0,4}:\s{0,4}
             | \\{0,3}["']?[ ]{0,4}\n[ ]{0,40}value:[ ]{1,8}
             | \\{0,3}["']\s{1,4}value\s{0,2}=\s{0,2})

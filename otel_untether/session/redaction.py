@@ -22,8 +22,10 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_untether.session import secret_patterns as table
+from otel_untether.session import secret_places as places
 from otel_untether.session.named_secrets import REDACTED, hide_named, names_secret
 from otel_untether.session.private_keys import hide_private_keys
+from otel_untether.session.secret_columns import hide_columns
 from otel_untether.session.secret_values import says_nothing
 from otel_untether.session.url_secrets import hide_url_secrets
 
@@ -66,7 +68,8 @@ def redact(text: str, *, command: bool = False) -> str:
     if "://" in text:
         text = hide_url_secrets(text)
     text = _hide_told(text)
-    if " -" in text:
+    text = hide_columns(text)
+    if " -" in text or "put" in text or "set" in text:
         text = _hide_options(text)
     return hide_named(text, command=command)
 
@@ -207,6 +210,8 @@ def _secret_members(members: dict[str, Any]) -> frozenset[str]:
         return frozenset({"data", "stringData"})
     if "kty" in members:  # a JSON web key
         return frozenset({"d", "p", "q", "dp", "dq", "qi", "k", "oth"})
+    if members.get("type") == "random_password":  # in the state of Terraform
+        return frozenset({"instances", "values"})
     name = members.get("name") or members.get("key") or members.get("Name") or members.get("Key")
     if isinstance(name, str) and names_secret(name):
         return frozenset({"value", "Value"})
@@ -237,6 +242,11 @@ def _told() -> tuple[tuple[str, re.Pattern[str]], ...]:
     return tuple((told.hint, re.compile(told.expression)) for told in table.COMMANDS)
 
 
+@functools.cache
+def _places() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    return tuple((place.hint, re.compile(place.expression)) for place in places.PLACES)
+
+
 def _hide_web_tokens(text: str) -> str:
     return _WEB_TOKEN.sub(lambda found: REDACTED if found[1] else found[0], text)
 
@@ -255,7 +265,15 @@ def _hide_told(text: str) -> str:
     for hint, pattern in _told():
         if hint in lower:
             text = pattern.sub(rf"\g<1>{REDACTED}", text)
+    for hint, pattern in _places():
+        if hint in lower:
+            text = pattern.sub(_hide_in_place, text)
     return text
+
+
+def _hide_in_place(found: re.Match[str]) -> str:
+    value = found.string[found.end(1) : found.end()]
+    return found[0] if says_nothing(value, environment=True) else found[1] + REDACTED
 
 
 @functools.cache
@@ -266,7 +284,7 @@ def _options() -> tuple[tuple[tuple[str, ...], re.Pattern[str], re.Pattern[str]]
             re.compile(rf"\b(?:{option.program})\b"),
             re.compile(option.expression),
         )
-        for option in table.OPTIONS
+        for option in (*table.OPTIONS, *places.PROGRAMS)
     )
 
 

@@ -127,7 +127,6 @@ FORMATS: Final = (
     Format("HashiCorp Vault service", "hvs.", WORD, 20, "hvs.go"),
     Format("HashiCorp Vault batch", "hvb.", WORD, 20, "hvb.go"),
     Format("HashiCorp Vault recovery", "hvr.", WORD, 20, "hvr.go"),
-    Format("Terraform Cloud", ".atlasv1.", WORD, 40, "x.atlasv1.md"),
     Format("DigitalOcean personal", "dop_v1_", HEX, 40, "dop_v1_name"),
     Format("DigitalOcean OAuth", "doo_v1_", HEX, 40, "doo_v1_name"),
     Format("DigitalOcean refresh", "dor_v1_", HEX, 40, "dor_v1_name"),
@@ -167,6 +166,7 @@ FORMATS: Final = (
     Format("Netlify", "nfp_", ALNUM, 30, "nfp_name", distinct=False),
     Format("Heroku", "HRKU-", WORD, 30, "HRKU-AAA"),
     Format("Fly.io", "fm1", BASE64, 60, "fm1_doc", distinct=False),
+    Format("Fly.io macaroon", "fm2_", BASE64, 60, "fm2_doc", distinct=False),
     Format("Fly.io token", "fo1_", WORD, 30, "fo1_doc"),
     Format("Doppler", "dp.pt.", ALNUM, 30, "dp.pt.md"),
     Format("Doppler service", "dp.st.", WORD + ".", 30, "dp.st.md"),
@@ -202,6 +202,15 @@ FORMATS: Final = (
     Format("Firecrawl", "fc-", HEX, 32, "fc-list", distinct=False),
     Format("LangSmith", "lsv2_", ALNUM + "_", 30, "lsv2_doc"),
     Format("E2B", "e2b_", HEX, 40, "e2b_name"),
+    Format("Render", "rnd_", ALNUM, 24, "rnd_seed", distinct=False),
+    Format("NuGet", "oy2", "a-z0-9", 43, "oy2", distinct=False),
+    Format("Clojars", "CLOJARS_", ALNUM, 40, "CLOJARS_URL"),
+    Format("Artifactory reference", "cmVmdGtu", ALNUM, 40, "cmVmdGtu", distinct=False),
+    Format("Adafruit", "aio_", ALNUM, 28, "aio_read", distinct=False),
+    Format("Brave Search", "BSA", WORD, 27, "BSAFE", distinct=False),
+    Format("Neon", "napi_", ALNUM, 40, "napi_value", distinct=False),
+    Format("Axiom", "xaat-", HEX + r"\-", 30, "xaat-name"),
+    Format("Axiom personal", "xapt-", HEX + r"\-", 30, "xapt-name"),
     Format("Clerk and others", "sk_", ALNUM, 30, "sk_buff", distinct=False),
 )
 
@@ -311,6 +320,46 @@ SHAPES: Final = (
         "$1$",
     ),
     Shape(
+        "Terraform Cloud",
+        ".atlasv1.",
+        r"\b[A-Za-z0-9]{10,20}\.atlasv1\.[A-Za-z0-9_-]{40,}",
+        "{14}.atlasv1.{64}",
+        "x.atlasv1.md",
+    ),
+    Shape(
+        "LaunchDarkly",
+        "-",
+        r"\b(?:sdk|mob|api)-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}",
+        "sdk-0a0a0a0a-0a0a-40a0-80a0-0a0a0a0a0a0a",
+        "sdk-2024-01",
+    ),
+    Shape("Modal", "-", r"\ba[ks]-[A-Za-z0-9]{22}\b", "as-{22}", "as-is"),
+    Shape(
+        "Zapier webhook",
+        "hooks.zapier.com/",
+        r"hooks\.zapier\.com/hooks/catch/[0-9]{4,12}/[A-Za-z0-9]{6,}",
+        "hooks.zapier.com/hooks/catch/1234567/{7}",
+        "hooks.zapier.com/hooks/catch/",
+    ),
+    Shape(
+        "Oracle's thin driver",
+        ":thin:",
+        r":thin:[^\s/@\"']{1,64}/[^\s@\"']{1,128}@",
+        "jdbc:oracle:thin:scott/{12}@//db:1521/x",
+        "jdbc:oracle:thin:@//db:1521/x",
+    ),
+    Shape(
+        "Private key without its first line",
+        "M",
+        # PKCS #8 of RSA and elliptic curves, PKCS #1, SEC 1, Ed25519: the first bytes of their DER.
+        r"\bM(?:II[A-Za-z0-9+/]{2}(?:AIBADANBgkqhkiG9w0BAQEFAASC|gIBADANBgkqhkiG9w0BAQEFAASC"
+        r"|wIBADANBgkqhkiG9w0BAQEFAASC|QIBADANBgkqhkiG9w0BAQEFAASC|AIBAAKC|gIBAAKC|wIBAAKC|QIBAAKC)"
+        r"|IGHAgEAMBMGByqGSM49|HcCAQEEI|IGkAgEBBD|C4CAQAwBQYDK2VwBCIEI)"
+        r"[A-Za-z0-9+/=]{16,}(?:(?:\\r)?(?:\\n|\s)[A-Za-z0-9+/=]{40,80})*",
+        "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC{40}",
+        "MIIDazCCAlOgAwIBAgIUE",
+    ),
+    Shape(
         "Plaid",
         "access-",
         r"\baccess-(?:sandbox|development|production)-[0-9a-f-]{30,}",
@@ -379,7 +428,9 @@ COMMANDS: Final = (
         "|",
         r"(\b(?:echo|printf)[ \t]{1,4}(?:-n[ \t]{1,4}|[\"']?%s(?:\\n)?[\"']?[ \t]{1,4})?)"
         r"[\"']?[^\s\"'|$;&]{3,200}[\"']?[ \t]{0,4}\|[ \t]{0,4}"
-        r"(?:sudo[ \t]{1,4}-\w{0,4}S|(?:docker|podman|helm|crane|npm|gh|oras|cryptsetup|gpg)\b)",
+        r"(?:sudo[ \t]{1,4}-\w{0,4}S|(?:npx[ \t]{1,4})?(?:docker|podman|nerdctl|helm|crane|skopeo"
+        r"|npm|gh|glab|oras|cryptsetup|gpg|wrangler|gcloud|vercel|fly|flyctl|kubectl|pass|vault|aws"
+        r"|az|su|passwd|smbpasswd|base64|openssl|ssh-add|kinit|argon2|op|bw|doppler|mkpasswd)\b)",
         "echo {12} | docker login -u me --password-stdin",
         "echo ok | cat",
     ),
@@ -514,6 +565,12 @@ OPTIONS: Final = (
         r"([ \t]-[ws][ \t]{1,4}[\"']?)[^\s\"'$]{1,256}",
         "ldapsearch -x -D cn=admin -w {12}",
         "ldapsearch -x",
+    ),
+    Option(
+        "openssl",
+        r"([ \t]-[kK][ \t]{1,4}[\"']?)[^\s\"'$-][^\s\"']{0,256}",
+        "openssl enc -aes-256-cbc -k {12}",
+        "openssl enc -d -kfile x",
     ),
     Option(
         "smbclient|rpcclient|net|winexe",

@@ -55,15 +55,23 @@ def spoken() -> Iterator[str]:
     yield line("result", subtype="success", total_cost_usd=0.1, is_error=False)
 
 
-def agent(folder: Path, lines: Iterator[str], *, errors: str = "", silent: float = 0) -> list[str]:
-    """Return the command of an agent that prints `lines`, then is silent for a while."""
+def agent(
+    folder: Path, lines: Iterator[str], *, errors: str = "", silent: float = 0, until: str = ""
+) -> list[str]:
+    """Return the command of an agent that prints `lines`, then is silent for a while.
+
+    It is `silent` for so many seconds, or for less once a path that `until` describes is there.
+    """
     (folder / "stdout.jsonl").write_text("".join(f"{text}\n" for text in lines))
     (folder / "stderr.txt").write_text(errors)
     source = (
-        "import shutil, sys, time\n"
+        "import glob, shutil, sys, time\n"
         "shutil.copyfileobj(open('stderr.txt'), sys.stderr)\n"
         "shutil.copyfileobj(open('stdout.jsonl'), sys.stdout)\n"
-        f"sys.stdout.flush(); sys.stderr.flush(); time.sleep({silent})\n"
+        "sys.stdout.flush(); sys.stderr.flush()\n"
+        f"end = time.monotonic() + {silent}\n"
+        f"while time.monotonic() < end and not glob.glob({until!r}):\n"
+        "    time.sleep(0.05)\n"
     )
     return [sys.executable, "-c", source]
 
@@ -107,7 +115,13 @@ def test_a_dump_of_a_stall_shows_no_secret_of_stderr(victim: Victim) -> None:
     keys = [s for s in SECRETS if s.title in ("RSA PRIVATE KEY", "aws credentials", "env, random")]
     errors = "".join(f"starting\n{secret.text}\n" for secret in keys)
     victim.run(
-        *agent(victim.folder, iter([init()]), errors=errors, silent=5),
+        *agent(
+            victim.folder,
+            iter([init()]),
+            errors=errors,
+            silent=60,
+            until=f"{victim.state}/runs/*/stall-*.json",
+        ),
         OTEL_UNTETHER_STALL_TIMEOUT="0.5",
     )
     shown = "".join(path.read_text() for path in victim.state.rglob("stall-*.json"))
@@ -151,7 +165,7 @@ def test_adversarial_output_holds_nobody_up(victim: Victim) -> None:
     assert done.stdout == (victim.folder / "stdout.jsonl").read_text()
 
     def told() -> bool:
-        (traces,) = victim.state.rglob("traces.jsonl")
-        return traces.read_text().count('"execute_tool Bash"') == 16
+        traces = victim.state.rglob("traces.jsonl")
+        return sum(path.read_text().count('"execute_tool Bash"') for path in traces) == 16
 
     eventually("every call is in the trace", told)

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from otel_untether.session import secret_patterns as table
+from otel_untether.session import secret_places as places
 from otel_untether.session.named_secrets import names_secret
 from otel_untether.session.redaction import redact, redact_json
 
@@ -46,7 +47,9 @@ def test_what_only_begins_like_a_key_stays(form: table.Format) -> None:
     assert redact(f"see {form.innocent} there") == f"see {form.innocent} there"
 
 
-@pytest.mark.parametrize("shape", [*table.SHAPES, *table.COMMANDS], ids=lambda shape: shape.vendor)
+@pytest.mark.parametrize(
+    "shape", [*table.SHAPES, *table.COMMANDS, *places.PLACES], ids=lambda shape: shape.vendor
+)
 def test_a_shape_is_found_and_its_neighbour_stays(shape: table.Shape) -> None:
     secret = made(shape.secret)
     longest = max(re.split(r"[^A-Za-z0-9]", secret), key=len)
@@ -54,7 +57,9 @@ def test_a_shape_is_found_and_its_neighbour_stays(shape: table.Shape) -> None:
     assert redact(f"one\n{shape.innocent}\ntwo") == f"one\n{shape.innocent}\ntwo"
 
 
-@pytest.mark.parametrize("option", table.OPTIONS, ids=lambda option: option.program)
+@pytest.mark.parametrize(
+    "option", [*table.OPTIONS, *places.PROGRAMS], ids=lambda option: option.program
+)
 def test_a_programs_option_is_found_only_behind_the_program(option: table.Option) -> None:
     secret = made(option.secret)
     clean = redact(secret)
@@ -68,6 +73,56 @@ def test_the_table_can_be_read_by_go() -> None:
     for shape in (*table.SHAPES, *table.COMMANDS, *table.OPTIONS):
         assert not re.search(r"\(\?[=!<]|\}\+|[*+?]\+|\\Z", shape.expression.replace("(?i)", ""))
         assert all(int(n) <= 1000 for n in re.findall(r",(\d+)\}", shape.expression))
+
+
+@pytest.mark.parametrize(
+    "table_of",
+    [
+        "name,password\nbob,{}\n",
+        "id\tapi_key\n1\t{}\n",
+        " name | password \n------+------\n bob  | {}\n(1 row)",
+        "+----+--------+\n| id | secret |\n+----+--------+\n|  1 | {} |\n+----+--------+",
+        "| Service | Access key |\n|---|---|\n| mail | `{}` |",
+        "INSERT INTO u (name, password) VALUES ('ada', 'x y'), ('bob', '{}');",
+        "insert into u(id,`api_key`) values (1, N'{}')",
+    ],
+)
+def test_a_columns_head_says_what_is_secret_below(table_of: str) -> None:
+    clean = redact(table_of.format("correct-horse"))
+    assert "correct-horse" not in clean
+    assert clean.replace("[redacted]", "").count("\n") == table_of.count("\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "call(\n    credentials,\n    compression,\n    timeout,\n)",
+        "Here it says secret, which is fine,\nand here, too, nothing is.",
+        "| Name | Tokens |\n|---|---|\n| a | 4096 |",
+        "name,password\nbob,${DB_PASSWORD}\n",
+        "INSERT INTO u (name, password) VALUES (?, ?)",
+    ],
+)
+def test_what_is_no_table_of_secrets_stays(text: str) -> None:
+    assert redact(text) == text
+
+
+def test_a_password_in_the_state_of_terraform_goes() -> None:
+    state = b'{"type": "random_password", "name": "db", "instances": [{"result": "hunter2"}]}'
+    assert "hunter2" not in redact_json(state)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'let secret: &str = "{}";',
+        "const token: string | undefined = '{}';",
+        'val apiKey: String = "{}"',
+        "password: Optional[str] = '{}'",
+    ],
+)
+def test_a_type_between_name_and_value_hides_nothing(line: str) -> None:
+    assert "hunter2" not in redact(line.format("hunter2"))
 
 
 @pytest.mark.parametrize(
@@ -109,6 +164,10 @@ ADVERSARIAL = (
     "<token>",
     "token: |\n a\n", "\x1b[", "token is ", "cookie: a=b; ", "a:22:a:a:b\n", "\\u001b", "sk-aa-",
     " ".join(form.prefix for form in table.FORMATS),
+    "password  ", "set -x TOKEN a ", 'send "', "(a,b) VALUES ", "(a,password) VALUES ('",
+    "a,password\n", "a,password\nx,y\n", "| key |\n|--|\n", "login / ", "login a / ", '.token("',
+    'auth("a",', 'variable "password" {', "put-parameter ", "secret set ", "vault kv put a b=c ",
+    "http -a a:", ":thin:", ">AUTH ", "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC", "token: &a",
 )  # fmt: skip
 
 
@@ -123,7 +182,7 @@ def test_no_text_takes_long(piece: str) -> None:
 def test_time_is_linear(piece: str) -> None:
     """Of sixteen times the text, what is quadratic takes 256 times as long; caches cost some."""
     short, long = (
-        min(_seconds(piece * (n // len(piece))) for _ in range(3)) for n in (8192, 131072)
+        min(_seconds(piece * (n // len(piece))) for _ in range(3)) for n in (4096, 65536)
     )
     assert long < 128 * max(short, 0.001)
 
