@@ -87,9 +87,16 @@ class Backend(Protocol):
         """Begin a pass."""
 
     def look_deeper(
-        self, members: Sequence[ProcessSnapshot], agent: Identity | None, /
+        self,
+        members: Sequence[ProcessSnapshot],
+        agent: Identity | None,
+        handles: Sequence[Handle],
+        /,
     ) -> DeepLooks:
-        """Look at living members in every detail, at the agent's control group as well."""
+        """Look at living members in every detail, at the agent's control group as well.
+
+        `handles` are those of the walk that met them, just now.
+        """
 
     def environ(self, pid: int) -> bytes | None:
         """Return a process's environment, NUL-separated; may wait for a hung process for ever."""

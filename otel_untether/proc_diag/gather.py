@@ -21,7 +21,7 @@ def look_deeper(tree: Tree) -> DeepLook:
     members = living(walk.found.values())
     agent = walk.agent
     identity = agent.process.identity if agent else tree.identity
-    looks = tree.backend.look_deeper(members, identity)
+    looks = tree.backend.look_deeper(members, identity, walk.handles)
     return DeepLook(
         time.monotonic(),
         identity,

@@ -84,7 +84,9 @@ class PortableBackend:
         """Begin a pass."""
         return PortablePass()
 
-    def look_deeper(self, members: Sequence[ProcessSnapshot], _: Identity | None, /) -> DeepLooks:
+    def look_deeper(
+        self, members: Sequence[ProcessSnapshot], _: Identity | None, __: Sequence[Handle], /
+    ) -> DeepLooks:
         """Look no deeper than a sample does: neither threads' places nor sockets' ends are told."""
         looks = (
             ProcessLook(p.identity, p.ppid, p.pgid, p.sid, p.name, p.state, all_threads=False)

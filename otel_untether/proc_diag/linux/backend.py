@@ -23,7 +23,6 @@ from otel_untether.proc_diag.linux import kernel_files as files
 from otel_untether.proc_diag.linux.host import HostReader
 from otel_untether.proc_diag.linux.process import LinuxHandle, children_of, signalable
 from otel_untether.proc_diag.linux.socket_tables import SocketTables
-from otel_untether.proc_diag.linux.unmoved import Unmoved
 from otel_untether.proc_diag.snapshot import CgroupDiag, HostDiag, Identity, SocketDiag
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ class LinuxBackend:
     def __init__(self, root: str = "/proc") -> None:
         self.root = root
         self.budget = files.Budget()
-        self.unmoved = Unmoved()
+        self._memory = deep.Memory()
         self.host = HostReader(root)
 
     def identify(self, pid: int) -> Identity | None:
@@ -68,9 +67,15 @@ class LinuxBackend:
         """Begin a pass."""
         return LinuxPass(self)
 
-    def look_deeper(self, members: Sequence[ProcessSnapshot], agent: Identity | None) -> DeepLooks:
+    def look_deeper(
+        self,
+        members: Sequence[ProcessSnapshot],
+        agent: Identity | None,
+        handles: Sequence[Handle],
+    ) -> DeepLooks:
         """Look at living members in every detail, at the agent's control group as well."""
-        return deep.look(self.root, members, agent, self.unmoved)
+        turns = {one.identity: one.turns for one in handles if isinstance(one, LinuxHandle)}
+        return deep.look(self.root, members, agent, turns, self._memory)
 
     def environ(self, pid: int) -> bytes | None:
         """Return a process's environment, NUL-separated; may wait for a hung process for ever."""

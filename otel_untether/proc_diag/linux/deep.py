@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from otel_untether.proc_diag.backend import DeepLooks
@@ -17,16 +18,17 @@ from otel_untether.proc_diag.deep_look import DescriptorLook, ProcessLook
 from otel_untether.proc_diag.linux import descriptors, procfs
 from otel_untether.proc_diag.linux import kernel_files as files
 from otel_untether.proc_diag.linux.cgroups import Cgroups
+from otel_untether.proc_diag.linux.met_sockets import MetSockets
 from otel_untether.proc_diag.linux.sockets import Holder, look_at_sockets
 from otel_untether.proc_diag.linux.threads import look_at_threads
-from otel_untether.proc_diag.linux.unmoved import read_turns
+from otel_untether.proc_diag.linux.unmoved import Unmoved, read_turns
 from otel_untether.proc_diag.sums import ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from otel_untether.proc_diag.deep_look import Reach, SocketLook, StdinLook, ThreadLook
-    from otel_untether.proc_diag.linux.unmoved import Turns, Unmoved
+    from otel_untether.proc_diag.linux.unmoved import Turns
     from otel_untether.proc_diag.snapshot import Identity, ProcessSnapshot
 
 MAX_PROCESSES: Final = 50
@@ -35,14 +37,29 @@ MAX_THREADS: Final = 200
 _FREEZERS: Final = ("do_freezer_trap", "__refrigerator", "refrigerator")
 
 
+class Memory:
+    """What is remembered from look to look: processes that do not run, and their sockets."""
+
+    def __init__(self) -> None:
+        self.unmoved = Unmoved()
+        self.sockets = MetSockets()
+
+
 def look(
-    root: str, members: Sequence[ProcessSnapshot], agent: Identity | None, unmoved: Unmoved
+    root: str,
+    members: Sequence[ProcessSnapshot],
+    agent: Identity | None,
+    turns: Mapping[Identity, Turns | None],
+    memory: Memory,
 ) -> DeepLooks:
     """Look at living members in detail; the agent's control group is the one looked at.
 
-    `unmoved` remembers from look to look those that do not run.
+    `turns` are those that their threads had had just before, as far as known.
     """
-    met = [_meet(root, member, unmoved) for member in members[:MAX_PROCESSES]]
+    met = [
+        _meet(root, member, turns.get(member.identity), memory.unmoved)
+        for member in members[:MAX_PROCESSES]
+    ]
     # Some end while they are looked at; only of those who have not is something unknown.
     shown = [one for one in met if one.holder is not None or _lives(root, one.member.identity)]
     problems = [
@@ -54,12 +71,12 @@ def look(
         problems.append(f"{left} more processes were not looked at")
     whole = not problems
     known = [one.holder for one in shown if one.holder is not None]
-    sockets = look_at_sockets(known, root)
+    sockets = look_at_sockets(known, root, memory.sockets)
     found = _Look(root, known, sockets)
     looks = [found.again(one) or found.process(one) for one in shown]
     for one, seen in zip(shown, looks, strict=True):
         if one.holder is not None and one.before is None:
-            unmoved.keep(one.turns, one.holder, seen)
+            memory.unmoved.keep(one.turns, one.holder, seen)
     processes = tuple(one for one in looks if one.threads or _lives(root, one.identity))
     problems += [
         f"process {one.identity.pid} has threads that were not looked at"
@@ -83,25 +100,29 @@ def _lives(root: str, identity: Identity) -> bool:
 class _Met(NamedTuple):
     """A member, the turns that its threads have had, and what it holds.
 
-    `before` is what was seen of it earlier if it has not run since.
+    `before` is what was seen of it earlier if it has not run since, else `threads` are those of
+    its threads that have not.
     """
 
     member: ProcessSnapshot
     turns: Turns | None
     holder: Holder | None
     before: ProcessLook | None = None
+    threads: Mapping[str, ThreadLook] = MappingProxyType({})
 
 
-def _meet(root: str, member: ProcessSnapshot, unmoved: Unmoved) -> _Met:
+def _meet(root: str, member: ProcessSnapshot, turns: Turns | None, unmoved: Unmoved) -> _Met:
     base = f"{root}/{member.identity.pid}"
-    turns = read_turns(base, MAX_THREADS)  # first: what runs meanwhile is seen to have run
+    if turns is None or len(turns) > MAX_THREADS:
+        turns = read_turns(base, MAX_THREADS)  # first: what runs meanwhile is seen to have run
     seen = unmoved.recall(member.identity, turns)
     if seen is not None:
         return _Met(member, turns, seen.holder, seen.look)
     targets = descriptors.read_targets(base)
-    if targets is None:
-        return _Met(member, turns, None)
-    return _Met(member, turns, Holder(member.identity, member.name, base, targets))
+    holder = None
+    if targets is not None:
+        holder = Holder(member.identity, member.name, base, targets)
+    return _Met(member, turns, holder, threads=unmoved.threads(member.identity, turns))
 
 
 class _Look:
@@ -135,7 +156,7 @@ class _Look:
         base = f"{self._root}/{member.identity.pid}"
         targets = met.holder.targets if met.holder else None
         at = time.monotonic()
-        threads, whole = look_at_threads(base, MAX_THREADS, targets or {}, met.turns)
+        threads, whole = look_at_threads(base, MAX_THREADS, targets or {}, met.turns, met.threads)
         io = files.read(f"{base}/io")
         raw = files.read(f"{base}/stat")
         stat = procfs.parse_stat(raw) if raw else None

@@ -9,10 +9,11 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Sequence
 
 _NETLINK_SOCK_DIAG: Final = 4
-_REQUEST_DUMP: Final = 0x301  # NLM_F_REQUEST | NLM_F_DUMP
+_REQUEST: Final = 0x1  # NLM_F_REQUEST
+_REQUEST_DUMP: Final = 0x301  # with NLM_F_DUMP
 _ERROR: Final = 2
 _DONE: Final = 3
 _HEADER: Final = struct.Struct("=IHHII")
@@ -26,15 +27,33 @@ def dump(kind: int, body: bytes) -> Iterator[tuple[bytes, int, int]]:
 
     Raises OSError where netlink or the kernel's module for it is not to be had.
     """
-    request = _HEADER.pack(_HEADER.size + len(body), kind, _REQUEST_DUMP, 1, 0) + body
-    with socket.socket(
-        socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG
-    ) as netlink:
-        netlink.settimeout(_TIMEOUT)
-        netlink.send(request)
+    with _netlink() as netlink:
+        netlink.send(_message(kind, _REQUEST_DUMP, body))
         done = False
         while not done:
             done = yield from messages(netlink.recv(_BUFFER))
+
+
+def ask(kind: int, bodies: Sequence[bytes]) -> Iterator[tuple[bytes, int, int]]:
+    """Send requests for one thing each, all at once, and yield where each answer lies.
+
+    Raises OSError as `dump` does, and where there is no such thing.
+    """
+    with _netlink() as netlink:
+        netlink.send(b"".join(_message(kind, _REQUEST, body) for body in bodies))
+        for _ in bodies:
+            yield from messages(netlink.recv(_BUFFER))
+
+
+def _netlink() -> socket.socket:
+    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
+    netlink = socket.socket(socket.AF_NETLINK, kind, _NETLINK_SOCK_DIAG)
+    netlink.settimeout(_TIMEOUT)
+    return netlink
+
+
+def _message(kind: int, flags: int, body: bytes) -> bytes:
+    return _HEADER.pack(_HEADER.size + len(body), kind, flags, 1, 0) + body
 
 
 def messages(data: bytes) -> Generator[tuple[bytes, int, int], None, bool]:

@@ -73,6 +73,11 @@ class LinuxHandle:
         self._stat_line, self._slices = (raw, parsed), slices
         return self._diag
 
+    @property
+    def turns(self) -> dict[str, bytes] | None:
+        """Each thread's schedstat at the last look, by its number; None where that was not read."""
+        return None if self._slices is None else dict(zip(self._threads, self._slices, strict=True))
+
     def cgroup(self) -> str | None:
         """Return the path of its control group, read anew after it has run."""
         if self._cgroup is None:

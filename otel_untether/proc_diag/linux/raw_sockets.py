@@ -16,7 +16,7 @@ from otel_untether.proc_diag.linux import netlink
 from otel_untether.proc_diag.linux.procfs import TCP_STATES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator
+    from collections.abc import Callable, Collection, Container, Iterator
 
     from otel_untether.proc_diag.deep_look import SocketFamily
     from otel_untether.proc_diag.snapshot import TcpState
@@ -31,8 +31,13 @@ _ALL: Final = 0xFFFFFFFF
 _TCP_REQUEST: Final = struct.Struct("=BBBB48xII")
 # struct inet_diag_req_v2: family, protocol, extensions, states, socket id.
 _UDP_REQUEST: Final = struct.Struct("=BBBxI48x")
+_ONE_REQUEST: Final = struct.Struct("=BBBxI48s")
 # struct inet_diag_msg: family, state; ports (network order), addresses; rqueue, wqueue, inode.
 _INET_MESSAGE: Final = struct.Struct("=BBxx2s2s16s16s16xII4xI")
+_INODE: Final = struct.Struct("=I")
+_INODE_AT: Final = _INET_MESSAGE.size - _INODE.size
+# Of it the socket id (ports, addresses, interface, cookie): with the family a socket's key.
+_ID: Final = slice(4, 52)
 # struct tcp_info: last_data_sent, last_data_recv (ms) at 44; bytes_received at 128, sent at 200.
 _AGES: Final = struct.Struct("=I4xI")
 _AGES_AT: Final = 44
@@ -70,13 +75,25 @@ class RawSocket(NamedTuple):
     peered: bool = False
 
 
-def tcp(wanted: Container[int]) -> dict[int, RawSocket]:
+def tcp(wanted: Container[int], keys: dict[int, bytes] | None = None) -> dict[int, RawSocket]:
     """Return the TCP sockets of our network namespace whose inode is wanted; may raise OSError.
 
-    The older form of this request knows no address family: one walk finds IPv4 and IPv6.
+    The older form of this request knows no address family: one walk finds IPv4 and IPv6. `keys`
+    is given what `tcp_one_by_one` asks for each of them by.
     """
     body = _TCP_REQUEST.pack(0, 0, 0, 1 << (_INFO - 1), _TCP_STATES, 0)
-    return _collect(_TCPDIAG_GETSOCK, body, wanted, "tcp")
+    return _collect(netlink.dump(_TCPDIAG_GETSOCK, body), wanted, "tcp", keys)
+
+
+def tcp_one_by_one(keys: Collection[bytes]) -> dict[int, RawSocket]:
+    """Return some TCP sockets by their keys; OSError if one of them is no more."""
+    if not keys:
+        return {}
+    requests = [
+        _ONE_REQUEST.pack(key[0], socket.IPPROTO_TCP, 1 << (_INFO - 1), _ALL, key[1:])
+        for key in keys
+    ]
+    return _collect(netlink.ask(_BY_FAMILY, requests), None, "tcp")
 
 
 def udp(wanted: Container[int]) -> dict[int, RawSocket]:
@@ -84,29 +101,32 @@ def udp(wanted: Container[int]) -> dict[int, RawSocket]:
     found: dict[int, RawSocket] = {}
     for family in (socket.AF_INET, socket.AF_INET6):
         body = _UDP_REQUEST.pack(family, socket.IPPROTO_UDP, 0, _ALL)
-        found |= _collect(_BY_FAMILY, body, wanted, "udp")
+        found |= _collect(netlink.dump(_BY_FAMILY, body), wanted, "udp")
     return found
 
 
 def _collect(
-    kind: int, body: bytes, wanted: Container[int], family: SocketFamily
+    messages: Iterator[tuple[bytes, int, int]],
+    wanted: Container[int] | None,
+    family: SocketFamily,
+    keys: dict[int, bytes] | None = None,
 ) -> dict[int, RawSocket]:
+    """Parse messages about sockets that are wanted, None for all of them."""
     found = {}
-    for data, at, end in netlink.dump(kind, body):
-        if (one := parse_inet(data, at, end, wanted, family)) is not None:
-            found[one.inode] = one
+    for data, at, end in messages:
+        (inode,) = _INODE.unpack_from(data, at + _INODE_AT)
+        if wanted is None or inode in wanted:
+            found[inode] = parse_inet(data, at, end, family)
+            if keys is not None:
+                keys[inode] = data[at : at + 1] + data[at + _ID.start : at + _ID.stop]
     return found
 
 
-def parse_inet(
-    data: bytes, at: int, end: int, wanted: Container[int], family: SocketFamily
-) -> RawSocket | None:
-    """Parse the inet_diag_msg at `at`, which ends at `end`; None unless its inode is wanted."""
+def parse_inet(data: bytes, at: int, end: int, family: SocketFamily) -> RawSocket:
+    """Parse the inet_diag_msg at `at`, which ends at `end`."""
     version, number, sport, dport, source, destination, received, sent, inode = (
         _INET_MESSAGE.unpack_from(data, at)
     )
-    if inode not in wanted:
-        return None
     state = TCP_STATES[number] if number < len(TCP_STATES) else None
     width = 4 if version == socket.AF_INET else 16
     local = address(source[:width], int.from_bytes(sport))

@@ -18,10 +18,11 @@ from otel_untether.proc_diag.linux.descriptors import socket_inode
 from otel_untether.proc_diag.linux.raw_sockets import RawSocket
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from otel_untether.proc_diag.deep_look import Reach, SocketFamily
+    from otel_untether.proc_diag.linux.met_sockets import MetSockets
     from otel_untether.proc_diag.snapshot import Identity
 
 # The kernel's own name of a socket's protocol (struct proto), as an attribute of its descriptor.
@@ -49,14 +50,19 @@ class _Held(NamedTuple):
     pids: tuple[int, ...]
 
 
-def look_at_sockets(holders: Sequence[Holder], root: str) -> tuple[SocketLook, ...]:
-    """Return every socket that the members hold, each once, in the order of its owners."""
+def look_at_sockets(
+    holders: Sequence[Holder], root: str, met: MetSockets
+) -> tuple[SocketLook, ...]:
+    """Return every socket that the members hold, each once, in the order of its owners.
+
+    `met` remembers from look to look what they were.
+    """
     held: dict[int, _Held] = {}
     for holder in holders:
         _hold(holder, held)
     if not held:
         return ()
-    tables = _Tables(held, root)
+    tables = _Tables(held, root, met)
     return tuple(tables.describe(inode, one) for inode, one in held.items())
 
 
@@ -74,14 +80,16 @@ def _hold(holder: Holder, held: dict[int, _Held]) -> None:
 class _Tables:
     """What the kernel's tables say of the sockets held, for one look.
 
-    `_own` are the inodes of this process, which watches: the other end may be here.
+    `_own` are the inodes of this process, which watches: the other end may be here. `_told` is
+    whether netlink answered, `_whole` whether it or the text tables told all.
     """
 
-    def __init__(self, held: Mapping[int, _Held], root: str) -> None:
+    def __init__(self, held: Mapping[int, _Held], root: str, met: MetSockets) -> None:
         self._held = held
         self._own = own_sockets(root)
         self._here = namespace(f"{root}/self")
         self._whole = True
+        self._met = met
         self._found = self._read_own(held.keys() | self._own, root)
         self._read_others()
         self._ends = {(one.local, one.remote): one.inode for one in self._found.values()}
@@ -90,17 +98,37 @@ class _Tables:
         """Read our own network namespace: by netlink, and by its text tables where that fails.
 
         Each dump is a walk over all sockets of its kind, so the next is asked for only while
-        something is missing.
+        something is missing, and the first only if not all was met before.
         """
-        found: dict[int, RawSocket] = {}
+        found = self._met.ask(wanted)
+        if found is not None:
+            return self._read_on(found, wanted, root, raw_sockets.unix, raw_sockets.udp)
+        keys: dict[int, bytes] = {}
+
+        def tcp(wanted: AbstractSet[int]) -> dict[int, RawSocket]:
+            return raw_sockets.tcp(wanted, keys)
+
+        found = self._read_on({}, wanted, root, tcp, raw_sockets.unix, raw_sockets.udp)
+        if self._told:  # of our own those that are in no dump may be anything but connected
+            self._met.learn(keys, (found.keys() | self._own) - keys.keys())
+        return found
+
+    def _read_on(
+        self,
+        found: dict[int, RawSocket],
+        wanted: AbstractSet[int],
+        root: str,
+        *readers: Callable[[AbstractSet[int]], dict[int, RawSocket]],
+    ) -> dict[int, RawSocket]:
         failed = False
-        for read in (raw_sockets.tcp, raw_sockets.unix, raw_sockets.udp):
+        for read in readers:
             if found.keys() >= self._held.keys():
                 break
             try:
                 found |= read(wanted)
             except OSError:
                 failed = True
+        self._told = not failed
         if failed:
             tables = raw_sockets.from_tables(f"{root}/self/net", wanted)
             self._whole = tables is not None

@@ -7,6 +7,7 @@ be looked at as well (kernel, fs/proc: stat, wchan and syscall only check permis
 from __future__ import annotations
 
 import os
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from otel_untether.proc_diag.deep_look import ThreadLook
@@ -46,18 +47,26 @@ _OWN_CALLS: Final = _CALLS.get(_MACHINE, frozenset())
 
 
 def look_at_threads(
-    base: str, limit: int, targets: Mapping[int, str], turns: Mapping[str, bytes] | None = None
+    base: str,
+    limit: int,
+    targets: Mapping[int, str],
+    turns: Mapping[str, bytes] | None = None,
+    seen: Mapping[str, ThreadLook] = MappingProxyType({}),
 ) -> tuple[tuple[ThreadLook, ...] | None, bool]:
     """Look at up to `limit` threads of the process at `base` (/proc/<pid>).
 
     `targets` are its descriptors, by number; `turns` the schedstat of its threads where that was
-    read already. Returns the threads, None if they cannot be listed, and whether these are all.
+    read already; those `seen` before are as they were. Returns the threads, None if they cannot
+    be listed, and whether these are all.
     """
     tids = list(turns) if turns else files.listing(f"{base}/task")
     if tids is None:
         return None, False
     known = turns or {}
-    looks = [_look(f"{base}/task/{tid}", int(tid), targets, known.get(tid)) for tid in tids[:limit]]
+    looks = [
+        seen.get(tid) or _look(f"{base}/task/{tid}", int(tid), targets, known.get(tid))
+        for tid in tids[:limit]
+    ]
     return tuple(look for look in looks if look is not None), len(tids) <= limit
 
 

@@ -1,9 +1,9 @@
 """What a deep look saw of processes that have not run since: it holds still.
 
 A process none of whose threads was given a CPU since the last look, by the kernel's own count,
-waits where it waited, with the descriptors it had. Of a silent tree that is nearly everybody, and
-deep looks at it come one after the other. Sockets, standard input and control groups change
-without it, and are looked at each time.
+waits where it waited, with the descriptors it had; so does a single thread, but for these. Of a
+silent tree that is nearly everybody, and deep looks at it come one after the other. Sockets,
+standard input and control groups change without it, and are looked at each time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from otel_untether.proc_diag.linux import kernel_files as files
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from otel_untether.proc_diag.deep_look import ProcessLook
+    from otel_untether.proc_diag.deep_look import ProcessLook, ThreadLook
     from otel_untether.proc_diag.linux.sockets import Holder
     from otel_untether.proc_diag.snapshot import Identity
 
@@ -24,14 +24,19 @@ if TYPE_CHECKING:
 
 _MOST: Final = 4096  # processes
 _UNCOUNTED: Final = b" 0\n"
+_ASLEEP: Final = ("S", "D")
 
 
 class Seen(NamedTuple):
-    """What was seen of a process when its threads had had so many `turns`."""
+    """What was seen of a process when its threads had had so many `turns`.
+
+    `still` is whether all of them slept.
+    """
 
     turns: Turns
     holder: Holder
     look: ProcessLook
+    still: bool
 
 
 class Unmoved:
@@ -43,15 +48,31 @@ class Unmoved:
     def recall(self, identity: Identity, turns: Turns | None) -> Seen | None:
         """Return what was seen of a process if it has not run since, else None."""
         seen = self._seen.get(identity)
-        return seen if seen is not None and seen.turns == turns else None
+        return seen if seen is not None and seen.still and seen.turns == turns else None
+
+    def threads(self, identity: Identity, turns: Turns | None) -> dict[str, ThreadLook]:
+        """Return, by number, what was seen of those threads of a process that have not run since.
+
+        Not of one that waits for a descriptor: another may have put something else in its place.
+        """
+        seen = self._seen.get(identity)
+        if seen is None or not turns:
+            return {}
+        return {
+            tid: thread
+            for thread in seen.look.threads or ()
+            if turns.get(tid := str(thread.tid)) == seen.turns[tid]
+            and thread.state in _ASLEEP
+            and thread.waits_on is None
+        }
 
     def keep(self, turns: Turns | None, holder: Holder, look: ProcessLook) -> None:
-        """Remember what was seen, but of one that was met running, or whose turns nobody counts."""
+        """Remember what was seen, but of one whose turns nobody counts."""
         if len(self._seen) >= _MOST:
             self._seen.clear()
-        still = look.threads is not None and all(t.state in ("S", "D") for t in look.threads)
-        if turns and still and look.all_threads and len(look.threads or ()) == len(turns):
-            self._seen[look.identity] = Seen(turns, holder, look)
+        if turns and look.all_threads and len(look.threads or ()) == len(turns):
+            still = all(thread.state in _ASLEEP for thread in look.threads or ())
+            self._seen[look.identity] = Seen(turns, holder, look, still=still)
         else:
             self._seen.pop(look.identity, None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import socket
@@ -11,10 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from otel_untether.proc_diag import DeepLook, SocketLook, Tree, look_deeper
+from otel_untether.proc_diag.linux import raw_sockets
 from tests.support.processes import eventually, running
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from otel_untether.proc_diag.linux.raw_sockets import RawSocket
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -139,9 +143,15 @@ def test_a_socket_leads_where_it_leads(
         with running(HOLD.format(source), str(server.getsockname()[1]), path) as process:
             accepted = unix.accept() if "connect(path)" in source else None
             found = sockets_of(process.pid)
+            again = sockets_of(process.pid)  # what was met is asked for otherwise
             if accepted:
                 accepted[0].close()
     assert [(s.family, s.state, s.reach, s.leads_out) for s in found] == expected
+    assert [_lasting(one) for one in again] == [_lasting(one) for one in found]
+
+
+def _lasting(socket: SocketLook) -> SocketLook:
+    return dataclasses.replace(socket, send_age=None, receive_age=None)
 
 
 def test_a_pair_between_two_members_is_inside_whoever_holds_which_end() -> None:
@@ -227,3 +237,41 @@ def test_without_netlink_what_only_it_tells_is_unknown(monkeypatch: pytest.Monke
         ("tcp", "ESTABLISHED", "outside"),
     ]  # fmt: skip
     assert len(look.outward or ()) == 3
+
+
+def test_what_was_met_before_is_asked_for_alone_and_told_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No dump for the second look, though bytes came meanwhile; one once a socket is closed."""
+    source = HOLD.format(
+        "a = socket.create_connection(('127.0.0.1', port)); b = socket.socketpair(); "
+        "threading.Thread(target=lambda: (a.recv(5), a.close())).start()"
+    )
+    dumps: list[object] = []
+    dump = raw_sockets.tcp
+
+    def counted(wanted: set[int], keys: dict[int, bytes]) -> dict[int, RawSocket]:
+        dumps.append(wanted)
+        return dump(wanted, keys)
+
+    monkeypatch.setattr(raw_sockets, "tcp", counted)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        running("import threading\n" + source, str(server.getsockname()[1]), "") as process,
+    ):
+        tree = Tree(process.pid)
+        before = tcp_of(look_deeper(tree))
+        again = tcp_of(look_deeper(tree))
+        assert len(dumps) == 1
+        assert [(s.inode, s.remote, s.state) for s in again] == [
+            (s.inode, s.remote, s.state) for s in before
+        ]
+        assert [s.bytes_received for s in again] == [0]
+        accepted, _ = server.accept()
+        accepted.sendall(b"hello")
+        eventually(lambda: not tcp_of(look_deeper(tree)))
+        accepted.close()
+
+
+def tcp_of(look: DeepLook) -> list[SocketLook]:
+    return [one for one in look.sockets or () if one.family == "tcp"]
