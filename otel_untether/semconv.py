@@ -297,6 +297,15 @@ STALL_EVIDENCE: Final = _attribute(
     "untether.stall.evidence", "string[]", "What speaks for the cause, in words with numbers."
 )
 STALL_ADVICE: Final = _attribute("untether.stall.advice", "string", "What to do about it.")
+STALL_RUNBOOK: Final = _attribute(
+    "untether.stall.runbook", "string", "Where there is more about the cause: a link, or a page."
+)
+STALL_REQUEST_ID: Final = _attribute(
+    "untether.stall.request_id", "string", "What the provider calls the last request told of."
+)
+STALL_TRANSCRIPT_AGE: Final = _attribute(
+    "untether.stall.transcript.age_s", "double", "Seconds since its transcript was written."
+)
 STALL_PROGRESS: Final = _attribute(
     "untether.stall.no_progress_s",
     "double",

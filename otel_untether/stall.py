@@ -24,7 +24,7 @@ from otel_untether.diagnosis.causes import (
     needs_two_looks,
 )
 from otel_untether.diagnosis.clocks import ProgressClock
-from otel_untether.diagnosis.context import context
+from otel_untether.diagnosis.context import context, leads
 from otel_untether.diagnosis.facts import SECOND, Facts
 from otel_untether.diagnosis.findings import Decision, Finding, Kind, describe
 from otel_untether.diagnosis.liveness import LivenessWatchdog
@@ -453,7 +453,6 @@ class StallDetector:
     ) -> Finding:
         last = facts.state.last_sign
         heard = facts.heard and kind != "waiting"
-        advice = action(why.cause)
         return Finding(
             kind,
             why.cause,
@@ -465,8 +464,10 @@ class StallDetector:
             evidence=(*why.evidence, *last_event(facts), *context(facts, why.cause)),
             expected=expected,
             decision=decision,
-            attributes=attributes(facts, advice),
-            advice=advice,
+            attributes=attributes(facts, why.cause),
+            advice=action(why.cause),
+            leads=leads(facts, why.cause),
+            transcript=facts.transcript,
             pid=facts.agent.identity.pid if facts.agent else None,
             process=in_state(facts.agent) if facts.agent else "",
             heard=heard,

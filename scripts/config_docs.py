@@ -83,6 +83,7 @@ _UNITS: Final = {
     "kill": "",
     "causes": "",
     "path": "",
+    "url": "",
 }
 
 

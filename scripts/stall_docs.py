@@ -1,9 +1,9 @@
-"""Writes the tables of `docs/stalls.md`: thresholds, causes, vetoes, from the code.
+"""Writes what is said of causes: the tables of `docs/stalls.md`, and the end of the runbooks.
 
     python -m scripts.stall_docs
 
-The page keeps its prose; what stands between two marks is written anew. A test compares the
-page with what this would write.
+A page keeps its prose; what stands between two marks is written anew. A test compares the
+pages with what this would write.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_untether.config.keys import KEYS, KILLABLE
 from otel_untether.config.settings import WatchdogConfig
-from otel_untether.diagnosis.advice import ADVICE
+from otel_untether.diagnosis.advice import ADVICE, EXCUSED
 from otel_untether.diagnosis.causes import RULES
 from otel_untether.diagnosis.objections import VETOES
 from otel_untether.session.wording import duration
@@ -21,16 +21,33 @@ from otel_untether.session.wording import duration
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "stalls.md"
+DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
+PAGE: Final = DOCS / "stalls.md"
+RUNBOOKS: Final = DOCS / "runbooks.md"
 
 
 def document(page: str) -> str:
     """Return the page with its tables written anew."""
     for name, table in _TABLES.items():
         opening, closing = f"<!-- {name} -->\n", "<!-- end -->"
-        head, _, rest = page.partition(opening)
-        page = head + opening + table() + "\n" + closing + rest.partition(closing)[2]
+        head, mark, rest = page.partition(opening)
+        if mark:
+            page = head + opening + table() + "\n" + closing + rest.partition(closing)[2]
     return page
+
+
+def _sections() -> str:
+    """Return a section for each cause, and for each thing that explains a silence."""
+    causes = ((cause, f"{one.evidence}.", one.action) for cause, one in ADVICE.items())
+    waits = ((cause, "Explains the silence: no stall.", do) for cause, do in EXCUSED.items())
+    return "\n\n".join(
+        f"### {cause}\n\n{_capital(text)}\n\n*What to do:* {do}."
+        for cause, text, do in (*causes, *waits)
+    )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _thresholds() -> str:
@@ -73,8 +90,10 @@ _TABLES: Final[dict[str, Callable[[], str]]] = {
     "thresholds": _thresholds,
     "causes": _causes,
     "vetoes": _vetoes,
+    "sections": _sections,
 }
 
 
 if __name__ == "__main__":
-    PAGE.write_text(document(PAGE.read_text()))
+    for path in (PAGE, RUNBOOKS):
+        path.write_text(document(path.read_text()))

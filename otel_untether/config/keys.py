@@ -9,7 +9,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Kind: TypeAlias = Literal[
-    "seconds", "number", "count", "characters", "cores", "flag", "kill", "causes", "path"
+    "seconds",
+    "number",
+    "count",
+    "characters",
+    "cores",
+    "flag",
+    "kill",
+    "causes",
+    "path",
+    "url",
 ]
 
 # Causes of silence that an operator may name in `kill_causes`. Left out on purpose: a person is
@@ -46,6 +55,7 @@ _EXPECTED: Final[dict[Kind, str]] = {
     "kill": 'true, false or "dry-run"',
     "causes": "a list of causes, each one of: " + ", ".join(KILLABLE),
     "path": "an absolute path, or one that begins with ~/",
+    "url": "a URL that begins with https:// or http://",
 }
 _UNITS: Final[dict[Kind, str]] = {"seconds": "s", "cores": "cores"}
 # Options of `otel-untether run`, by the setting that each sets; it wins over all other places.
@@ -128,6 +138,8 @@ class Key(NamedTuple):
 def _parsed(kind: Kind, text: str) -> Any:
     if kind == "path":
         return os.path.abspath(text) if text and text[0] != "~" else text  # noqa: PTH100
+    if kind == "url":
+        return text
     if kind == "causes":
         return [cause.strip() for cause in text.split(",") if cause.strip()]
     if kind in ("flag", "kill"):
@@ -142,6 +154,8 @@ def _parsed(kind: Kind, text: str) -> Any:
 def _fits(kind: Kind, value: Any) -> bool:
     if kind == "path":
         return value is None or (isinstance(value, str) and value.startswith(("/", "~/", _ROOT)))
+    if kind == "url":
+        return value is None or (isinstance(value, str) and _is_url(value))
     if kind in ("flag", "kill"):
         return isinstance(value, bool) or (kind == "kill" and value == "dry-run")
     if kind == "causes":
@@ -149,6 +163,11 @@ def _fits(kind: Kind, value: Any) -> bool:
     if isinstance(value, bool) or not isinstance(value, int if kind in _WHOLE else int | float):
         return False
     return 0 < value < _BELOW.get(kind, float("inf"))
+
+
+def _is_url(value: str) -> bool:
+    plain = value.isprintable() and not any(c in ' #"<>' for c in value)
+    return plain and value.startswith(("https://", "http://")) and not value.endswith("://")
 
 
 def shown(name: str) -> str:
@@ -187,6 +206,7 @@ KEYS: Final = (
     Key("watchdog", "post_result_timeout", "seconds", "between the final result and the exit"),
     Key("watchdog", "sample_interval", "seconds", "between samples of the process tree"),
     Key("watchdog", "cpu_idle_bound", "cores", "CPU below which the tree counts as idle"),
+    Key("watchdog", "runbooks", "url", "where your copy of docs/runbooks.md is to be read"),
     Key("telemetry", "exit_timeout", "seconds", "exporting may delay the exit by this much"),
     Key("telemetry", "finish_timeout", "seconds", "exporting may go on this long after the exit"),
     Key("telemetry", "chat_spans", "flag", "a span for each turn of the model"),

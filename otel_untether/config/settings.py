@@ -71,6 +71,7 @@ class WatchdogConfig(NamedTuple):
     post_result_timeout: float = 60.0
     sample_interval: float = 5.0
     cpu_idle_bound: float = 0.02
+    runbooks: str | None = None
 
     def scaled(self, factor: float) -> WatchdogConfig:
         """Return the same with every duration multiplied: a rehearsal at another speed.

@@ -141,6 +141,23 @@ EXCUSED: Final[dict[str, str]] = {
 }
 
 
+RUNBOOKS: Final = "docs/runbooks.md"
+"""Where a section about each cause is, in the project; `[watchdog] runbooks` says where else."""
+
+
+def runbook(cause: str, runbooks: str | None) -> str | None:
+    """Return where there is more about a cause, None for what has no section.
+
+    >>> runbook("model_silent", "https://runbooks.example/runbooks.md")
+    'https://runbooks.example/runbooks.md#model_silent'
+
+    :param cause: the cause, or what explains the silence.
+    :param runbooks: where the runbooks are published, None for nowhere.
+    """
+    known = cause in ADVICE or cause in EXCUSED
+    return f"{runbooks or RUNBOOKS}#{cause}" if known else None
+
+
 def action(cause: str) -> str | None:
     """Return what to do about a cause, None where nothing is to be done."""
     known = ADVICE.get(cause)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from otel_untether.diagnosis.advice import runbook
 from otel_untether.diagnosis.naming import listed, peer
+from otel_untether.session.redaction import redact
 from otel_untether.session.wording import count, duration, percent
 
 if TYPE_CHECKING:
@@ -19,7 +21,26 @@ def context(facts: Facts, cause: str) -> tuple[str, ...]:
     if facts.newest is None:
         return (*said, "the process tree could not be looked at")
     connections = () if cause in _SAY_CONNECTIONS else _connections(facts)
-    return (*said, *connections, *_work(facts), *_offspring(facts))
+    return (*said, *connections, *_work(facts), *_offspring(facts), *_written(facts))
+
+
+def leads(facts: Facts, cause: str) -> tuple[str, ...]:
+    """Return where there is more: about the cause, and in what the agent wrote down."""
+    where = runbook(cause, facts.config.runbooks)
+    log = facts.state.debug_log
+    return (
+        *((f"runbook: {where}",) if where else ()),
+        *((f"debug log: {redact(log)}",) if log else ()),
+    )
+
+
+def _written(facts: Facts) -> tuple[str, ...]:
+    """What else tells about it: its transcript, the provider's name for its last request."""
+    said: tuple[str, ...] = ()
+    if facts.transcript_grows:
+        said = (f"its transcript was written {duration(facts.transcript_age or 0.0)} ago",)
+    asked = facts.state.request_id
+    return (*said, f"last request {asked}") if asked else said
 
 
 def _heartbeats(facts: Facts) -> tuple[str, ...]:

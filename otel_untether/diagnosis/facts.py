@@ -19,7 +19,7 @@ from otel_untether.diagnosis.work import STREAM_BOUND, WRITING, received, wants,
 if TYPE_CHECKING:
     from otel_untether.config.settings import WatchdogConfig
     from otel_untether.diagnosis.clocks import ProgressClock
-    from otel_untether.proc_diag.deep_look import DeepLook
+    from otel_untether.proc_diag.deep_look import DeepLook, TranscriptLook
     from otel_untether.proc_diag.snapshot import Identity, ProcessSnapshot, TreeSnapshot
     from otel_untether.session.activity import Activity
     from otel_untether.session.state import SessionState
@@ -234,6 +234,8 @@ class Facts:
     @property
     def writes_elsewhere(self) -> bool:
         """Whether the agent writes while its output is silent: to its transcript, say."""
+        if self.transcript_grows:
+            return True
         if self.agent is None or self.heard:
             return False
         # What it wrote before it fell silent was its output.
@@ -241,6 +243,25 @@ class Facts:
         begun = self.window[-1].at - self.idle + slack if self.window else 0.0
         since = tuple(sample for sample in self.window if sample.at > begun)
         return (work_of(self.agent.identity, since).written or 0.0) >= WRITING
+
+    @property
+    def transcript(self) -> TranscriptLook | None:
+        """The file that it writes its session down in, None where that was not found."""
+        return self.look.transcript if self.look else None
+
+    @property
+    def transcript_age(self) -> float | None:
+        """Seconds since its transcript was written."""
+        seen = self.transcript
+        return None if seen is None else max(0.0, self.now / SECOND - seen.modified)
+
+    @property
+    def transcript_grows(self) -> bool:
+        """Whether its transcript was written of late, and since it fell silent."""
+        age, slack = self.transcript_age, 2 * self.config.sample_interval
+        if age is None:
+            return False
+        return age < min(self.idle - slack, self.config.liveness_timeout / 2)
 
     @property
     def nothing_can_wake_it(self) -> Fact:

@@ -9,6 +9,7 @@ from otel_untether.session.wording import duration
 
 if TYPE_CHECKING:
     from otel_untether.diagnosis.clocks import ProgressClock
+    from otel_untether.proc_diag.deep_look import TranscriptLook
     from otel_untether.session.activity import AttributeValue
     from otel_untether.session.state import SessionState
 
@@ -40,7 +41,8 @@ class Finding:
     of life, or the last progress of what makes none (`heard` then says that there were signs of
     life since). `evidence` begins with the cause in words, `advice` is what to do about it,
     `pid` the agent's process, and `process` what it is called and waits in. `attributes` are for
-    telemetry.
+    telemetry. `leads` say where there is more, the dump left aside: a runbook, a debug log;
+    `transcript` is what the agent wrote down, where that was found.
     """
 
     kind: Kind
@@ -59,6 +61,8 @@ class Finding:
     process: str = ""
     heard: bool = False
     last_sign: int = 0
+    leads: tuple[str, ...] = ()
+    transcript: TranscriptLook | None = None
     clock: ProgressClock | None = field(default=None, repr=False, compare=False)
 
     @property

@@ -29,6 +29,7 @@ from otel_untether.session.traits import UNKNOWN as UNKNOWN_TRAITS
 from otel_untether.session.traits import Traits
 
 if TYPE_CHECKING:
+    from otel_untether.engines.files import Files
     from otel_untether.engines.transcripts import Transcripts
     from otel_untether.session.events import Event
 
@@ -133,6 +134,7 @@ class Engine:
     :param first_line: whether a line, one of the first, is certainly its own and no other's.
     :param tells: which of `TELLS` its lines say; the rest can only be seen elsewhere.
     :param transcripts: a `Transcripts`, or the module to import that is one.
+    :param files: what it calls its transcripts and its debug log on disk, None where not known.
     :param traits: how it behaves while it works.
     """
 
@@ -153,6 +155,7 @@ class Engine:
     first_line: Callable[[FirstLine], bool] = _never
     tells: frozenset[str] = frozenset()
     transcripts: str | Transcripts | None = None
+    files: Files | None = None
     traits: Traits = UNKNOWN_TRAITS
 
     @property
@@ -228,6 +231,11 @@ class Engine:
         """Return the session `argv` continues, True for the latest one, False for none."""
         args = self._arguments(argv)
         return args is not None and self.resume_arguments(args)
+
+    def debug_log(self, argv: Sequence[str], environ: Mapping[str, str]) -> str | None:
+        """Return the path of the debug log that `argv` or `environ` names, None if neither does."""
+        args = self._arguments(argv)
+        return self.files.debug_log(args, environ) if self.files and args is not None else None
 
     def multi_prompt(self, argv: Sequence[str]) -> bool:
         """Tell whether the process takes one prompt after another on its stdin.

@@ -177,6 +177,18 @@ class CgroupLook:
 
 
 @dataclass(frozen=True, slots=True)
+class TranscriptLook:
+    """The file of the session's transcript that was written last.
+
+    `size` is bytes, `modified` when it was written, in seconds since the epoch.
+    """
+
+    path: str
+    size: int
+    modified: float
+
+
+@dataclass(frozen=True, slots=True)
 class DeepLook:
     """A process tree in detail, at one moment (`at`, `time.monotonic()`).
 
@@ -188,6 +200,7 @@ class DeepLook:
     those of all families, None when not all members' could be told. `refusals` counts attempts
     to connect that failed, by anybody in the agent's network. `complete` is False when
     there was more than is looked at, or something could not be read: then `problems` say why.
+    `transcript` is what the agent writes down about its session, None where it was not found.
     """
 
     at: float
@@ -200,6 +213,7 @@ class DeepLook:
     refusals: int | None = None
     complete: bool = True
     problems: tuple[str, ...] = ()
+    transcript: TranscriptLook | None = None
 
     @property
     def agent_process(self) -> ProcessLook | None:

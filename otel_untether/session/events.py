@@ -122,7 +122,7 @@ class ModelMessage(Event, frozen=True, kw_only=True):
     message in place of a failed request; without an id it is about the message being spoken.
     `late` says that this was printed when the tools that the message called were over: it adds
     to what is known of the message, not to its time. `cost_usd` is this message's own, given
-    once.
+    once. `request_id` is what the provider calls the request that it answers.
     """
 
     id: str | None = None
@@ -134,6 +134,7 @@ class ModelMessage(Event, frozen=True, kw_only=True):
     error: str | None = None
     late: bool = False
     cost_usd: float | None = None
+    request_id: str | None = None
 
 
 class ToolStarted(Event, frozen=True, kw_only=True):

@@ -44,8 +44,9 @@ class SessionState:
     many bytes that was in all, and `lines_known` false where nobody split it. `headless` and
     `multi_prompt` are what the command line asks for, lines that can be decoded and several
     prompts in one process: None where that could not be told. `serves` is the protocol it
-    serves, if any. `usage` and `cost_usd` are as the engine prints them, which for a resumed
-    session includes its past.
+    serves, if any, `debug_log` the path of the debug log it was told to write. `request_id` is
+    what the provider calls the last request that it told of. `usage` and `cost_usd` are as the
+    engine prints them, which for a resumed session includes its past.
     """
 
     run_id: str
@@ -56,8 +57,10 @@ class SessionState:
     headless: bool | None = None
     serves: str | None = None
     pid: int | None = None
+    debug_log: str | None = None
 
     session_id: str | None = None
+    request_id: str | None = None
     model: str | None = None
     version: str | None = None
     mcp_servers: tuple[ev.McpServer, ...] = ()

@@ -335,6 +335,7 @@ def _state(info: RunInfo, decoder: LineDecoder) -> SessionState:
         multi_prompt=info.multi_prompt,
         headless=info.headless,
         serves=info.serves,
+        debug_log=info.debug_log,
     )
     if engine is not None:
         state.traits = engine.behaves(plain=info.plain)

@@ -39,9 +39,11 @@ class Operator(Listener):
         self._dump_of = dump_of
 
     def found(self, finding: Finding) -> None:
-        """Say what was found, and the first time where the dump lies."""
+        """Say what was found, and the first time where there is more."""
         line, dump = describe(finding), self._dump_of(finding)
-        self._say(f"{line} (dump: {dump})" if dump and finding.number == 1 else line)
+        more = (*finding.leads, *((f"dump: {dump}",) if dump else ()))
+        first = finding.kind == "stall" and finding.number == 1
+        self._say(f"{line} ({'; '.join(more)})" if first and more else line)
 
     def killed(self, cause: str, report: KillReport) -> None:
         """Say why nothing was killed, or who is still there."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from otel_untether import semconv
@@ -20,6 +21,7 @@ from otel_untether.stall import StallDetector
 from otel_untether.watching.kill_order import KillOrder
 from otel_untether.watching.listener import hooks
 from otel_untether.watching.peaks import Peaks
+from otel_untether.watching.transcript import TranscriptWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -62,6 +64,7 @@ class SilenceWatch:
         self._listeners = listeners
         self._flush = flush
         self._detector = StallDetector(config)
+        self._transcript = TranscriptWatch(state)
         self._peaks = Peaks()
         self._seen = 0.0
         self._stalls = 0
@@ -154,7 +157,7 @@ class SilenceWatch:
     def _look_deeper(self) -> DeepLook | None:
         """Look at the tree in detail; None, which is *unknown*, where that fails."""
         try:
-            return look_deeper(self.tree)
+            return replace(look_deeper(self.tree), transcript=self._transcript.look())
         except Exception:  # noqa: BLE001  a look that fails must not end the watching
             _log.exception("the process tree could not be looked at")
             return None

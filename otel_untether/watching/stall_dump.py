@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from otel_untether import proc_diag
-from otel_untether.session.redaction import redact_lines
+from otel_untether.session.redaction import redact, redact_lines
 from otel_untether.stall import describe
 
 if TYPE_CHECKING:
@@ -29,8 +30,13 @@ def stall_dump(finding: Finding, tree: Tree | None, state: SessionState) -> byte
         "version": state.version,
         "model": state.model,
         "session_id": state.session_id,
+        "request_id": state.request_id,
+        "debug_log": state.debug_log and redact(state.debug_log),
+        "transcript": finding.transcript
+        and replace(finding.transcript, path=redact(finding.transcript.path)),
         "run_id": state.run_id,
         "evidence": finding.evidence,
+        "leads": finding.leads,
         "attributes": finding.attributes,
         "open_tools": [tool.name for tool in state.open.values()],
         "subagents": [agent.name for agent in state.subagents],

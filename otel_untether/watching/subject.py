@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,7 +28,7 @@ class RunInfo:
     continues an earlier session (None: not known), `serves` the protocol it serves, if any,
     `plain` that it was asked for something else than the events that its engine's decoder reads,
     `guessed` that the command line only looks like that engine's, so that its first lines may
-    correct it.
+    correct it. `debug_log` is the path of the debug log that it was told to write, if any.
     `attributes` go onto the root span as they are.
     """
 
@@ -42,6 +43,7 @@ class RunInfo:
     resumed: bool | None = None
     plain: bool = False
     guessed: bool = False
+    debug_log: str | None = None
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
 
     @classmethod
@@ -71,6 +73,7 @@ class RunInfo:
             resumed=True if told is not None and told.resumes(argv) else None,
             guessed=engine is None and known is not None,
             plain=known is not None and known.prints_no_events(argv) and not read,
+            debug_log=told.debug_log(argv, os.environ) if told else None,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from otel_untether.diagnosis.advice import ADVICE, EXCUSED
+from otel_untether.diagnosis.advice import ADVICE, EXCUSED, runbook
 from otel_untether.diagnosis.causes import CAUSES
 from otel_untether.diagnosis.excuses import EXPLANATIONS
 from otel_untether.diagnosis.objections import VETOES
@@ -13,8 +13,20 @@ from scripts import stall_docs
 
 def test_the_tables_are_up_to_date() -> None:
     """Otherwise: python -m scripts.stall_docs."""
-    page = stall_docs.PAGE.read_text()
-    assert stall_docs.document(page) == page
+    for path in (stall_docs.PAGE, stall_docs.RUNBOOKS):
+        page = path.read_text()
+        assert stall_docs.document(page) == page
+
+
+def test_every_link_to_a_runbook_leads_to_a_section() -> None:
+    """As the links of alerts do: the address of the page, and a section of it."""
+    sections = re.findall(r"^###? (\w+)$", stall_docs.RUNBOOKS.read_text(), re.MULTILINE)
+    published = "https://runbooks.example/otel-untether/runbooks.md"
+    for cause in (*CAUSES, *EXPLANATIONS.values()):
+        assert runbook(cause, published) == f"{published}#{cause}"
+        assert cause in sections
+    page, _, section = (runbook("wedged", None) or "").partition("#")
+    assert (stall_docs.DOCS.parent / page, section) == (stall_docs.RUNBOOKS, "wedged")
 
 
 def test_every_cause_has_advice_and_no_advice_is_for_nothing() -> None:

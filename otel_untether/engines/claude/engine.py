@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_untether.engines import argv
 from otel_untether.engines.engine import Engine, Traits
+from otel_untether.engines.files import Files
 
 if TYPE_CHECKING:
     from otel_untether.engines.engine import Arguments, FirstLine
@@ -77,6 +78,13 @@ ENGINE: Final = Engine(
     first_line=_wrote,
     tells=frozenset({"starts", "ends", "subagents", "retries", "waits", "times", "usage", "cost"}),
     transcripts="otel_untether.engines.claude.transcript.reader",
+    files=Files(
+        ".claude",
+        "CLAUDE_CONFIG_DIR",
+        ("projects/*/{session}.jsonl", "projects/*/{session}/subagents/agent-*.jsonl"),
+        log_options=("--debug-file",),
+        log_variable="CLAUDE_CODE_DEBUG_LOGS_DIR",
+    ),
     traits=Traits(
         names_tools_late=False,
         tools_leave_session=True,

@@ -98,6 +98,7 @@ def _model_message(
         complete=reason is not None or error is not None,
         finish_reason=word(reason) if reason else None,
         error=error,
+        request_id=line.request_id,
     )
 
 

@@ -61,6 +61,7 @@ class AssistantLine(Plain, tag="assistant"):
     message: Message | None = None
     parent_tool_use_id: str | None = None
     timestamp: str | None = None
+    request_id: str | None = None
     error: str | None = None
     api_error_type: str | None = None
     is_api_error_message: bool | None = None

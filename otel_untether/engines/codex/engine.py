@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_untether.engines import argv
 from otel_untether.engines.engine import Engine, Traits
+from otel_untether.engines.files import Files
 
 if TYPE_CHECKING:
     from otel_untether.engines.engine import Arguments, FirstLine
@@ -62,6 +63,7 @@ ENGINE: Final = Engine(
     first_line=_wrote,
     tells=frozenset({"starts", "ends", "retries", "waits", "usage"}),
     transcripts="otel_untether.engines.codex.transcript.reader",
+    files=Files(".codex", "CODEX_HOME", ("sessions/*/*/*/rollout-*-{session}.jsonl",)),
     traits=Traits(
         names_tools_late=False,
         tools_leave_session=True,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_untether.engines import argv
 from otel_untether.engines.engine import Engine, Traits
+from otel_untether.engines.files import Files
 
 if TYPE_CHECKING:
     from otel_untether.engines.engine import Arguments, FirstLine
@@ -50,5 +51,6 @@ ENGINE: Final = Engine(
     first_line=_wrote,
     tells=frozenset({"starts", "ends", "subagents", "retries", "waits", "times"}),
     transcripts="otel_untether.engines.copilot.transcript.reader",
+    files=Files(".copilot", transcripts=("session-state/{session}/events.jsonl",)),
     traits=Traits(names_tools_late=False, hides_subagents=False),
 )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_untether.engines import argv
 from otel_untether.engines.engine import Engine, Traits
+from otel_untether.engines.files import Files
 
 if TYPE_CHECKING:
     from otel_untether.engines.engine import Arguments, FirstLine
@@ -54,5 +55,6 @@ ENGINE: Final = Engine(
     first_line=_wrote,
     tells=frozenset({"starts", "ends", "retries", "times", "usage", "cost"}),
     transcripts="otel_untether.engines.pi.transcript.reader",
+    files=Files(".pi", transcripts=("agent/sessions/*/*_{session}.jsonl",)),
     traits=Traits(names_tools_late=False, tools_leave_session=True, asks_again_after=300.0),
 )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_untether.engines import argv
 from otel_untether.engines.engine import Engine, Traits
+from otel_untether.engines.files import Files
 
 if TYPE_CHECKING:
     from otel_untether.engines.engine import Arguments, FirstLine
@@ -57,5 +58,6 @@ ENGINE: Final = Engine(
     first_line=_wrote,
     tells=frozenset({"starts", "ends", "retries", "waits", "usage"}),
     transcripts="otel_untether.engines.qwen.transcript.reader",
+    files=Files(".qwen", transcripts=("projects/*/chats/{session}.jsonl",)),
     traits=Traits(names_tools_late=False),
 )

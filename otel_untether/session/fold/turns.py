@@ -136,6 +136,7 @@ def model_asked(state: SessionState, event: ev.ModelAsked, at: int) -> list[Chan
 
 def model_message(state: SessionState, event: ev.ModelMessage, at: int) -> list[Change]:
     """The model speaks, in the main agent's lane or a subagent's."""
+    state.request_id = event.request_id or state.request_id
     changes = show_agent(state, event.parent, at)
     lane = lane_of(state, event.parent)
     if event.parent is not None and lane is state.main:

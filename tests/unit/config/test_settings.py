@@ -112,6 +112,16 @@ def test_a_relative_xdg_config_home_is_not_honoured(tmp_path: Path) -> None:
     assert load(tmp_path, XDG_CONFIG_HOME="x") == Config()
 
 
+@pytest.mark.parametrize(
+    "text", ["runbooks.md", "javascript:alert(1)", "https://a b", "https://", "https://a#b"]
+)
+def test_a_link_is_one(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match="OTEL_UNTETHER_RUNBOOKS.*a URL that begins with"):
+        load(tmp_path, OTEL_UNTETHER_RUNBOOKS=text)
+    address = "https://runbooks.example/runbooks.md"
+    assert load(tmp_path, OTEL_UNTETHER_RUNBOOKS=address).watchdog.runbooks == address
+
+
 def test_a_path_may_begin_with_a_tilde(tmp_path: Path) -> None:
     write(tmp_path / OWN, '[telemetry]\nstate_dir = "~/runs"\n')
     found = load(tmp_path).telemetry.state_dir
