@@ -116,7 +116,7 @@ def test_a_relative_xdg_config_home_is_not_honoured(tmp_path: Path) -> None:
     "text", ["runbooks.md", "javascript:alert(1)", "https://a b", "https://", "https://a#b"]
 )
 def test_a_link_is_one(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ConfigError, match="OTEL_UNTETHER_RUNBOOKS.*a URL that begins with"):
+    with pytest.raises(ConfigError, match=r"OTEL_UNTETHER_RUNBOOKS.*a URL that begins with"):
         load(tmp_path, OTEL_UNTETHER_RUNBOOKS=text)
     address = "https://runbooks.example/runbooks.md"
     assert load(tmp_path, OTEL_UNTETHER_RUNBOOKS=address).watchdog.runbooks == address
