@@ -1,4 +1,4 @@
-"""Processes that a subreaper was given as children: members of the tree, or strangers.
+"""Processes that somebody was given as children who inherits orphans: members, or strangers.
 
 A subreaper (and PID 1 of a container) becomes the parent of every orphan below it, the agent's
 and anybody else's alike, so that being our child says nothing. Only evidence makes one a member:
@@ -13,10 +13,14 @@ process group of a member, or it carries this run's TRACEPARENT.
                   of that Bash, or with our TRACEPARENT in its environment: a member
 
 A stranger is named, never counted and never signalled.
+
+Where we are no subreaper, the orphans of our agent go to one of those above us, to init at the
+latest; once the agent has ended, their children are looked through the same way.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 from typing import TYPE_CHECKING
 
@@ -30,16 +34,25 @@ if TYPE_CHECKING:
 
 
 class Adoption:
-    """Tells whom of the children of `reaper`, a pid, the tree of `root` gave it."""
+    """Tells whom of the children of `reapers`, pids, the tree of `root` gave them.
+
+    `guest` says that this process started `root`, and that others may be in its trace.
+    """
 
     def __init__(
-        self, backend: Backend, root: Identity | None, traceparent: str | None, reaper: int
+        self,
+        backend: Backend,
+        root: Identity | None,
+        traceparent: str | None,
+        *reapers: int,
+        guest: bool = False,
     ) -> None:
         self._backend = backend
         self._root = root
-        self._reaper = reaper
-        self._shared = _groups_of(reaper)
-        self._marks = Birthmarks(traceparent, backend.environ, backend.identify)
+        self._reapers = reapers
+        self._shared = _groups_of(os.getpid() if guest else reapers[0])
+        ambient = {"TRACEPARENT": traceparent or ""} if guest else os.environ
+        self._marks = Birthmarks(traceparent, backend.environ, backend.identify, ambient)
         self._strangers: dict[int, ProcessSnapshot] = {}
         self._undecided: dict[int, Handle] = {}
         self._groups: frozenset[int] = frozenset()
@@ -61,7 +74,8 @@ class Adoption:
         seconds; without it that child is asked about again at the next look.
         """
         # Who watches in its stead is its child as well.
-        children = frozenset(self._backend.children_of(self._reaper)) - {os.getpid()}
+        born = itertools.chain.from_iterable(map(self._backend.children_of, self._reapers))
+        children = frozenset(born) - {os.getpid()}
         self._forget_all_but(children)
         for pid in children.difference(members, self._strangers, self._undecided):
             if handle := self._backend.open(pid):
@@ -86,7 +100,7 @@ class Adoption:
     def _decide(self, handle: Handle, patience: float) -> bool:
         """Whether a child is a member; one that is certainly not becomes a stranger."""
         diag = handle.look()
-        if diag is None or diag.ppid != self._reaper:  # has ended, or its pid is another's
+        if diag is None or diag.ppid not in self._reapers:  # has ended, or its pid is another's
             return self._dismiss(handle, None)
         root = self._root
         if root is None or diag.identity.start_time < root.start_time:
@@ -110,6 +124,22 @@ class Adoption:
             self._marks.forget(self._strangers.pop(pid).identity)
         for pid in self._undecided.keys() - children:
             self._dismiss(self._undecided[pid], None)
+
+
+def above_us(backend: Backend) -> tuple[int, ...]:
+    """Return the pids above us, one of which is given our orphans; ours too where we are init.
+
+    Who else is a child of ours has us for a parent: another agent, and nobody's orphan.
+    """
+    pids, pid = [os.getpid()] if os.getpid() == 1 else [], os.getppid()
+    while pid > 0 and pid not in pids:
+        pids.append(pid)
+        handle = backend.open(pid)
+        seen = handle.look() if handle else None
+        pid = seen.ppid or 0 if seen else 1
+        if handle:
+            handle.close()
+    return tuple(pids)
 
 
 def _groups_of(pid: int) -> set[int]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from otel_untether.proc_diag.adoption import Adoption
+from otel_untether.proc_diag.adoption import Adoption, above_us
 from otel_untether.proc_diag.snapshot import Identity, ProcessSnapshot
 
 if TYPE_CHECKING:
     from otel_untether.proc_diag.backend import Backend, Handle, Pass
+
+
+_SOON: Final = 0.01  # seconds
 
 
 class Members:
@@ -26,6 +30,7 @@ class Members:
         self._backend = backend
         self._handles: dict[int, Handle] = {}
         self._adoption = None if reaper is None else Adoption(backend, leader, traceparent, reaper)
+        self._traceparent = traceparent
         self._shaken = False
         self._marked: dict[int, tuple[ProcessSnapshot, ProcessSnapshot]] = {}
         self._home: tuple[int | None, int | None] = (None, None)
@@ -47,6 +52,25 @@ class Members:
     def unsure(self) -> bool:
         """Whether there is somebody of whom it is not known yet if he belongs here."""
         return self._adoption is not None and self._adoption.unsure
+
+    def claim_orphans(self, patience: float) -> None:
+        """Take in whom the agent, which has ended, left to those above us, by evidence.
+
+        A child that was started after the last look, and lost its parent before the next, was
+        never seen to descend from a member. Where orphans are given to us, each look does this.
+        """
+        if self._adoption is not None or self._leader is None:
+            return
+        reapers = above_us(self._backend)
+        adoption = Adoption(self._backend, self._leader, self._traceparent, *reapers, guest=True)
+        adoption.learn(diag for diag, _ in self._marked.values())
+        until = time.monotonic() + patience
+        while True:
+            claimed = adoption.claim(self._handles, patience)
+            self._handles.update((handle.identity.pid, handle) for handle in claimed)
+            if not adoption.unsure or time.monotonic() >= until:
+                return
+            time.sleep(_SOON)
 
     def close(self) -> None:
         """Let go of what is kept open."""

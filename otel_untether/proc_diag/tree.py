@@ -113,9 +113,11 @@ class Tree:
     def left_behind(self, patience: float = 0.2) -> tuple[ProcessSnapshot, ...]:
         """Return the living members other than the root: after its end, what it left behind.
 
-        `patience` is how many seconds to wait for evidence about each process that this one has
-        just inherited.
+        `patience` is how many seconds to wait for evidence about each process that this one, or
+        one above it, has just inherited.
         """
+        with self._lock:
+            self._members.claim_orphans(patience)
         found = self.walk(self.backend.begin(), patience).found.values()
         return tuple(one for one in living(found) if one.identity != self.identity)
 

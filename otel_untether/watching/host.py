@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from opentelemetry import _logs, metrics, trace
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from opentelemetry._logs import LoggerProvider
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.sdk.trace.id_generator import IdGenerator
-    from opentelemetry.trace import TracerProvider
+    from opentelemetry.trace import SpanContext, TracerProvider
 
     from otel_untether.clock import Clock
     from otel_untether.export.propagation import RootContext
@@ -182,7 +183,8 @@ class Host:
             return session.silence
 
         def watch_process(pid: int) -> SilenceWatch | None:
-            watch = self._watch_process(subject, pid, state, listeners)
+            told = _told_its_trace(subject, tracer.root.get_span_context())
+            watch = self._watch_process(told, pid, state, listeners)
             if watch is not None:
                 shown.points.window = watch.window
             return watch
@@ -324,6 +326,14 @@ class Host:
 def is_suppressed() -> bool:
     """Tell whether the current context asks instrumentations to keep quiet."""
     return any(get_value(key) for key in _SUPPRESSED)
+
+
+def _told_its_trace(subject: Subject, root: SpanContext) -> Subject:
+    """Return a subject with the trace context that its process is given, where that is ours."""
+    if subject.traceparent is not None or not root.is_valid:
+        return subject
+    ids = f"{root.trace_id:032x}-{root.span_id:016x}"
+    return replace(subject, traceparent=f"00-{ids}-{root.trace_flags:02x}")
 
 
 def _state(info: RunInfo, decoder: LineDecoder) -> SessionState:

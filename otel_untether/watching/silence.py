@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from otel_untether.watching.subject import Subject
 
 _log: Final = logging.getLogger(__name__)
+# Seconds to wait for evidence about who may have been left behind.
+_HASTY: Final = 0.2
+_PATIENT: Final = 1.0
 
 
 class SilenceWatch:
@@ -122,7 +125,9 @@ class SilenceWatch:
     def _leave(self) -> None:
         """Note who outlived the agent; end them where that was asked for."""
         try:
-            self._left_behind = described(self.tree.left_behind())
+            # Where they are to be ended somebody waits for that anyway, and no event loop does.
+            patience = _PATIENT if self._config.reap_orphans else _HASTY
+            self._left_behind = described(self.tree.left_behind(patience))
             if self._left_behind and self._config.reap_orphans:
                 reaps = self._subject.reaper == os.getpid()
                 grace = self._config.kill_grace
