@@ -359,8 +359,15 @@ EVENT_SUMMARY: Final = _event("untether.session.summary", "How the session went,
 EVENT_RETRY: Final = _event("untether.agent.retry", "The agent backs off and asks again.")
 EVENT_COMPACTED: Final = _event("untether.agent.compacted", "The agent compacted its context.")
 EVENT_RATE_LIMITED: Final = _event("untether.agent.rate_limited", "The agent hit a rate limit.")
+EVENT_EXCEPTION: Final = _event(
+    "exception", "Code of the program's own failed that the agent waited for; of what kind."
+)
+EXCEPTION_TYPE: Final = _attribute("exception.type", "string", "The class of the exception.")
 
-# Ours: what the program that spawned the agent says, where it has a watchdog of its own.
+# Ours: what the program that spawned the agent did, and says where it has a watchdog of its own.
+EVENT_HOST_INTERRUPT: Final = _event(
+    "untether.host.interrupt", "The program asked the agent to stop what it is doing."
+)
 EVENT_HOST_VERDICT: Final = _event(
     "untether.host.verdict", "What the program's own watchdog says of the session."
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from opentelemetry import _logs, trace
 from opentelemetry._logs import SeverityNumber
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 
 from otel_untether import semconv
 from otel_untether.session.activity import Closed, Opened
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from opentelemetry._logs import LoggerProvider
     from opentelemetry.context import Context
-    from opentelemetry.trace import Span, TracerProvider
+    from opentelemetry.trace import Span, SpanContext, TracerProvider
     from opentelemetry.util.types import AttributeValue
 
     from otel_untether.diagnosis.findings import Finding
@@ -88,6 +88,8 @@ class SessionTracer:
         self._capture = capture or Capture()
         self._chats = chats
         self._spans: dict[Activity, Span] = {}
+        self._above = 0  # the id of the span that the root is below
+        self._prompted_by: list[SpanContext] = []
         self._warned_at = 0
         self.provider = provider
         self.root: Span = trace.INVALID_SPAN
@@ -98,6 +100,7 @@ class SessionTracer:
         :param identity: what is known of the run already, as attributes of the root span.
         """
         state = self._state
+        self._above = trace.get_current_span(self._parent).get_span_context().span_id
         attributes: Attributes = {
             semconv.OPERATION_NAME: semconv.SPAN_INVOKE_AGENT,
             semconv.AGENT_NAME: state.engine,
@@ -157,6 +160,22 @@ class SessionTracer:
         self.provider = provider
         self.root.update_name(f"{semconv.SPAN_INVOKE_AGENT} {engine}")
         self.root.set_attributes({semconv.AGENT_NAME: engine, semconv.ENGINE: engine})
+
+    def prompted(self, context: SpanContext) -> None:
+        """Note who prompts the agent next: the turn that begins then is linked to it.
+
+        :param context: the span in which the prompt is given; that of the session's parent says
+            nothing new.
+        """
+        if context.is_valid and context.span_id != self._above:
+            self._prompted_by.append(context)
+
+    def span_of(self, activity: Activity) -> Span | None:
+        """Return an activity's span while it is open, None where it has none.
+
+        :param activity: one that `changed` was told of.
+        """
+        return self._spans.get(activity)
 
     def changed(self, changes: Iterable[Change]) -> None:
         """Follow what changed.
@@ -236,8 +255,13 @@ class SessionTracer:
             self._below(self._enclosing(activity)),
             kind=kind,
             attributes={**self._conversation(), **attributes},
+            links=self._prompters() if activity.kind == "turn" else None,
             start_time=activity.start,
         )
+
+    def _prompters(self) -> list[Link]:
+        prompters, self._prompted_by = self._prompted_by, []
+        return [Link(context) for context in prompters]
 
     def _close(self, activity: Activity) -> None:
         span = self._spans.pop(activity, None)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from otel_untether.engines.engine import FirstLine
 
 _ALIASES: Final = {"generic": UNKNOWN}
-_PROTOCOLS: Final = {"acp": "acp"}  # those that can be read, and the engine that is one
+# The protocols that can be read, and where the engine is that speaks each.
+_PROTOCOLS: Final = {"acp": "acp.engine:ENGINE", "app-server": "codex.app_server:SERVED"}
 _ABSENT: Final = Engine(UNKNOWN)
 _known: Final = {UNKNOWN: _ABSENT}
 
@@ -41,7 +42,11 @@ def get(name: str) -> Engine:
 def speaking(engine: Engine, protocol: str | None) -> Engine:
     """Return `engine` as it is while it serves `protocol`; itself, where nobody can read that."""
     known = _PROTOCOLS.get(protocol or "")
-    return engine if known is None else engine.speaking(get(known))
+    if known is None:
+        return engine
+    module, _, name = known.partition(":")
+    spoken: Engine = getattr(import_module(f"{__package__}.{module}"), name)
+    return engine.speaking(spoken)
 
 
 def names() -> tuple[str, ...]:

@@ -13,14 +13,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from otel_untether.instrumentors.acp import AcpInstrumentor
     from otel_untether.instrumentors.asyncio import AsyncioAgentInstrumentor
+    from otel_untether.instrumentors.claude_agent_sdk import ClaudeAgentSdkInstrumentor
+    from otel_untether.instrumentors.codex_sdk import CodexSdkInstrumentor
     from otel_untether.instrumentors.subprocess import SubprocessAgentInstrumentor
     from otel_untether.instrumentors.untether import UntetherInstrumentor
 
-__all__ = ["AsyncioAgentInstrumentor", "SubprocessAgentInstrumentor", "UntetherInstrumentor"]
+__all__ = [
+    "AcpInstrumentor",
+    "AsyncioAgentInstrumentor",
+    "ClaudeAgentSdkInstrumentor",
+    "CodexSdkInstrumentor",
+    "SubprocessAgentInstrumentor",
+    "UntetherInstrumentor",
+]
 
 _WHERE = {
+    "AcpInstrumentor": "acp",
     "AsyncioAgentInstrumentor": "asyncio",
+    "ClaudeAgentSdkInstrumentor": "claude_agent_sdk",
+    "CodexSdkInstrumentor": "codex_sdk",
     "SubprocessAgentInstrumentor": "subprocess",
     "UntetherInstrumentor": "untether",
 }

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import psutil
+from opentelemetry import trace
 
+from otel_untether import semconv
 from otel_untether.clock import Clock
 from otel_untether.engines import registry
+from otel_untether.instrumentors import claims
 from otel_untether.instrumentors.harmless import harmless
 from otel_untether.sources.spawning import environment, into_clean
 from otel_untether.store.runs import new_run_id
@@ -49,12 +53,14 @@ class HostedAgent:
         self._over = threading.Lock()
         self.pid = 0
         self.returncode: Callable[[], int | None] = lambda: None
+        self.answers: set[str] = set()  # what it asked that the program's own code is at
         info = RunInfo.of_command(new_run_id(), self.clock.now(), argv)
         with harmless("what the program knows"):
             info = replace(info, attributes=guest.attributes())
         subject = Subject(info, self.clock, sampled=True, heard=heard, blocked_since=unread_since)
         self.session: WatchedSession = guest.host().open(subject)
         _open(self)
+        claims.opened(self)
         _import_decoder(info.engine)
 
     def environment(self, env: Mapping[Any, Any] | None) -> dict[Any, Any]:
@@ -68,7 +74,9 @@ class HostedAgent:
         return into_clean(words, context) if self._guest.into_clean else words
 
     def attend(self, pid: int) -> None:
-        """Note that it runs."""
+        """Note that it runs; not any more where its start was given up meanwhile."""
+        if self.over:
+            return
         self.pid = pid
         with harmless("a process begins"):
             self.session.spawned(pid)
@@ -89,6 +97,18 @@ class HostedAgent:
         """Take bytes that the program has written to its standard input."""
         with harmless("standard input"):
             self.session.stdin(chunk, self.clock.now())
+
+    def prompted(self) -> None:
+        """Note that it is given a prompt here: its next turn is linked to the current span."""
+        with harmless("a prompt"):
+            self.session.tracer.prompted(trace.get_current_span().get_span_context())
+
+    def interrupted(self) -> None:
+        """Note that the program asks it to stop what it is doing."""
+        with harmless("an interruption"):
+            now = self.clock.now()
+            self.session.signalled(signal.SIGINT, now)
+            self.session.tracer.note(semconv.EVENT_HOST_INTERRUPT, now, {})
 
     @property
     def over(self) -> bool:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import select
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
 
 from otel_untether.instrumentors.agent import HostedAgent, ended
 from otel_untether.instrumentors.harmless import harmless
@@ -41,6 +42,7 @@ class AsyncioAgent:
         self._pulse = pulse_of(loop)
         self._transport: Any = None
         self._protocol: Any = None
+        self._kind: type | None = None  # the protocol's own class, where ours is in its place
         self._writer: Any = None
         self._pid = 0
         self._ended = self._drained = False
@@ -83,14 +85,20 @@ class AsyncioAgent:
     def _listen(self, protocol: Any) -> None:
         """Put ourselves behind what the transport calls: the program's own comes first."""
         self._protocol = protocol
-        for name, ours in self._hooks().items():
-            setattr(protocol, name, _after(getattr(protocol, name), ours))
+        both = {name: _after(getattr(protocol, name), ours) for name, ours in self._hooks().items()}
+        if hasattr(protocol, "__dict__"):
+            vars(protocol).update(both)
+        else:  # it has slots, as asyncio's own base classes do
+            self._kind = kind = type(protocol)
+            methods = {name: staticmethod(method) for name, method in both.items()}
+            protocol.__class__ = type(kind.__name__, (kind,), {"__slots__": (), **methods})
 
     def _listen_to_input(self, agent: HostedAgent) -> None:
         """Put ourselves behind the stream writer, the one thing that all loops have."""
         self._writer = writer = getattr(self._protocol, "stdin", None)
         if writer is None:
             return
+        _writers[writer] = agent
         write, writelines = writer.write, writer.writelines
 
         def write_lines(lines: Iterable[bytes]) -> None:
@@ -106,6 +114,8 @@ class AsyncioAgent:
 
     def _leave(self) -> None:
         """Give back what is the program's, as it was."""
+        if self._kind is not None:
+            self._protocol.__class__, self._kind = self._kind, None
         for name in self._hooks():
             with contextlib.suppress(AttributeError):
                 delattr(self._protocol, name)
@@ -180,6 +190,14 @@ class AsyncioAgent:
         elif self._unread_since is None and self._agent is not None:
             self._unread_since = self._agent.clock.now()
         return self._unread_since
+
+
+def agent_of(writer: object) -> HostedAgent | None:
+    """Return the agent whose standard input that is, None where it is nobody's we watch."""
+    return _writers.get(writer) if isinstance(writer, asyncio.StreamWriter) else None
+
+
+_writers: Final[WeakKeyDictionary[object, HostedAgent]] = WeakKeyDictionary()
 
 
 def _after(theirs: Callable[..., Any], ours: Callable[..., object]) -> Callable[..., Any]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import wrapt
 from packaging.version import InvalidVersion, Version
 
+from otel_untether.instrumentors.harmless import harmless
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import TypeAlias
@@ -44,8 +46,11 @@ class Seam(NamedTuple):
         except (metadata.PackageNotFoundError, InvalidVersion):
             return True
 
-    def locate(self) -> tuple[Any, str] | None:
-        """Return the object that has the function, and its name there; None where it has not."""
+    def locate(self, *, instances: bool = False) -> tuple[Any, str] | None:
+        """Return the object that has the function, and its name there; None where it has not.
+
+        With `instances` it is a field of a class's instances.
+        """
         *path, name = self.attribute.split(".")
         try:
             owner: Any = import_module(self.module)
@@ -53,6 +58,9 @@ class Seam(NamedTuple):
                 owner = getattr(owner, step)
         except (ImportError, AttributeError):
             return None
+        if instances:
+            kept = name in getattr(owner, "__annotations__", ()) and name not in vars(owner)
+            return (owner, name) if kept else None
         return (owner, name) if callable(getattr(owner, name, None)) else None
 
 
@@ -81,6 +89,19 @@ class Patch:
             setattr(self._owner, self._name, self._original)
 
 
+class Interception:
+    """A descriptor in a class, before what its instances keep under that name; until `restore`."""
+
+    def __init__(self, owner: type, name: str, descriptor: object) -> None:
+        self._owner, self._name, self._descriptor = owner, name, descriptor
+        setattr(owner, name, descriptor)
+
+    def restore(self) -> None:
+        """Take it away, if it is still there."""
+        if vars(self._owner).get(self._name) is self._descriptor:
+            delattr(self._owner, self._name)
+
+
 def wrap(seams: Mapping[Seam, Wrapper]) -> list[Patch]:
     """Wrap each of the seams; of one that is missing say in a warning what is off."""
     patches = []
@@ -93,6 +114,42 @@ def wrap(seams: Mapping[Seam, Wrapper]) -> list[Patch]:
         else:
             patches.append(Patch(*place, wrapper))
     return patches
+
+
+class Wrapping:
+    """What one instrumentor wraps, now or when a module is imported, and gives back."""
+
+    def __init__(self) -> None:
+        self._patches: list[Patch | Interception] = []
+        self._open = True
+
+    def wrap(self, seams: Mapping[Seam, Wrapper]) -> None:
+        """Wrap each of the seams; of one that is missing say in a warning what is off."""
+        self._patches += wrap(seams)
+
+    def once_imported(self, module: str, then: Callable[[], object]) -> None:
+        """Call `then` as soon as the program has imported `module`, which costs some a second."""
+
+        def imported(_module: object) -> None:
+            with harmless(f"{module} is imported"):
+                if self._open:
+                    then()
+
+        wrapt.register_post_import_hook(imported, module)
+
+    def intercept(self, seam: Seam, descriptor: Callable[[], object]) -> None:
+        """Have a class hand out what its instances keep under a name through a descriptor."""
+        place = seam.locate(instances=True)
+        if place is None:
+            _missing(seam)
+        else:
+            self._patches.append(Interception(*place, descriptor()))
+
+    def restore(self) -> None:
+        """Put back what was there, to the letter."""
+        self._open = False
+        while self._patches:
+            self._patches.pop().restore()
 
 
 def _missing(seam: Seam) -> None:

@@ -13,7 +13,8 @@ from otel_untether.instrumentors.base import AgentInstrumentor
 from otel_untether.instrumentors.harmless import harmless
 from otel_untether.instrumentors.popen_agent import PopenAgent
 from otel_untether.instrumentors.recognising import is_agent, words
-from otel_untether.instrumentors.seams import Patch, Seam, wrap
+from otel_untether.instrumentors.seams import Seam
+from otel_untether.instrumentors.spawns import Spawns
 from otel_untether.sources.spawning import spawning, unstarted
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_untether.instrumentors.guest import Guest
+    from otel_untether.instrumentors.seams import Wrapping
 
 _GIVES: Final = "agents started with subprocess.Popen"
 _INIT: Final = Seam(_GIVES, "subprocess", "Popen.__init__")
@@ -30,17 +32,18 @@ _SHELL, _ENV = 8, 10  # where they are among the positional arguments, before wh
 class SubprocessAgentInstrumentor(AgentInstrumentor):
     """Watches the coding agents among the processes that are started by `subprocess.Popen`."""
 
-    _guest: Guest
-    _patches: tuple[Patch, ...] = ()
-
     def _begin(self, guest: Guest) -> None:
-        self._guest = guest
-        self._patches = tuple(wrap({_INIT: self._started}))
+        spawns.join(self, guest)
 
     def _cease(self) -> None:
-        for patch in self._patches:
-            patch.restore()
-        self._patches = ()
+        spawns.leave(self)
+
+
+class _PopenSpawns(Spawns):
+    """What is started by `subprocess.Popen`."""
+
+    def _wrap(self, wrapping: Wrapping) -> None:
+        wrapping.wrap({_INIT: self._started})
 
     def _started(
         self,
@@ -72,4 +75,8 @@ class SubprocessAgentInstrumentor(AgentInstrumentor):
         if command is None:
             return None
         argv = words(command, shell=bool(shell))
-        return PopenAgent(self._guest, argv, _ENV) if argv and is_agent(argv) else None
+        guest = self.guest(argv) if argv and is_agent(argv) else None
+        return None if guest is None else PopenAgent(guest, argv, _ENV)
+
+
+spawns: Final = _PopenSpawns()

@@ -57,7 +57,7 @@ class UntetherInstrumentor(AgentInstrumentor):
         self._guest = replace(
             _not_by_its_word(guest), attributes=_project, begun=verdicts.follow, into_clean=True
         )
-        spawns.join(self, self._guest, special=True)
+        spawns.join(self, self._guest, special=lambda _argv: True)
         self._patches = tuple(wrap({_LOGGING: self._logging_set_up, _GUARD: self._guarded}))
         with harmless("Untether's verdicts"):
             verdicts.tap()

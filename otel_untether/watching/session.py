@@ -81,6 +81,12 @@ class WatchedSession:
         """Seconds that a kill under way may still take."""
         return self.silence.overtime if self.silence else 0.0
 
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep everybody else from changing the state, to look at several parts of it."""
+        with self._lock:
+            yield
+
     def spawned(self, pid: int) -> None:
         """Note that the process lives, and watch it where the host can."""
         self.state.pid = pid

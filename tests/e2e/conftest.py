@@ -44,21 +44,22 @@ def unavailable(why: str) -> None:
 @pytest.fixture(scope="session")
 def clis() -> Callable[[str], Path]:
     """Return what finds a CLI: named by CLAUDE_BIN or CODEX_BIN, else installed once."""
+    return find_cli
 
-    def find(name: str) -> Path:
-        named = os.environ.get(f"{name.upper()}_BIN")
-        if named:
-            return Path(named)
-        package, inside = BINARIES[name]
-        version = VERSIONS[package]
-        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-        prefix = cache / "otel-untether" / "clis" / f"{name}-{version}"
-        binary = prefix / "node_modules" / inside
-        if not binary.exists():
-            install(f"{package}@{version}", prefix)
-        return binary
 
-    return find
+def find_cli(name: str) -> Path:
+    """Return a CLI's program."""
+    named = os.environ.get(f"{name.upper()}_BIN")
+    if named:
+        return Path(named)
+    package, inside = BINARIES[name]
+    version = VERSIONS[package]
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    prefix = cache / "otel-untether" / "clis" / f"{name}-{version}"
+    binary = prefix / "node_modules" / inside
+    if not binary.exists():
+        install(f"{package}@{version}", prefix)
+    return binary
 
 
 def install(package: str, prefix: Path) -> None:

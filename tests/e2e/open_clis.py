@@ -181,8 +181,8 @@ class Runs:
     def __init__(self, home: Path, names: tuple[str, ...]) -> None:
         self._home = home
         self._pool = ThreadPoolExecutor(AT_ONCE)
-        installed = {name: self._pool.submit(_install, name) for name in names}
-        node = self._pool.submit(_node)
+        installed = {name: self._pool.submit(install_cli, name) for name in names}
+        node = self._pool.submit(install_node)
         kinds: tuple[Callable[..., Session], ...] = (self.bare, self.watched, self.silent)
         self._found: dict[tuple[str, str], Future[Session]] = {
             (kind.__name__, name): self._pool.submit(kind, name, installed[name], node)
@@ -228,6 +228,17 @@ class Runs:
         again = {"text": "Again.", "tools": [_shell(CLIS[name], "echo two > two.txt")]}
         run.script({"MAINHANG": [again, again, {"hang": "headers"}], "MAINWORK": turns})
         return run.start(quick=True, served=True).terminated_when_silent()
+
+
+def files_written(cli: Cli, home: Path) -> list[str]:
+    """A shell that first writes the CLI's files, in which the endpoint's address stands."""
+    words: list[str] = []
+    for name, content in cli.files.items():
+        path = home / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write = f'printf %s "$0" > \'{path}\' && exec "$@"'
+        words += ["sh", "-c", write, json.dumps(content)]
+    return words
 
 
 def _shell(cli: Cli, command: str) -> list[Any]:
@@ -276,23 +287,13 @@ class _Run:
         command = ["env", "-i", *setting, *client, *ours, *self._program, *agent]
         isolated = [*namespace(), sys.executable, str(ISOLATED), str(self._home / "script.json")]
         self._process = subprocess.Popen(
-            [*isolated, *self._files(), *command],
+            [*isolated, *files_written(self._cli, self._home), *command],
             cwd=self._project,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
         return self
-
-    def _files(self) -> list[str]:
-        """A shell that first writes the CLI's files, in which the endpoint's address stands."""
-        words: list[str] = []
-        for name, content in self._cli.files.items():
-            path = self._home / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write = f'printf %s "$0" > \'{path}\' && exec "$@"'
-            words += ["sh", "-c", write, json.dumps(content)]
-        return words
 
     def ended(self) -> Session:
         stdout, stderr = self._process.communicate(timeout=PATIENCE)
@@ -353,12 +354,12 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def _install(name: str) -> Path:
+def install_cli(name: str) -> Path:
     cli = CLIS[name]
     return _installed(name, cli.package, cli.version, cli.inside)
 
 
-def _node() -> Path:
+def install_node() -> Path:
     return _installed(*NODE)
 
 

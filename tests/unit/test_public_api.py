@@ -30,7 +30,8 @@ PUBLIC = {
         "TELLS", "Arguments", "Decode", "Dialogue", "Engine", "FirstLine", "Reading", "Traits",
     },
     "otel_untether.instrumentors": {
-        "AsyncioAgentInstrumentor", "SubprocessAgentInstrumentor", "UntetherInstrumentor",
+        "AcpInstrumentor", "AsyncioAgentInstrumentor", "ClaudeAgentSdkInstrumentor",
+        "CodexSdkInstrumentor", "SubprocessAgentInstrumentor", "UntetherInstrumentor",
     },
     "otel_untether.metrics": {"FleetMetrics", "SessionMetrics", "SessionPoints"},
     "otel_untether.spans": {"SessionTracer", "finding_attributes"},

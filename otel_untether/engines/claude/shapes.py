@@ -180,11 +180,24 @@ class HookInput(Plain):
     hook_event_name: str | None = None
 
 
+class McpMeta(Plain):
+    tool_use_id: str | None = field(default=None, name="claudecode/toolUseId")
+
+
+class McpParams(Plain):
+    meta: McpMeta | None = field(default=None, name="_meta")
+
+
+class McpMessage(Plain):
+    params: McpParams | None = None
+
+
 class Request(Plain):
     subtype: str | None = None
     tool_name: str | None = None
     tool_use_id: str | None = None
     server_name: str | None = None
+    message: McpMessage | None = None
     input: HookInput | None = None
 
 

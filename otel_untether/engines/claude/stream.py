@@ -19,6 +19,9 @@ from otel_untether.engines.claude.shapes import (
     ControlResponseLine,
     KeepAliveLine,
     Limit,
+    McpMessage,
+    McpMeta,
+    McpParams,
     Message,
     ModelTotals,
     RateLimitLine,
@@ -165,9 +168,15 @@ def _control_request(line: ControlRequestLine, at: int) -> Iterator[Event]:
             at=at,
             id=line.request_id,
             kind="host",
-            tool_id=request.tool_use_id,
+            tool_id=request.tool_use_id or _call_served(request),
             detail=_asked_of_host(request),
         )
+
+
+def _call_served(request: Request) -> str | None:
+    """Return which of its calls the host's own MCP server is to serve."""
+    params = (request.message or McpMessage()).params or McpParams()
+    return (params.meta or McpMeta()).tool_use_id
 
 
 def _asked_of_host(request: Request) -> str | None:

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 _THREAD: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}", re.IGNORECASE)
 _TYPES: Final = frozenset({"thread.started", "turn.started", "item.started", "item.completed"})
 _SERVERS: Final = {"app-server": "app-server", "mcp-server": "mcp", "exec-server": "exec-server"}
+_WITH_VALUE: Final = frozenset({
+    "-a", "--add-dir", "--ask-for-approval", "-C", "-c", "--cd", "--config", "--disable",
+    "--enable", "-i", "--image", "--local-provider", "-m", "--model", "-p", "--profile",
+    "--remote", "-s", "--sandbox",
+})  # fmt: skip
 _MANAGES: Final = (
     "apply", "archive", "cloud", "completion", "debug", "delete", "doctor", "execpolicy",
     "features", "help", "login", "logout", "mcp", "plugin", "sandbox", "unarchive", "update",
@@ -35,11 +40,18 @@ def _resumes(args: Arguments) -> str | bool:
 
 
 def _serves(args: Arguments) -> str | None:
-    return _SERVERS.get(argv.command(args, *_SERVERS) or "")
+    return _SERVERS.get(argv.command(_operands(args), *_SERVERS) or "")
 
 
 def _manages(args: Arguments) -> bool:
-    return argv.asks_about(args) or argv.command(args, *_MANAGES) is not None
+    return argv.asks_about(args) or argv.command(_operands(args), *_MANAGES) is not None
+
+
+def _operands(args: Arguments) -> Arguments:
+    """Return the arguments from the subcommand on: the SDKs put ``--config a=b`` before it."""
+    while args and args[0].startswith("-"):
+        args = args[2 if args[0] in _WITH_VALUE else 1 :]
+    return args
 
 
 def _wrote(line: FirstLine) -> bool:

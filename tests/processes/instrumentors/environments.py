@@ -29,11 +29,12 @@ def unavailable(why: str) -> None:
     pytest.skip(why)
 
 
-def environment(package: str, *, python: tuple[int, int] = (3, 11)) -> Path:
-    """Return the Python of an environment with a package, as ``name==version``; made once."""
+def environment(package: str, *more: str, python: tuple[int, int] = (3, 11)) -> Path:
+    """Return the Python of an environment with packages, as ``name==version``; made once."""
     interpreter = _interpreter(python)
     pins = (CONSTRAINTS / "dev.txt").read_text()
-    key = hashlib.sha256(f"{package} {interpreter} {pins}".encode()).hexdigest()[:12]
+    packages = " ".join([package, *more])
+    key = hashlib.sha256(f"{packages} {interpreter} {pins}".encode()).hexdigest()[:12]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "otel-untether" / "hosts" / f"{package.replace('==', '-')}-{key}"
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -41,9 +42,9 @@ def environment(package: str, *, python: tuple[int, int] = (3, 11)) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "complete").exists():
             shutil.rmtree(folder, ignore_errors=True)
-            print(f"\nmaking an environment with {package} (once) …", flush=True)
+            print(f"\nmaking an environment with {packages} (once) …", flush=True)
             _run([interpreter, "-m", "venv", str(folder)])
-            _install(folder, package)
+            _install(folder, package, *more)
             (folder / "complete").touch()
     return folder / "bin" / "python"
 
@@ -55,8 +56,8 @@ def site(target: Path) -> Path:
     return target
 
 
-def _install(folder: Path, package: str) -> None:
-    """Install the package, with the versions of OpenTelemetry that are tested here."""
+def _install(folder: Path, *packages: str) -> None:
+    """Install the packages, with the versions of OpenTelemetry that are tested here."""
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
     ours = [
         line.split(" ")[0]
@@ -64,7 +65,7 @@ def _install(folder: Path, package: str) -> None:
         if line.startswith("opentelemetry-")
     ]
     needed = ["msgspec", "psutil", "anyio", "wrapt", "uvloop"]
-    _run([*pip, "--disable-pip-version-check", package, *ours, *needed])
+    _run([*pip, "--disable-pip-version-check", *packages, *ours, *needed])
 
 
 def _run(command: Sequence[str]) -> None:

@@ -16,11 +16,12 @@ from tests.e2e.conftest import ISOLATED, namespace
 
 from .claude_sdk_host import HOOK_SECONDS
 from .environments import environment, site
-from .test_launcher import decoded
+from .told import Told, decoded
 
 pytestmark = pytest.mark.timeout(900)  # an environment may have to be made first
 HOST = Path(__file__).with_name("claude_sdk_host.py")
 SDK = "claude-agent-sdk==0.2.189"
+BESIDE = "openinference-instrumentation-claude-agent-sdk==0.1.22"
 
 
 def bash(command: str) -> list[Any]:
@@ -33,25 +34,30 @@ SCRIPTS = {
         {"tools": [["mcp__own__add", {"a": 1, "b": 2}]]},
         {"text": "done"},
     ],
+    "query": [
+        {"tools": [["mcp__own__add", {"a": -1, "b": -2}]]},
+        {"text": "done"},
+    ],
     "interrupt": [{"text": "First.", "tools": [bash("touch x; sleep 60")]}, {"text": "done"}],
 }
 
 
-class Ran:
-    """What a program on the SDK left: its spans, and the kinds of messages it received."""
+class Ran(Told):
+    """What a program on the SDK left; `messages` are the kinds of what it received."""
 
-    def __init__(self, ran: subprocess.CompletedProcess[str]) -> None:
-        assert ran.returncode == 0, ran.stderr
-        self.spans = decoded(ran.stdout)
-        lines = (line for line in ran.stderr.splitlines() if line.startswith("{"))
-        self.messages = [json.loads(line)["message"] for line in lines]
-        self.by_id = {span["context"]["span_id"]: span for span in self.spans}
+    @property
+    def messages(self) -> list[str]:
+        return [json.loads(line)["message"] for line in self.lines if line.startswith("{")]
 
-    def named(self, name: str) -> list[dict[str, Any]]:
-        return [span for span in self.spans if span["name"] == name]
-
-    def above(self, span: dict[str, Any]) -> str:
-        return str(self.by_id[span["parent_id"]]["name"])
+    def ways_up(self, name: str) -> set[tuple[str, ...]]:
+        """Return what is above the spans of a name, up to the agent's tool, from there down."""
+        ways = set()
+        for span in self.named(name):
+            way = [span]
+            while not way[0]["name"].startswith("execute_tool") and way[0]["parent_id"]:
+                way.insert(0, self.by_id[way[0]["parent_id"]])
+            ways.add(tuple(span["name"] for span in way))
+        return ways
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +65,12 @@ def ours(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return site(tmp_path_factory.mktemp("site"))
 
 
-def run(home: Path, ours: Path, scenario: str, **environ: str) -> Ran:
+def run(home: Path, ours: Path, scenario: str, *more: str, **environ: str) -> Ran:
+    """Run the program, in an environment with `more` packages."""
     (home / "project").mkdir()
     script = home / "script.json"
     script.write_text(json.dumps({"MAINWORK": SCRIPTS[scenario]}))
-    python = environment(SDK)
+    python = environment(SDK, *more)
     env = {
         "HOME": str(home),
         "PATH": os.environ["PATH"],
@@ -84,16 +91,11 @@ def run(home: Path, ours: Path, scenario: str, **environ: str) -> Ran:
     command = [*namespace(), sys.executable, str(ISOLATED), str(script), "env", "-i"]
     command += [f"{key}={value}" for key, value in env.items()]
     command += [str(launcher), str(python), str(HOST), scenario]
-    return Ran(
-        subprocess.run(
-            command,
-            cwd=home / "project",
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+    ran = subprocess.run(
+        command, cwd=home / "project", capture_output=True, text=True, timeout=300, check=False
     )
+    assert ran.returncode == 0, ran.stderr
+    return Ran(decoded(ran.stdout), ran.stderr)
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +106,9 @@ def worked(ours: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
 def test_both_prompts_are_turns_of_one_session(worked: Ran) -> None:
     (root,) = worked.named("invoke_agent claude")
     assert root["attributes"]["untether.session.outcome"] == "completed"
-    assert [worked.above(worked.named(f"turn {n}")[0]) for n in (1, 2)] == [root["name"]] * 2
+    assert [worked.above(worked.named(f"turn {n}")[0])["name"] for n in (1, 2)] == [
+        root["name"]
+    ] * 2
     assert len(worked.named("execute_tool Bash")) == 1
 
 
@@ -114,7 +118,7 @@ def test_what_the_host_is_asked_are_waits_until_it_answers(worked: Ran) -> None:
         for span in worked.named("untether.wait host")
         if span["attributes"]["untether.wait.about"] == "PreToolUse"
     ]
-    assert {worked.above(span) for span in hooks} == {
+    assert {worked.above(span)["name"] for span in hooks} == {
         "execute_tool Bash",
         "execute_tool mcp__own__add",
     }
@@ -125,11 +129,90 @@ def test_what_the_host_is_asked_are_waits_until_it_answers(worked: Ran) -> None:
 
 def test_the_programs_own_tools_are_tools(worked: Ran) -> None:
     (tool,) = worked.named("execute_tool mcp__own__add")
-    waits = [
-        span["attributes"]["untether.wait.about"] for span in worked.named("untether.wait host")
+    assert tool["attributes"]["gen_ai.tool.type"] == "function"
+    served = [
+        worked.above(span)["name"]
+        for span in worked.named("untether.wait host")
+        if span["attributes"]["untether.wait.about"] == "mcp:own"
     ]
-    assert "mcp:own" in waits
+    assert tool["name"] in served
     assert seconds(tool) > HOOK_SECONDS * 0.9
+
+
+def test_what_the_program_does_meanwhile_is_under_what_waits_for_it(worked: Ran) -> None:
+    tools = ("execute_tool Bash", "execute_tool mcp__own__add")
+    hook, leave = "the program's hook", "the program's leave"
+    assert worked.ways_up(hook) == {(tool, "untether.wait host", hook) for tool in tools}
+    assert worked.ways_up(leave) == {(tool, "untether.wait approval", leave) for tool in tools}
+    (way,) = worked.ways_up("the program's tool")
+    assert way[:2] == ("execute_tool mcp__own__add", "untether.wait host")
+
+
+def test_a_turn_is_linked_to_the_span_in_which_it_was_asked_for(worked: Ran) -> None:
+    for turn, asked in (("turn 1", "first request"), ("turn 2", "second request")):
+        (span,), (request,) = worked.named(turn), worked.named(asked)
+        (link,) = span["links"]
+        assert link["context"]["span_id"] == request["context"]["span_id"]
+
+
+@pytest.fixture(scope="module")
+def queried(ours: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """A `query()`, in an environment in which OpenInference instruments the SDK as well."""
+    return run(tmp_path_factory.mktemp("queried"), ours, "query", BESIDE)
+
+
+def test_a_query_is_seen_as_a_client_is(queried: Ran) -> None:
+    (root,) = queried.named("invoke_agent claude")
+    assert root["attributes"]["untether.session.outcome"] == "completed"
+    (way,) = queried.ways_up("the program's tool")
+    assert way[:2] == ("execute_tool mcp__own__add", "untether.wait host")
+    assert queried.messages[-1] == "ResultMessage"
+
+
+def test_what_a_tool_fails_of_is_told_by_its_kind_alone(queried: Ran) -> None:
+    (tool,) = queried.named("execute_tool mcp__own__add")
+    told = [e["attributes"] for e in tool["events"] if e["name"] == "exception"]
+    assert told == [{"exception.type": "ArithmeticError"}]
+    ours = [span for span in queried.spans if "openinference.span.kind" not in span["attributes"]]
+    assert "a secret" not in json.dumps(ours)
+
+
+def test_beside_another_instrumentation_nothing_of_ours_is_there_twice(queried: Ran) -> None:
+    (theirs,) = queried.named("ClaudeAgentSDK.query")
+    (root,) = queried.named("invoke_agent claude")
+    assert queried.above(root)["name"] == theirs["name"]
+    assert len(queried.named("execute_tool mcp__own__add")) == 1
+    counted = [s["name"] for s in queried.spans if "gen_ai.usage.input_tokens" in s["attributes"]]
+    assert not [name for name in counted if name.startswith("ClaudeAgentSDK")]
+
+
+RESTORED = """\
+import claude_agent_sdk as sdk
+from claude_agent_sdk._internal.client import InternalClient
+from claude_agent_sdk._internal.query import Query
+from otel_untether.instrumentors import ClaudeAgentSdkInstrumentor
+
+KINDS = (sdk.ClaudeSDKClient, InternalClient, Query, sdk.SdkMcpTool)
+
+def there():
+    return [dict(vars(kind)) for kind in KINDS]
+
+before, instrumentor = there(), ClaudeAgentSdkInstrumentor()
+for _ in range(2):
+    instrumentor.instrument()
+    instrumentor.instrument()
+    assert there() != before
+    instrumentor.uninstrument()
+    assert there() == before
+"""
+
+
+def test_what_was_wrapped_is_given_back(ours: Path) -> None:
+    command = [str(environment(SDK)), "-c", RESTORED]
+    ran = subprocess.run(
+        command, env={"PYTHONPATH": str(ours)}, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_the_program_receives_what_it_would_without_us(
@@ -140,12 +223,29 @@ def test_the_program_receives_what_it_would_without_us(
     assert bare.messages == worked.messages
 
 
+BROKEN = {
+    "claims": ["opened"],
+    "callbacks": ["_span", "_failed"],
+    "claude_agent_sdk": ["_with_options", "_overheard", "_addressed", "_executing"],
+}
+
+
+def test_mistakes_of_ours_change_nothing_for_the_program(
+    worked: Ran, ours: Path, tmp_path: Path
+) -> None:
+    broken = ",".join(f"{module}:{name}" for module, names in BROKEN.items() for name in names)
+    ran = run(tmp_path, ours, "work", BROKEN=broken)
+    assert ran.messages == worked.messages
+    assert "a mistake of otel-untether" in ran.said
+
+
 def test_an_interrupted_run_says_so(ours: Path, tmp_path: Path) -> None:
     ran = run(tmp_path, ours, "interrupt")
     (root,) = ran.named("invoke_agent claude")
     assert root["attributes"]["untether.session.outcome"] == "interrupted"
     (tool,) = ran.named("execute_tool Bash")
     assert tool["attributes"]["error.type"] == "interrupted"
+    assert "untether.host.interrupt" in [event["name"] for event in root["events"]]
 
 
 def seconds(span: dict[str, Any]) -> float:

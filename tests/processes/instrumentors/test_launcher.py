@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import pytest
 from otel_untether import instrumentors
 
 from .conftest import MakeAgent
+from .told import decoded
 
 LAUNCHER = Path(sys.executable).with_name("opentelemetry-instrument")
 BRIDGE = """\
@@ -65,16 +65,6 @@ def launch(source: str, command: list[str], **environ: str) -> tuple[list[dict[s
     )
     assert ran.returncode == 0, ran.stderr
     return decoded(ran.stdout), ran.stderr
-
-
-def decoded(text: str) -> list[dict[str, Any]]:
-    """Return the JSON documents that follow one another in a text."""
-    found, decoder = [], json.JSONDecoder()
-    while text := text.lstrip():
-        document, end = decoder.raw_decode(text)
-        found.append(document)
-        text = text[end:]
-    return found
 
 
 def names(spans: list[dict[str, Any]]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from .environments import environment, site
-from .test_launcher import decoded
+from .told import decoded
 
 pytestmark = pytest.mark.timeout(900)  # an environment may have to be made first
 BRIDGE = Path(__file__).with_name("untether_bridge.py")
