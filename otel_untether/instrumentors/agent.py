@@ -19,7 +19,6 @@ from opentelemetry import trace
 from otel_untether import semconv
 from otel_untether.clock import Clock
 from otel_untether.engines import registry
-from otel_untether.instrumentors import claims
 from otel_untether.instrumentors.harmless import harmless
 from otel_untether.sources.spawning import environment, into_clean
 from otel_untether.store.runs import new_run_id
@@ -60,7 +59,6 @@ class HostedAgent:
         subject = Subject(info, self.clock, sampled=True, heard=heard, blocked_since=unread_since)
         self.session: WatchedSession = guest.host().open(subject)
         _open(self)
-        claims.opened(self)
         _import_decoder(info.engine)
 
     def environment(self, env: Mapping[Any, Any] | None) -> dict[Any, Any]:

@@ -11,6 +11,7 @@ import select
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
+from otel_untether.instrumentors import claims
 from otel_untether.instrumentors.agent import HostedAgent, ended
 from otel_untether.instrumentors.harmless import harmless
 from otel_untether.instrumentors.loop_pulse import pulse_of
@@ -72,6 +73,7 @@ class AsyncioAgent:
         heard = self._piped and isinstance(protocol, asyncio.SubprocessProtocol)
         agent = HostedAgent(self._guest, self._argv, heard=heard, unread_since=self._look_unread)
         try:
+            claims.opened(agent)
             kwargs = {**kwargs, "env": agent.environment(kwargs.get("env"))}
             command = list(agent.command(command))
             self._drained = not self._piped

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import wrapt
 
+from otel_untether.instrumentors import claims
 from otel_untether.instrumentors.agent import HostedAgent, ended
 from otel_untether.instrumentors.harmless import harmless
 from otel_untether.sources.spawned_agent import DRAIN
@@ -38,6 +39,8 @@ class PopenAgent:
         # Only while the program waits for a line does silence mean something: else what the agent
         # said may be in the pipe, or in the file's buffer.
         self._agent = HostedAgent(guest, argv, heard=lambda: self._waiting_for_lines > 0)
+        with harmless("who has started it"):
+            claims.opened(self._agent)
         self._position = position
         self._process: subprocess.Popen[Any]
         self._waiting_for_lines = 0
