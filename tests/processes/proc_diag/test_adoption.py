@@ -28,6 +28,13 @@ PREPARE = """
         process.stdin.write(b"\\n"); process.stdin.flush()
         return int(process.stdout.readline())
 
+    def orphan_of(process):
+        # Its grandchild, once that is ours.
+        pid = ask(process)
+        while f"PPid:\\t{os.getpid()}\\n" not in open(f"/proc/{pid}/status").read():
+            time.sleep(0.01)
+        return pid
+
     def look(tree, patience=5.0):
         tree.walk(tree.backend.begin(), patience)
         (diag,) = proc_diag.sample([tree])
@@ -88,7 +95,7 @@ def test_an_orphan_with_the_run_s_trace_context_is_a_member() -> None:
         a = agent("(setsid sh -c 'echo $$; exec sleep 60 >/dev/null' &)")
         tree = tree_of(a)
         look(tree)
-        orphan = ask(a)
+        orphan = orphan_of(a)
         members, strangers, _ = look(tree)
         while not members and not strangers:
             members, strangers, _ = look(tree)
@@ -124,7 +131,7 @@ def test_an_orphan_without_any_evidence_is_a_stranger() -> None:
         a = agent("(env -i setsid sh -c 'echo $$; exec sleep 60 >/dev/null' &)")
         tree = tree_of(a)
         look(tree)
-        orphan = ask(a)
+        orphan = orphan_of(a)
         members, strangers, _ = look(tree)
         kill(tree)
         say(members=members, strangers=strangers == [orphan], alive=len(alive(orphan)))
@@ -168,7 +175,7 @@ def test_as_pid_1_what_others_leave_in_the_container_is_a_stranger_s() -> None:
             env={"PATH": os.environ["PATH"]})
         debug = int(from_outside.stdout.readline())
         from_outside.wait()
-        orphan = ask(a)
+        orphan = orphan_of(a)
         members, strangers, names = look(tree)
         kill(tree)
         say(member=members == [orphan], stranger=strangers == [debug], alive=len(alive(debug)))
