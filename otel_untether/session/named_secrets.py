@@ -30,7 +30,8 @@ _STRONG: Final = re.compile(
     r"""(?x)
     pass[_-]?(?:w(?:or[dt]|d)|phrase|code|key) | secret | token | credential
   | authorization | api[_. -]?key | auth[_-]?(?:header|code|key) | mnemonic
-  | (?:seed|recovery)[_ -]?(?:phrase|code)
+  | (?:seed|recovery)[_ -]?(?:phrase|code) | (?:device|backup|mfa|2fa|totp|sms)[_-]?code
+  | (?:card|sim)[_-]?pin | pin[_-]?code | (?:\A|[^a-z])(?:otp|cvv|cvc)(?![a-z_.-])
   | (?:access|private|account|encryption|signing|shared|service|deploy|admin|webhook|jwt|hmac
       |master|app|license|session)[_. -]?key(?![a-rt-z])
   | key[_-]?data | access[_-]?signature | masterauth | requirepass
@@ -42,7 +43,7 @@ _STRONG: Final = re.compile(
 _WEAK: Final = re.compile(
     r"""(?x)
     key | auth | access | client | session | salt | signature | bearer | seed | license | webhook
-  | api | (?:\A|[^a-z])(?:sid|sig|otp)(?![a-z])
+  | api | (?:\A|[^a-z])(?:sid|sig)(?![a-z])
   | datadog | heroku | telegram | discord | twilio | mailgun | cloudflare | fastly | okta | sentry
   | slack | stripe | twitter | facebook | linkedin | dropbox | zendesk | new[-_]?relic
   | launchdarkly | algolia | bitbucket | atlassian | jira | confluence | codecov | netlify | mapbox

@@ -26,6 +26,12 @@ from otel_untether.session import secret_places as places
 from otel_untether.session.named_secrets import REDACTED, hide_named, names_secret
 from otel_untether.session.private_keys import hide_private_keys
 from otel_untether.session.secret_columns import hide_columns
+from otel_untether.session.secret_members import (
+    are_pairs,
+    hidden_words,
+    secret_members,
+    secret_values,
+)
 from otel_untether.session.secret_values import says_nothing
 from otel_untether.session.url_secrets import hide_url_secrets
 
@@ -34,6 +40,8 @@ if TYPE_CHECKING:
 
 _DEEPEST: Final = 100
 _NEAR: Final = 400
+_SHORTEST: Final = 10  # a name, what parts it from its value, and that
+_OPTION_SIGNS: Final = (" -", "/", "put", "set")
 _MOST: Final = 100
 _COMMANDS: Final = frozenset({"command", "cmd", "script", "bash_command", "shell"})
 # Colours stand in the middle of what `grep` has found, and hide where a word begins.
@@ -69,9 +77,14 @@ def redact(text: str, *, command: bool = False) -> str:
         text = hide_url_secrets(text)
     text = _hide_told(text)
     text = hide_columns(text)
-    if " -" in text or "put" in text or "set" in text:
+    if " " in text and any(sign in text for sign in _OPTION_SIGNS):
         text = _hide_options(text)
     return hide_named(text, command=command)
+
+
+def redact_command(line: str) -> str:
+    """Return a command line without its secrets."""
+    return redact(line, command=True)
 
 
 def redact_lines(lines: Iterable[str]) -> list[str]:
@@ -108,9 +121,10 @@ def hide_by_structure(text: str) -> str:
             value = json.loads(text)
         except (ValueError, RecursionError):
             return text
-        for secret in itertools.islice(_structural(value, 0), _MOST):
-            text = text.replace(json.dumps(secret, ensure_ascii=False), f'"{REDACTED}"')
-            text = text.replace(json.dumps(secret), f'"{REDACTED}"')
+        for old, new in itertools.islice(_changes(value, 0), _MOST):
+            for ascii_only in (False, True):
+                written = json.dumps(old, ensure_ascii=ascii_only)
+                text = text.replace(written, json.dumps(new, ensure_ascii=ascii_only))
         return text
     if _SECRET_MANIFEST.search(text):
         text = _MANIFEST_DATA.sub(_hide_data, text)
@@ -121,20 +135,35 @@ def _hide_data(block: re.Match[str]) -> str:
     return block[1] + _DATA_LINE.sub(rf"\1{REDACTED}", block[2])
 
 
-def _structural(value: Any, depth: int) -> Iterator[str]:
-    """Yield the strings of a document that are secret by what the object around them is."""
+def _changes(value: Any, depth: int) -> Iterator[tuple[str, str]]:
+    """Yield the strings of a document that show a secret, by themselves or by their place."""
     if depth > _DEEPEST:
         return
-    if isinstance(value, list):
-        for item in value:
-            yield from _structural(item, depth + 1)
+    if isinstance(value, str):
+        if (clean := redact(value)) != value:
+            yield value, clean
+    elif isinstance(value, list):
+        yield from _changed_items(value, depth)
     elif isinstance(value, dict):
-        hidden = _secret_members(value)
+        hidden = secret_members(value)
         for name, member in value.items():
-            if name in hidden or (isinstance(member, list) and names_secret(name)):
-                yield from _strings(member, depth + 1)
+            named = names_secret(name)
+            within = secret_values(member) if named and isinstance(member, dict) else ()
+            yield from ((s, REDACTED) for key in within for s in _strings(member[key], depth + 1))
+            if name in hidden or (isinstance(member, list) and named):
+                yield from ((secret, REDACTED) for secret in _strings(member, depth + 1))
             else:
-                yield from _structural(member, depth + 1)
+                yield from _changes(member, depth + 1)
+
+
+def _changed_items(items: list[Any], depth: int) -> Iterator[tuple[str, str]]:
+    if are_pairs(items):
+        named = (member for name, member in items if names_secret(name))
+        yield from ((secret, REDACTED) for member in named for secret in _strings(member, depth))
+    words = hidden_words(items, redact_command)
+    yield from ((old, new) for old, new in zip(items, words, strict=True) if old != new)
+    for item in items:
+        yield from _changes(item, depth + 1)
 
 
 def _strings(value: Any, depth: int) -> Iterator[str]:
@@ -157,7 +186,7 @@ class _Walk:
         if depth > _DEEPEST:
             return REDACTED
         if isinstance(value, dict):
-            return self.object(value, depth)
+            return self.object(value, depth, named=names_secret(name))
         if isinstance(value, list):
             return self.array(value, depth, name)
         return REDACTED if names_secret(name) and _is_number(value, name) else value
@@ -170,8 +199,8 @@ class _Walk:
             return REDACTED
         return redact(text, command=name.lower() in _COMMANDS and "\n" not in text)
 
-    def object(self, members: dict[str, Any], depth: int) -> dict[str, Any]:
-        hidden = _secret_members(members)
+    def object(self, members: dict[str, Any], depth: int, *, named: bool) -> dict[str, Any]:
+        hidden = secret_members(members) | (secret_values(members) if named else frozenset())
         return {
             redact(name): self.hide(member, depth + 1)
             if name in hidden
@@ -180,6 +209,16 @@ class _Walk:
         }
 
     def array(self, items: list[Any], depth: int, name: str) -> list[Any]:
+        if are_pairs(items):
+            return [
+                [
+                    redact(name),
+                    self.hide(member, depth)
+                    if names_secret(name)
+                    else self.value(member, depth + 1, name),
+                ]
+                for name, member in items
+            ]
         clean: list[Any] = []
         option = False  # the last item was `--password`
         for item in items:
@@ -189,7 +228,7 @@ class _Walk:
                 else self.value(item, depth + 1, name)
             )
             option = isinstance(item, str) and item.startswith("-") and names_secret(item)
-        return clean
+        return hidden_words(clean, redact_command)
 
     def hide(self, value: Any, depth: int) -> Any:
         """Hide every string of `value`, which is a secret as a whole."""
@@ -202,20 +241,6 @@ class _Walk:
 
 def _is_number(value: Any, name: str) -> bool:
     return type(value) in (int, float) and "token" not in name.lower()
-
-
-def _secret_members(members: dict[str, Any]) -> frozenset[str]:
-    """Return the members that are secret by what the object is, not by their own name."""
-    if members.get("kind") == "Secret":
-        return frozenset({"data", "stringData"})
-    if "kty" in members:  # a JSON web key
-        return frozenset({"d", "p", "q", "dp", "dq", "qi", "k", "oth"})
-    if members.get("type") == "random_password":  # in the state of Terraform
-        return frozenset({"instances", "values"})
-    name = members.get("name") or members.get("key") or members.get("Name") or members.get("Key")
-    if isinstance(name, str) and names_secret(name):
-        return frozenset({"value", "Value"})
-    return frozenset()
 
 
 @functools.cache
@@ -265,6 +290,8 @@ def _hide_told(text: str) -> str:
     for hint, pattern in _told():
         if hint in lower:
             text = pattern.sub(rf"\g<1>{REDACTED}", text)
+    if len(text) < _SHORTEST:
+        return text
     for hint, pattern in _places():
         if hint in lower:
             text = pattern.sub(_hide_in_place, text)

@@ -342,6 +342,20 @@ SHAPES: Final = (
         "hooks.zapier.com/hooks/catch/",
     ),
     Shape(
+        "Alchemy",
+        ".alchemy.com/",
+        r"\.alchemy\.com/(?:v2|nft/v[0-9])/[A-Za-z0-9_-]{20,}",
+        "https://eth-mainnet.g.alchemy.com/v2/{32}",
+        "https://docs.alchemy.com/reference",
+    ),
+    Shape(
+        "Infura",
+        "infura.io/",
+        r"infura\.io/(?:ws/)?v3/[0-9a-f]{32}",
+        "https://mainnet.infura.io/v3/" + "0a" * 16,
+        "https://docs.infura.io/api",
+    ),
+    Shape(
         "Oracle's thin driver",
         ":thin:",
         r":thin:[^\s/@\"']{1,64}/[^\s@\"']{1,128}@",
@@ -501,7 +515,7 @@ COMMANDS: Final = (
     Shape(
         "gcloud, aws and npm configure",
         "set",
-        r"(\b(?:configure|config)[ \t]{1,4}set[ \t]{1,4}\S{0,100}"
+        r"(?i)(\b(?:configure|config)[ \t]{1,4}set[ \t]{1,4}(?:--secret[ \t]{1,4})?\S{0,100}"
         r"(?:password|secret|token|[Kk]ey|_auth)\w{0,24}[ \t=]{1,4}[\"']?)"
         r"[^\s\"'$-][^\s\"']{3,256}",
         "aws configure set aws_secret_access_key {40}",
@@ -519,8 +533,8 @@ COMMANDS: Final = (
     Shape(
         "signed URL",
         "=",
-        r"(?i)([?&;](?:sig|signature|x-amz-signature|x-amz-security-token|x-goog-signature|access_token"
-        r"|token|key|api_?key|auth|code|client_secret|password|hapikey)=)[^\s\"'&#;<>]{8,}",
+        r"(?i)((?:[?&;]|%3F|%26)(?:sig|signature|x-amz-signature|x-amz-security-token|x-goog-signature|access_token"
+        r"|token|key|api_?key|auth|code|client_secret|password|hapikey)(?:=|%3D))[^\s\"'&#;<>]{8,}",
         "https://x.blob.core.windows.net/c?sv=2024&sig={44}",
         "https://example.org/?page=2",
     ),

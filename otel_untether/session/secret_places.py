@@ -163,10 +163,19 @@ PLACES: Final = (
     Shape(
         "answer to a prompt",
         " for ",
-        r"(?im)(\b(?:password|passphrase)[ \t]{1,4}for[ \t][^\n:]{1,80}(?::[^\n: ]{1,80})?:"
+        r"(?im)(\b(?:password|passphrase)[ \t]{1,4}for[ \t][^\n:=]{1,80}(?::[^\n: ]{1,80})?[:=]"
         r"[ \t]{1,4})\S[^\n]{2,256}",
         "Enter password for bob: {12}",
         "Enter password for bob:",
+    ),
+    Shape(
+        "on the next line",
+        "\n",
+        r"(?im)(\b(?:password|passphrase|token|api[ -]?key)\b[^\n:]{0,60}:?[ \t]{0,4}"
+        r"\n{1,3}[ \t]{0,8}(?:new value:[ ])?)"
+        rf"[A-Za-z0-9][^\s:=(){{}}]{{0,60}}{_DIGIT}[^\s:=(){{}}]{{6,256}}$",
+        "Please use the following password to proceed:\n\n{8}9{12}\n",
+        "Please use the following password to proceed:\n\nthe one that you know",
     ),
     Shape(
         "Markdown",
@@ -249,6 +258,60 @@ PLACES: Final = (
         'char name[] = "x"',
     ),
     Shape(
+        "field of a page",
+        "<input",
+        r"(?i)(<input\b[^<>]{0,200}?\btype=[\"']?password\b[^<>]{0,200}?\bvalue=[\"'])[^\"'<>]{1,256}",
+        '<input type="password" name="p" value="{12}">',
+        '<input type="text" name="p" value="x">',
+    ),
+    Shape(
+        "field of a page, its value first",
+        "<input",
+        r"(?i)(<input\b[^<>]{0,200}?\bvalue=[\"'])[^\"'<>]{1,256}[\"'][^<>]{0,200}?\btype=[\"']?password",
+        '<input value="{12}" type="password">',
+        '<input value="x" type="text">',
+    ),
+    Shape(
+        "meta data of a page",
+        "<meta",
+        rf"(?i)(<meta\b[^<>]{{0,80}}?\b(?:name|property)=[\"'][\w.:-]{{0,40}}{_ONE}[\"']"
+        r"[^<>]{0,40}?\bcontent=[\"'])[^\"'<>]{1,1000}",
+        '<meta name="csrf-token" content="{12}">',
+        '<meta name="author" content="x">',
+    ),
+    Shape(
+        "typed into a page",
+        "(",
+        rf"(?i)(\.(?:fill|type|setvalue|set_value)\([ ]{{0,2}}[\"'`][^\"'`\n]{{0,80}}?{_ONE}"
+        r"[^\n,]{0,40}[\"'`][ ]{0,2},[ ]{0,2}[\"'`])[^\"'`\n]{1,256}",
+        "page.fill('#password', '{12}')",
+        "page.fill('#name', 'x')",
+    ),
+    Shape(
+        "typed into a field",
+        "(",
+        rf"(?i)({_ONE}[^\n(]{{0,40}}\)\.(?:fill|type|send_?keys|set_?value|press_?sequentially|input)"
+        r"\([ ]{0,2}[\"'`])[^\"'`\n]{1,256}",
+        "cy.get('#password').type('{12}')",
+        "cy.get('#name').type('x')",
+    ),
+    Shape(
+        "data source of Go's drivers",
+        "@",
+        r"(\b[\w.-]{1,64}:)[^\s:@/\"']{1,128}(?:@(?:tcp|unix)\()",
+        "bob:{12}@tcp(localhost:3306)/shop",
+        "bob@tcp(localhost:3306)/shop",
+    ),
+    Shape(
+        "pulumi",
+        "pulumi",
+        r"(\bpulumi[ \t]{1,4}config[ \t]{1,4}set[ \t]{1,4}(?:--(?:secret|path)[ \t]{1,4}){0,3}"
+        r"[\w:.-]{1,64}[ \t]{1,4}(?:--(?:secret|path)[ \t]{1,4}){0,2}[\"']?)"
+        r"[^\s\"'-][^\s\"']{0,256}",
+        "pulumi config set --secret dbPassword {12}",
+        "pulumi config set --help",
+    ),
+    Shape(
         "setter",
         "(",
         r"(?i)((?:\b(?:set|with)_?\w{0,24}|\.)(?:password|passwd|passphrase|secret|token"
@@ -291,6 +354,12 @@ PROGRAMS: Final = (
         rf"([ \t]-[NP][ \t]{{1,4}}[\"']?){_REST}",
         "ssh-keygen -t ed25519 -N {12} -f k",
         "ssh-keygen -l",
+    ),
+    Option(
+        "sqlplus|expdp|impdp|rman|sqlldr|exp|imp",
+        r"([ \t][\"']?[\w$#]{1,64}/)[^\s@\"'/]{1,128}",
+        "sqlplus scott/{12}@orcl",
+        "sqlplus /nolog",
     ),
     Option("rar|unrar", r"([ \t]-h?p)[^\s-][^\s]{0,256}", "rar a -hp{12} x", "rar a x"),
     Option(

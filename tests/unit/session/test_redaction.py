@@ -5,13 +5,16 @@ import random
 import re
 import string
 import time
+from typing import Any
 
 import pytest
+from hypothesis import given, strategies
 
 from otel_untether.session import secret_patterns as table
 from otel_untether.session import secret_places as places
 from otel_untether.session.named_secrets import names_secret
 from otel_untether.session.redaction import redact, redact_json
+from otel_untether.session.secret_members import hidden_words
 
 # Where a command prints a key; `\n` and `\"` escaped are JSON in a string of JSON.
 CONTEXTS = (
@@ -107,9 +110,64 @@ def test_what_is_no_table_of_secrets_stays(text: str) -> None:
     assert redact(text) == text
 
 
-def test_a_password_in_the_state_of_terraform_goes() -> None:
-    state = b'{"type": "random_password", "name": "db", "instances": [{"result": "hunter2"}]}'
-    assert "hunter2" not in redact_json(state)
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"type": "random_password", "name": "db", "instances": [{"result": "hunter2"}]},
+        {"db_password": {"sensitive": True, "type": "string", "value": "hunter2"}},
+        {"outputs": {"db": {"sensitive": True, "value": "hunter2"}}},
+        {"ParameterKey": "DbPassword", "ParameterValue": "hunter2"},
+        {"OptionName": "DB_PASSWORD", "Value": "hunter2"},
+        {"Name": "/db", "Type": "SecureString", "Value": "hunter2"},
+        {"name": "projects/1/secrets/db/versions/1", "payload": {"data": "hunter2"}},
+        {"element": "Password field of the form", "ref": "e12", "text": "hunter2"},
+        {"headers": [["X-Api-Key", "hunter2"], ["Accept", "*/*"]]},
+        {"command": ["curl", "-u", "me:hunter2", "https://example.org"]},
+        {"command": ["mysql", "-phunter2", "shop"]},
+        {"argv": ["docker", "login", "-u", "me", "-p", "hunter2"]},
+        {"command": ["bash", "-lc", "redis-cli -a hunter2 ping"]},
+        {"cells": [["name", "password"], ["bob", "x"]], "password": {"value": "hunter2"}},
+    ],
+)
+def test_a_documents_form_says_what_is_secret(document: dict[str, Any]) -> None:
+    """As a document, and as the text of one, which an agent has read."""
+    assert "hunter2" not in redact_json(json.dumps(document).encode())
+    assert "hunter2" not in redact(json.dumps(document, indent=1))
+    assert "hunter2" not in redact_json(json.dumps({"text": json.dumps(document)}).encode())
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"name": "color", "value": "blue"},
+        {"command": ["git", "commit", "-m", "two words", "-p"]},
+        {"points": [["a", 1], ["b", 2]]},
+        {"type": "string", "default": "x"},
+        {"element": "Name field", "text": "Bob"},
+    ],
+)
+def test_a_document_without_secrets_stays(document: dict[str, Any]) -> None:
+    assert json.loads(redact_json(json.dumps(document).encode())) == document
+
+
+WORDS = strategies.lists(
+    strategies.text("ab-= \n", max_size=4) | strategies.just("hunter2") | strategies.integers(),
+    max_size=9,
+)
+
+
+@given(WORDS)
+def test_words_keep_their_number_and_order(said: list[Any]) -> None:
+    """Whatever is hidden of one, the others are as they were."""
+    clean = hidden_words(said, lambda line: line.replace("hunter2", "[redacted]"))
+    assert clean == ["[redacted]" if word == "hunter2" and len(said) > 1 else word for word in said]
+
+
+@given(WORDS)
+def test_a_secret_of_several_words_leaves_only_what_is_around_it(said: list[Any]) -> None:
+    words = ["run", *said, "-p", "one", "two", "end"]
+    clean = hidden_words(words, lambda line: line.replace("-p one two", "-p [redacted]"))
+    assert clean == [*words[:-3], "[redacted]", "[redacted]", "end"]
 
 
 @pytest.mark.parametrize(
