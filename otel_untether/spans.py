@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SessionTracer", "finding_attributes"]
 
+# Subagents and calls that are over, and may yet be told more of.
+_REMEMBERED: Final = 1_024
 _MARKER_LENGTH: Final = 1_000  # ns: a span of no length at all is drawn by no viewer
 
 # The event that a kind of finding makes, and how serious it is.
@@ -90,6 +92,7 @@ class SessionTracer:
         self._spans: dict[Activity, Span] = {}
         self._above = 0  # the id of the span that the root is below
         self._prompted_by: list[SpanContext] = []
+        self._past: dict[Activity, Span] = {}
         self._warned_at = 0
         self.provider = provider
         self.root: Span = trace.INVALID_SPAN
@@ -272,6 +275,21 @@ class SessionTracer:
             span.set_attribute(semconv.ERROR_TYPE, activity.error)
             span.set_status(Status(StatusCode.ERROR, activity.reason or activity.error))
         span.end(activity.end)
+        if self._state.followed:
+            self._remember(activity, span)
+
+    def _remember(self, activity: Activity, span: Span) -> None:
+        """Keep the ids of a subagent's span that is over: its own files may tell more of it."""
+        above = activity.parent
+        if activity.kind == "agent" and above in self._spans:
+            self._remember_ids(above, self._spans[above])
+        if activity.kind == "agent" or semconv.SUBAGENT_NAME in activity.attributes:
+            self._remember_ids(activity, span)
+
+    def _remember_ids(self, activity: Activity, span: Span) -> None:
+        self._past[activity] = trace.NonRecordingSpan(span.get_span_context())
+        if len(self._past) > _REMEMBERED:
+            del self._past[next(iter(self._past))]
 
     def _results(self, activity: Activity) -> Attributes:
         results: Attributes = usage_attributes(activity.usage)
@@ -304,7 +322,7 @@ class SessionTracer:
     def _enclosing(self, activity: Activity) -> Span:
         node = activity.parent
         while node is not None:
-            span = self._spans.get(node)
+            span = self._spans.get(node) or self._past.get(node)
             if span is not None:
                 return span
             node = node.parent

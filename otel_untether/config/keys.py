@@ -210,6 +210,7 @@ KEYS: Final = (
     Key("telemetry", "exit_timeout", "seconds", "exporting may delay the exit by this much"),
     Key("telemetry", "finish_timeout", "seconds", "exporting may go on this long after the exit"),
     Key("telemetry", "chat_spans", "flag", "a span for each turn of the model"),
+    Key("telemetry", "session_files", "flag", "read what an agent hides in its own session files"),
     Key("telemetry", "state_dir", "path", "where runs are kept"),
     Key("telemetry", "keep_days", "number", "days a finished run is kept"),
     Key("telemetry", "keep_runs", "count", "finished runs that are kept"),

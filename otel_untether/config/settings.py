@@ -94,6 +94,7 @@ class TelemetryConfig(NamedTuple):
     exit_timeout: float = 2.0
     finish_timeout: float = 60.0
     chat_spans: bool = True
+    session_files: bool = True
     state_dir: str | None = None
     keep_days: float = 14.0
     keep_runs: int = 200

@@ -46,7 +46,7 @@ def of_main(facts: Facts, since: int) -> ProgressClock:
 def _of_main(facts: Facts, since: int) -> Iterator[ProgressClock]:
     config, state = facts.config, facts.state
     patient = max(config.stall_timeout, config.liveness_timeout)
-    if state.traits.silent_until_done and not state.understood:
+    if state.traits.silent_until_done and (state.lags or not state.understood):
         yield ProgressClock("until_done", patient if _at_rest(facts) else _A_DAY, since)
     if state.last_result_at is not None and not facts.prompted:
         yield ProgressClock("post_result", config.post_result_timeout, since)

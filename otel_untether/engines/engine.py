@@ -25,6 +25,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, cast
 
 from otel_untether.engines import argv as _argv
+from otel_untether.engines.session_files import SessionFiles
 from otel_untether.session.traits import UNKNOWN as UNKNOWN_TRAITS
 from otel_untether.session.traits import Traits
 
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
     from otel_untether.session.events import Event
 
 __all__ = [
-    "TELLS", "Arguments", "Decode", "Dialogue", "Engine", "FirstLine", "Reading", "Traits",
+    "TELLS", "Arguments", "Decode", "Dialogue", "Engine", "FirstLine", "Reading", "SessionFiles",
+    "Traits",
 ]  # fmt: skip
 
 TELLS = {
@@ -135,6 +137,8 @@ class Engine:
     :param tells: which of `TELLS` its lines say; the rest can only be seen elsewhere.
     :param transcripts: a `Transcripts`, or the module to import that is one.
     :param files: what it calls its transcripts and its debug log on disk, None where not known.
+    :param session_files: where it keeps what `transcripts` reads, None where nobody knows: then
+        a running session's are not followed.
     :param traits: how it behaves while it works.
     """
 
@@ -156,6 +160,7 @@ class Engine:
     tells: frozenset[str] = frozenset()
     transcripts: str | Transcripts | None = None
     files: Files | None = None
+    session_files: SessionFiles | None = None
     traits: Traits = UNKNOWN_TRAITS
 
     @property

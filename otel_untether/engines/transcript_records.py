@@ -11,6 +11,7 @@ from otel_untether.engines.parsing.salvage import BROKEN, LARGEST, fit, loads
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import BinaryIO
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 
@@ -19,11 +20,21 @@ def records(
     path: Path, decoder: msgspec.json.Decoder[Shape], shape: type[Shape]
 ) -> Iterator[Shape]:
     """Yield a file's lines as `shape`; what is no JSON object is left out. Raises OSError."""
-    with path.open("rb") as file:
+    with regular(path) as file:
         for line in file:
             found = record(line, decoder, shape)
             if found is not None:
                 yield found
+
+
+def regular(path: Path) -> BinaryIO:
+    """Open a file, but nothing that is no file: a named pipe would keep us waiting for ever.
+
+    Raises OSError, as `open` does.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(2, "no regular file", str(path))
+    return path.open("rb")
 
 
 def record(line: bytes, decoder: msgspec.json.Decoder[Shape], shape: type[Shape]) -> Shape | None:
@@ -44,6 +55,7 @@ def first_record(
 ) -> Shape | None:
     """Return the first line of a file that may not be there, or not be readable."""
     try:
-        return next(records(path, decoder, shape), None)
+        with regular(path) as file:
+            return record(file.readline(LARGEST), decoder, shape)
     except OSError:
         return None

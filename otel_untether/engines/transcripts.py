@@ -12,7 +12,16 @@ if TYPE_CHECKING:
 
 
 class Transcripts(Protocol):
-    """A reader of what a CLI writes down about its sessions; a module will do."""
+    """A reader of what a CLI writes down about its sessions; a module will do.
+
+    What follows a running session asks for more, where a reader has it:
+
+    - ``hidden(path, session_id)`` yields what the CLI's output does not tell of a session, if
+      that is not what lies below a call of the file's own ids;
+    - ``read_session(path, session_id)`` is `read` where one file holds many sessions, and
+      ``sessions_begun(path, directory, since)`` returns the ids of those begun in a working
+      directory since a time in ns.
+    """
 
     def is_transcript(self, head: Sequence[bytes], /) -> bool:
         """Tell whether the first lines of a file (32 at most) are those of a session's record."""

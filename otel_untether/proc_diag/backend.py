@@ -101,5 +101,8 @@ class Backend(Protocol):
     def environ(self, pid: int) -> bytes | None:
         """Return a process's environment, NUL-separated; may wait for a hung process for ever."""
 
+    def directory(self, pid: int) -> str | None:
+        """Return a process's working directory."""
+
     def children_of(self, pid: int) -> Sequence[int]:
         """Return the pids of a process's children."""

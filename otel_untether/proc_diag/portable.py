@@ -102,6 +102,13 @@ class PortableBackend:
             return None
         return b"\0".join(os.fsencode(f"{name}={value}") for name, value in pairs)
 
+    def directory(self, pid: int) -> str | None:
+        """Return a process's working directory."""
+        try:
+            return str(psutil.Process(pid).cwd())
+        except (psutil.Error, OSError):
+            return None
+
     def children_of(self, pid: int) -> Sequence[int]:
         """Return the pids of a process's children."""
         return PortablePass().children_of(pid)

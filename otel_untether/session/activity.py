@@ -28,7 +28,9 @@ class Activity:
     the end of something came that must stay open for the work under it; `floor` is the latest
     end under it. `last_sign` is when it was last heard of, `progress` when it last moved on (a
     heartbeat is a sign and no progress). `left` says that the agent went on without waiting for
-    the call's end. `timeout` is the limit a tool call itself carries, in seconds.
+    the call's end. `recalled` says that only the agent's own files tell of it, and will tell of its
+    end, whatever ended above it meanwhile. `timeout` is the limit a tool call itself carries, in
+    seconds.
     """
 
     kind: ActivityKind
@@ -48,6 +50,7 @@ class Activity:
     last_sign: int = 0
     progress: int = 0
     left: bool = False
+    recalled: bool = False
     timeout: float | None = None
     mcp_server: str | None = None
     attributes: dict[str, AttributeValue] = field(default_factory=dict)
@@ -134,6 +137,7 @@ def close(activity: Activity, at: int, *, error: str | None = None) -> list[Chan
         todo.extend(
             (child, *_cut(child, end, reason, inherited), False)
             for child in reversed(node.children)
+            if not child.recalled
         )
     return changes
 

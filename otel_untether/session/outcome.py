@@ -67,7 +67,7 @@ def _finished_well(state: SessionState) -> bool:
 
 
 def _without_error(state: SessionState, *, exited: bool) -> Outcome:
-    if state.turn_open:
+    if state.turn_open and not state.lags:
         # Exit 0 in the middle of a turn is how a CLI looks that lost its thread.
         return Outcome("failed", "no_result") if exited else Outcome("unknown")
     return Outcome("completed" if exited or state.last_result_at is not None else "unknown")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from otel_untether.session.activity import ActivityKind
 
 _REMEMBERED_CALLS = 4096
+_REMEMBERED_LANES = 1024
 MOST_OPEN = 10_000
 """Calls, tasks or waits that a session may have open at once; more are counted, not kept."""
 
@@ -45,7 +46,9 @@ class SessionState:
     `multi_prompt` are what the command line asks for, lines that can be decoded and several
     prompts in one process: None where that could not be told. `serves` is the protocol it
     serves, if any, `debug_log` the path of the debug log it was told to write. `request_id` is
-    what the provider calls the last request that it told of. `usage` and `cost_usd` are as the
+    what the provider calls the last request that it told of. `followed` says that its own files
+    are read as well; an event of theirs may be about what is over, and is applied while
+    `recalling`. `usage` and `cost_usd` are as the
     engine prints them, which for a resumed session includes its past.
     """
 
@@ -58,6 +61,8 @@ class SessionState:
     serves: str | None = None
     pid: int | None = None
     debug_log: str | None = None
+    followed: bool = False
+    recalling: bool = False
 
     session_id: str | None = None
     request_id: str | None = None
@@ -108,6 +113,7 @@ class SessionState:
     line_moved: int | None = field(default=None, init=False)
     calls: dict[str, Activity] = field(default_factory=dict, init=False)
     lanes: dict[str | None, Lane] = field(default_factory=dict, init=False)
+    past_lanes: dict[str | None, Lane] = field(default_factory=dict, init=False)
     wait_activities: dict[str, Activity] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -150,6 +156,11 @@ class SessionState:
         self.usage_before, self.cost_before = usage or ev.Usage(), cost_usd or 0.0
 
     @property
+    def lags(self) -> bool:
+        """Whether all that is known of it comes from its files, which tell things a little late."""
+        return self.followed and self.headless is False
+
+    @property
     def understood(self) -> bool:
         """Whether anything that it said was decoded: else next to nothing is known of it."""
         return self.events > self.stray_lines
@@ -183,6 +194,7 @@ class SessionState:
         """Begin an activity under `parent`, not before it."""
         child = Activity(kind, key, name or key, max(at, parent.start), parent)
         child.last_sign = child.progress = child.start
+        child.recalled = self.recalling and not self.lags and kind in ("tool", "agent")
         parent.children[child] = None
         return child
 
@@ -192,6 +204,14 @@ class SessionState:
         self.calls[call.key] = call
         if len(self.calls) > _REMEMBERED_CALLS:
             del self.calls[next(iter(self.calls))]
+
+    def over(self, key: str | None, lane: Lane) -> None:
+        """Let a subagent's lane go; where files may tell more of it, keep it for a while."""
+        del self.lanes[key]
+        if self.followed:
+            self.past_lanes[key] = lane
+            if len(self.past_lanes) > _REMEMBERED_LANES:
+                del self.past_lanes[next(iter(self.past_lanes))]
 
     def full(self, *tables: Mapping[str, object], what: str) -> bool:
         """Whether no more of a kind can be open in `tables`; counts what is turned away."""

@@ -19,6 +19,7 @@ from otel_untether.supervisor.observer import Observer
 from otel_untether.watching.flushing import in_background
 from otel_untether.watching.host import Host
 from otel_untether.watching.subject import End, RunInfo, Subject
+from otel_untether.watching.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -109,7 +110,7 @@ class CommandObserver(Observer):
         store = store_at(config.telemetry.state_dir, environ)
         run = _begun_run(begun, identity, child)
         self._host = Host.own(config, identity, store=store, run=run, root=root, environ=environ)
-        self.session = self._host.open(_subject(info, child, root), run)
+        self.session = self._host.open(_subject(info, child, root, environ), run)
         self.session.spawned(child.pid)
         for problem in self._host.telemetry.problems:
             notice(problem)
@@ -184,7 +185,7 @@ def _advice(argv: tuple[str, ...]) -> str | None:
     return f"{known.name} says what it does only with `{known.json_flags}`: its process is watched"
 
 
-def _subject(info: RunInfo, child: Child, root: RootContext) -> Subject:
+def _subject(info: RunInfo, child: Child, root: RootContext, environ: Mapping[str, str]) -> Subject:
     return Subject(
         info,
         child.clock,
@@ -193,6 +194,7 @@ def _subject(info: RunInfo, child: Child, root: RootContext) -> Subject:
         blocked_since=child.blocked_since,
         reaper=child.reaper,
         traceparent=root.traceparent,
+        surroundings=Surroundings.given(environ, os.curdir),
     )
 
 

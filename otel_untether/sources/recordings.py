@@ -7,7 +7,8 @@ Three kinds of file, all JSON lines:
 - timed: ``{"t": 12.5, "line": "…"}`` for each line and perhaps ``{"t": 13.0, "exit": 0}``, with
   `t` in seconds, since the epoch or since the start. ``"dir": "in"`` marks a line that the agent
   was given on its stdin; a line may be text, or the object that it was.
-- transcript: a CLI's own record of a session, with its subagents' files around it.
+- transcript: a CLI's own record of a session, with its subagents' files around it, or the newest
+  session in its database.
 
 `scan` and `arrivals` are functions of lines; `inspect` and `find` look at the disk.
 """
@@ -222,7 +223,8 @@ class Recording:
     @property
     def started(self) -> int:
         """When its process was spawned, in ns since the epoch."""
-        return started(self.scan, self.modified)
+        first = next(self.events(), None) if self.scan.own is None else None
+        return first.at if first is not None else started(self.scan, self.modified)
 
     @property
     def ended(self) -> Exit | None:
@@ -252,7 +254,7 @@ def inspect(path: Path) -> Recording:
         raise RecordingError(f"{path}: {error.strerror}") from error
     if not found.lines:
         raise RecordingError(f"{path}: empty; expected the JSON lines an agent printed")
-    if not found.objects:
+    if not found.objects and found.kind != "transcript":
         what = "binary" if found.nul else "not JSON lines"
         raise RecordingError(f"{path}: {what}; expected the JSON lines an agent printed")
     return Recording(path, found, modified)
@@ -267,9 +269,10 @@ def find(path: Path) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
-    files = [file for file in sorted(path.rglob("*.jsonl")) if not _belongs_to_another(file)]
+    found = sorted([*path.rglob("*.jsonl"), *path.rglob("*.db")])
+    files = [file for file in found if not _belongs_to_another(file)]
     if not files:
-        raise RecordingError(f"{path}: a directory without recordings (*.jsonl)")
+        raise RecordingError(f"{path}: a directory without recordings (*.jsonl, *.db)")
     yield from files
 
 

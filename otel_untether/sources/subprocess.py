@@ -26,6 +26,7 @@ from otel_untether.sources.watched_process import BlockingWatchedProcess, Watche
 from otel_untether.store.runs import RunIdentity, new_run_id, store_at
 from otel_untether.watching.host import Host
 from otel_untether.watching.subject import RunInfo, Subject
+from otel_untether.watching.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -179,6 +180,9 @@ class watch:  # noqa: N801  used as a function is, like `contextlib.suppress`
             sampled=True,
             heard=True,
             blocked_since=lambda: agent.unread_since,
+            surroundings=Surroundings.given(
+                self._spawning["env"] or os.environ, self._spawning["cwd"] or os.curdir
+            ),
         )
         run = _run(self._store, info) if self._store is not None else None
         agent.session = self._host.open(subject, run)

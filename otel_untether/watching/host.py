@@ -23,6 +23,7 @@ from otel_untether.session.state import SessionState
 from otel_untether.spans import SessionTracer
 from otel_untether.watching.attendant import attendant
 from otel_untether.watching.flushing import Flushing, flush
+from otel_untether.watching.follower import Follower
 from otel_untether.watching.measures import guest_measures, own_measures, shared_sampler
 from otel_untether.watching.operator import Operator, warn
 from otel_untether.watching.resumption import Resumption
@@ -40,14 +41,19 @@ if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext, TracerProvider
 
     from otel_untether.clock import Clock
+    from otel_untether.engines.engine import Engine
     from otel_untether.export.propagation import RootContext
-    from otel_untether.proc_diag import Tree
+    from otel_untether.proc_diag import Tree, TreeSnapshot
     from otel_untether.store.runs import Run, RunIdentity, Store
     from otel_untether.watching.listener import Listener
     from otel_untether.watching.measures import Measures, Shown
     from otel_untether.watching.subject import RunInfo, Subject
 
 _SUPPRESSED: Final = ("suppress_instrumentation", "suppress_language_model_instrumentation")
+# Bytes of an agent's own files that are read: in a process of ours, and in other people's, who
+# are held up by a second for every hundred megabytes.
+_OWN_FILES: Final = 64 * 1024 * 1024
+_GUEST_FILES: Final = 8 * 1024 * 1024
 # How often a session is looked at, in seconds, at most.
 _TICK: Final = 1.0
 
@@ -189,8 +195,11 @@ class Host:
                 shown.points.window = watch.window
             return watch
 
+        def follow(engine: Engine) -> Follower | None:
+            return self._follow(subject, state, engine, silence)
+
         listeners = self._listeners(subject, state, tracer, shown, run, silence)
-        session = WatchedSession(info, state, decoder, tracer, listeners, watch_process)
+        session = WatchedSession(info, state, decoder, tracer, listeners, watch_process, follow)
         if self._own is None:
             self._attend(session, subject.clock, run, stop_keeping)
         if info.pid is not None:
@@ -260,6 +269,32 @@ class Host:
             return None
         return SilenceWatch(
             subject, pid, state, self.settings.watchdog, self._sampler, listeners, self.flush
+        )
+
+    def _follow(
+        self,
+        subject: Subject,
+        state: SessionState,
+        engine: Engine,
+        silence: Callable[[], SilenceWatch | None],
+    ) -> Follower | None:
+        """Follow what a live agent writes down about its session, unless nobody wants that."""
+        served = subject.run.serves is not None
+        if served or not subject.sampled or not self.settings.telemetry.session_files:
+            return None
+
+        def tree() -> TreeSnapshot | None:
+            watch = silence()
+            return watch.window.latest if watch else None
+
+        limit = _OWN_FILES if self._own is not None else _GUEST_FILES
+        return Follower.of(
+            engine,
+            state,
+            plain=subject.run.plain,
+            tree=tree,
+            limit=limit,
+            expected=subject.surroundings,
         )
 
     def _listeners(

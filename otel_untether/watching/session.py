@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from otel_untether.engines.decoding import LineDecoder
+    from otel_untether.engines.engine import Engine
     from otel_untether.session.activity import AttributeValue
     from otel_untether.session.events import Event
     from otel_untether.session.outcome import Outcome
     from otel_untether.session.state import SessionState
     from otel_untether.spans import SessionTracer
+    from otel_untether.watching.follower import Follower
     from otel_untether.watching.listener import Listener
     from otel_untether.watching.silence import SilenceWatch
     from otel_untether.watching.subject import End, RunInfo
@@ -49,6 +51,7 @@ class WatchedSession:
         tracer: SessionTracer,
         listeners: Sequence[Listener],
         watch_process: Callable[[int], SilenceWatch | None],
+        follow: Callable[[Engine], Follower | None] = lambda _engine: None,
     ) -> None:
         self.run = run
         self.state = state
@@ -57,6 +60,8 @@ class WatchedSession:
         self.summary: Summary | None = None
         self.on_end: Callable[[], object] = lambda: None
         self._watch_process = watch_process
+        self._follow = follow
+        self._follower: Follower | None = None
         self._decoder = decoder
         self._engine = decoder.engine
         self._session_id: str | None = None
@@ -93,6 +98,7 @@ class WatchedSession:
         with self._guarded("the process"):
             self.silence = self._watch_process(pid)
         self._tell("spawned", pid)
+        self._begin_following()
 
     def feed(self, chunk: bytes, at: int) -> None:
         """Take bytes of standard output, in chunks of any size, arrived at `at`."""
@@ -116,7 +122,12 @@ class WatchedSession:
                 self.event(event)
 
     def event(self, event: Event) -> None:
-        """Take one event, decoded elsewhere (an on-disk transcript)."""
+        """Take one event of its output, or of a record of that, decoded elsewhere."""
+        with self._lock:
+            if self._follower is None or self._follower.merger.streamed(event):
+                self._apply(event)
+
+    def _apply(self, event: Event) -> None:
         with self._lock:
             try:
                 changes = apply(self.state, event)
@@ -178,8 +189,37 @@ class WatchedSession:
                     hear(now)
                 except Exception:  # noqa: BLE001  as above
                     self._failed("a tick")
+        self._recall(now)
         if self.silence is not None:
             self.silence.tick(now, self._lock)
+
+    def _begin_following(self) -> None:
+        """Read its own files as well, once it is known whose they are."""
+        engine = self._decoder.engine
+        if self._follower is None and self.state.pid is not None and engine is not None:
+            with self._guarded("its own files"):
+                self._follower = self._follow(engine)
+                self.state.followed = self._follower is not None
+
+    def _recall(self, now: int, *, last: bool = False) -> None:
+        """Take what its own files tell, and its output does not; read without the lock."""
+        follower = self._follower
+        if follower is None:
+            return
+        with self._guarded("its own files"):
+            events = follower.read(now, last=last)
+            with self._lock:
+                for event in follower.news(events, last=last) if events else ():
+                    self._take_recalled(event)
+
+    def _take_recalled(self, event: Event) -> None:
+        state = self.state
+        state.last_sign = max(state.last_sign, event.at)
+        state.recalling = True
+        try:
+            self._apply(event)
+        finally:
+            state.recalling = False
 
     def finish(self, end: End, killed_for: str | None = None) -> Summary:
         """End everything that is open, and the root with how the session went.
@@ -190,6 +230,7 @@ class WatchedSession:
         if self.silence is not None:
             self.silence.close(self._lock)
             extra = self.silence.attributes()
+        self._recall(end.at or self.state.last_sign, last=True)
         with self._lock:
             self.summary = self._finish(end, killed_for or self.killed_for, extra)
         self.on_end()
@@ -234,6 +275,7 @@ class WatchedSession:
         if engine is not None and engine.name != UNKNOWN:
             self.state.engine, self.state.traits = engine.name, engine.traits
             self._tell("recognised", engine.name, engine.provider)
+            self._begin_following()
 
     def _identified(self) -> None:
         self._session_id = self.state.session_id

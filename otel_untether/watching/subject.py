@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.util.types import AttributeValue
 
+    from otel_untether.watching.surroundings import Surroundings
+
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
@@ -91,7 +93,8 @@ class Subject:
     when (ns) its output waits for whoever reads it, None while it does not. `parent` is the
     context of the root span, by default the current one.
     `reaper` is the process that inherits the tree's orphans, which are known for the tree's by
-    the `traceparent` that the process was given in its environment.
+    the `traceparent` that the process was given in its environment. `surroundings` are that
+    environment and the folder in which it was started, as far as they are known.
     """
 
     run: RunInfo
@@ -102,6 +105,7 @@ class Subject:
     parent: Context | None = None
     reaper: int | None = None
     traceparent: str | None = None
+    surroundings: Surroundings | None = None
 
     @property
     def hears(self) -> bool:

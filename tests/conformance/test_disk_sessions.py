@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,11 @@ from .traces import MS, RECORDINGS, Trace, attribute, play, requests
 CODEX = "codex/disk/rollout-2026-11-26T04-43-28-01a2162a-6c37-7293-ac3c-93962081c14d.jsonl"
 GEMINI = "gemini/disk/chats/session-2026-11-25T23-05-539efffa.jsonl"
 QWEN = "qwen/disk/chats/9057d0bf-b897-47a2-8ca4-d1f502652dc6.jsonl"
+OPENCODE = "opencode/disk/opencode.db"
 COPILOT = "copilot/disk/ed285e96-f97d-4a1f-9715-9c4b17c600cf/events.jsonl"
+
+
+SHELLS = {"execute_tool run_shell_command", "execute_tool bash"}
 
 
 class Disk:
@@ -56,10 +62,16 @@ class Disk:
 
     @property
     def lines(self) -> list[dict[str, Any]]:
+        if self.path.suffix == ".db":
+            return [{"id": self.rows("SELECT id FROM session WHERE parent_id IS NULL")[0][0]}]
         return [json.loads(line) for line in self.path.read_text().splitlines()]
 
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(f"{self.path.as_uri()}?immutable=1", uri=True)) as database:
+            return database.execute(query).fetchall()
 
-ALL = [CODEX, GEMINI, QWEN, COPILOT]
+
+ALL = [CODEX, GEMINI, QWEN, COPILOT, OPENCODE]
 
 
 @pytest.fixture(params=ALL, ids=lambda path: path.partition("/")[0])
@@ -100,12 +112,15 @@ def test_each_is_recognised_by_more_than_a_key() -> None:
 
 def test_a_folder_of_them_is_a_session_each() -> None:
     """Subagents' files belong to their session's."""
-    for path, count in ((CODEX, 1), (GEMINI, 1), (QWEN, 1), (COPILOT, 1)):
+    for path, count in ((CODEX, 1), (GEMINI, 1), (QWEN, 1), (COPILOT, 1), (OPENCODE, 1)):
         folder = RECORDINGS / path.partition("/")[0] / "disk"
         assert len(list(recordings.find(folder))) == count
 
 
-@pytest.mark.parametrize(("path", "stream"), [(GEMINI, "gemini_ok"), (QWEN, "qwen_ok")])
+@pytest.mark.parametrize(
+    ("path", "stream"),
+    [(GEMINI, "gemini_ok"), (QWEN, "qwen_ok"), (OPENCODE, "opencode_ok")],
+)
 class TestLiveAndReplayed:
     """The stream and the file of one and the same session."""
 
@@ -133,7 +148,7 @@ class TestLiveAndReplayed:
         disk, live = Disk(path), self.streamed(path, stream)
         (agent,) = [s for s in disk.named("invoke_agent") if disk.parent(s) is not None]
         below = [s for s in disk.spans if disk.parent(s) is agent]
-        assert any(s.name == "execute_tool run_shell_command" for s in below)
+        assert any(s.name in SHELLS for s in below)
         assert len(disk.tools()) > len(live.where("execute_tool"))
 
     def test_chats_are_the_requests_that_the_endpoint_answered(
@@ -146,6 +161,61 @@ class TestLiveAndReplayed:
         assert len(ends) == len(asked)
         for end, request in zip(ends, sorted(asked, key=lambda r: r.answered or 0), strict=True):
             assert end >= (request.answered or 0) - MS
+
+
+class TestOpenCode:
+    def test_each_call_is_a_span_with_the_times_of_its_row(self) -> None:
+        disk = Disk(OPENCODE)
+        parts = [json.loads(data) for (data,) in disk.rows("SELECT data FROM part")]
+        calls = {part["callID"]: part["state"] for part in parts if part["type"] == "tool"}
+        tools = disk.tools()
+        assert set(tools) == set(calls)
+        for call, state in calls.items():
+            assert tools[call].start_time == state["time"]["start"] * MS
+            assert tools[call].end_time == state["time"]["end"] * MS
+            failed = state["status"] == "error" or state.get("metadata", {}).get("exit")
+            assert (tools[call].status.status_code is StatusCode.ERROR) == bool(failed)
+
+    def test_each_answer_is_a_chat_with_its_tokens_its_subagents_too(self) -> None:
+        disk = Disk(OPENCODE)
+        said = {
+            key: data
+            for key, text in disk.rows("SELECT id, data FROM message")
+            if (data := json.loads(text))["role"] == "assistant"
+        }
+        chats = {attribute(s, "gen_ai.response.id"): s for s in disk.named("chat")}
+        assert set(chats) == set(said)
+        for key, message in said.items():
+            told, cached = message["tokens"], message["tokens"]["cache"]
+            assert attribute(chats[key], "gen_ai.usage.output_tokens") == told["output"]
+            sent = told["input"] + cached["read"] + cached["write"]
+            assert attribute(chats[key], "gen_ai.usage.input_tokens") == sent
+
+    def test_it_is_not_written_to(self, tmp_path: Path) -> None:
+        copy = tmp_path / "opencode.db"
+        copy.write_bytes(Disk(OPENCODE).path.read_bytes())
+        before = copy.read_bytes()
+        assert list(recordings.inspect(copy).events())
+        assert [path.name for path in tmp_path.iterdir()] == ["opencode.db"]
+        assert copy.read_bytes() == before
+
+    def test_what_is_no_database_after_all_is_an_error_that_names_it(self, tmp_path: Path) -> None:
+        torn = tmp_path / "opencode.db"
+        torn.write_bytes(Disk(OPENCODE).path.read_bytes()[:5000] + b"\xff" * 5000)
+        with pytest.raises(OSError, match="opencode"):
+            list(recordings.inspect(torn).events())
+
+    def test_a_question_without_end_is_given_up(self, tmp_path: Path) -> None:
+        """A view in a table's place may never come to an end."""
+        trap = tmp_path / "opencode.db"
+        with closing(sqlite3.connect(trap)) as database:
+            endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
+            columns = (
+                "i AS id, NULL AS parent_id, i AS time_created, '' AS directory, '' AS version"
+            )
+            database.execute(f"CREATE VIEW session AS {endless} SELECT {columns} FROM n")
+        with pytest.raises(OSError, match="interrupted"):
+            list(recordings.inspect(trap).events())
 
 
 class TestCodex:

@@ -122,7 +122,11 @@ class _Handler(BaseHTTPRequestHandler):
         calls = sum(item.get("type") == "function_call" for item in items)
         # Codex puts instructions and the environment before what the user said.
         users = [flat(i.get("content")) for i in items if i.get("role") == "user"]
-        return self.server.turn([("user", "\n".join(users))], calls)
+        turn = self.server.turn([("user", "\n".join(users))], calls)
+        # A thread that was spawned has an id that no script can know.
+        threads = re.findall(r"agent_id\W+([0-9a-f-]{36})", json.dumps(items)) or ["none"]
+        named: Turn = json.loads(json.dumps(turn).replace("$AGENT_ID", threads[-1]))
+        return named
 
     def _chat_turn(self, body: dict[str, Any]) -> Turn:
         messages = body.get("messages", [])
@@ -232,7 +236,10 @@ def _responses(server: ModelEndpoint, turn: Turn, model: str) -> Iterator[dict[s
         message = {"type": "message", "role": "assistant", "content": content}
         output.append({**message, "id": server.new_id("msg"), "status": "completed"})
     for name, arguments in turn.get("tools", []):
-        call = {"type": "function_call", "name": name, "arguments": json.dumps(arguments)}
+        namespace, _, function = name.rpartition("::")
+        call = {"type": "function_call", "name": function, "arguments": json.dumps(arguments)}
+        if namespace:
+            call["namespace"] = namespace
         output.append({**call, "id": server.new_id("fc"), "call_id": server.new_id("call")})
     for index, item in enumerate(output):
         yield {"type": "response.output_item.added", "output_index": index, "item": item}

@@ -27,7 +27,8 @@ PUBLIC = {
     },
     "otel_untether.engines.conformance": {"problems"},
     "otel_untether.engines.engine": {
-        "TELLS", "Arguments", "Decode", "Dialogue", "Engine", "FirstLine", "Reading", "Traits",
+        "TELLS", "Arguments", "Decode", "Dialogue", "Engine", "FirstLine", "Reading",
+        "SessionFiles", "Traits",
     },
     "otel_untether.instrumentors": {
         "AcpInstrumentor", "AsyncioAgentInstrumentor", "ClaudeAgentSdkInstrumentor",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from otel_untether.engines import argv
 from otel_untether.engines.engine import Engine, Traits
 from otel_untether.engines.files import Files
+from otel_untether.engines.session_files import SessionFiles
 
 if TYPE_CHECKING:
     from otel_untether.engines.engine import Arguments, FirstLine
@@ -84,6 +85,11 @@ ENGINE: Final = Engine(
         ("projects/*/{session}.jsonl", "projects/*/{session}/subagents/agent-*.jsonl"),
         log_options=("--debug-file",),
         log_variable="CLAUDE_CODE_DEBUG_LOGS_DIR",
+    ),
+    session_files=SessionFiles(
+        (("CLAUDE_CONFIG_DIR", ""), ("HOME", ".claude")),
+        "projects/*/{session}.jsonl",
+        process="sessions/{pid}.json",
     ),
     traits=Traits(
         names_tools_late=False,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from otel_untether.engines import argv
 from otel_untether.engines.engine import Engine, Traits
 from otel_untether.engines.files import Files
+from otel_untether.engines.session_files import SessionFiles
 
 if TYPE_CHECKING:
     from otel_untether.engines.engine import Arguments, FirstLine
@@ -52,5 +53,8 @@ ENGINE: Final = Engine(
     tells=frozenset({"starts", "ends", "subagents", "retries", "waits", "times"}),
     transcripts="otel_untether.engines.copilot.transcript.reader",
     files=Files(".copilot", transcripts=("session-state/{session}/events.jsonl",)),
+    session_files=SessionFiles(
+        (("COPILOT_HOME", ""), ("HOME", ".copilot")), "session-state/{session}/events.jsonl"
+    ),
     traits=Traits(names_tools_late=False, hides_subagents=False),
 )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_untether.engines import argv
 from otel_untether.engines.engine import Engine, Traits
+from otel_untether.engines.session_files import SessionFiles
 
 if TYPE_CHECKING:
     from otel_untether.engines.engine import Arguments, FirstLine
@@ -51,5 +52,9 @@ ENGINE: Final = Engine(
     first_line=_wrote,
     tells=frozenset({"starts", "ends", "times", "usage"}),
     transcripts="otel_untether.engines.gemini.transcript.reader",
+    session_files=SessionFiles(
+        (("GEMINI_CLI_HOME", ".gemini"), ("HOME", ".gemini")),
+        "tmp/*/chats/session-*-{start}.jsonl",
+    ),
     traits=Traits(names_tools_late=False, tools_leave_session=True, asks_again_after=300.0),
 )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_untether.engines import argv
 from otel_untether.engines.engine import Engine, Traits
+from otel_untether.engines.session_files import SessionFiles
 
 if TYPE_CHECKING:
     from otel_untether.engines.engine import Arguments, FirstLine
@@ -52,5 +53,11 @@ ENGINE: Final = Engine(
     manage_arguments=_manages,
     first_line=_wrote,
     tells=frozenset({"ends", "times", "usage", "cost"}),
+    transcripts="otel_untether.engines.opencode.transcript.reader",
+    session_files=SessionFiles(
+        (("XDG_DATA_HOME", "opencode"), ("HOME", ".local/share/opencode")),
+        "opencode.db",
+        holds_all=True,
+    ),
     traits=Traits(tools_leave_session=True, idles_awake=True, asks_again_after=300.0),
 )

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 _FROM_OUTSIDE: Final = frozenset({"codesearch", "webfetch", "websearch"})
 _DENIED: Final = ("The user rejected permission", "The user has specified a rule which prevents")
-_GOES_ON: Final = frozenset({"tool-calls", "unknown"})
+GOES_ON: Final = frozenset({"tool-calls", "unknown"})
 
 
 def _step_start(line: StepStart, at: int) -> Iterator[Event]:
@@ -74,14 +74,19 @@ def _tool_use(line: ToolUse, at: int) -> Iterator[Event]:
     if not part.call_id:
         yield StrayLine(at=at, reason="bad_shape", detail="tool_use")
         return
+    yield call_began(part, at)
+    yield from _agent_began(part, at)
+    yield call_ended(part, at)
+
+
+def call_ended(part: Part, at: int) -> ToolFinished:
+    """Return what a tool's part says of its end."""
     state = part.state or ToolState()
-    time = state.time or Period()
     metadata = read(given(state.metadata), _metadata_decoder, Metadata)
-    yield from _began(part, state, metadata, from_milliseconds(time.start), at)
-    yield ToolFinished(
+    return ToolFinished(
         at=at,
-        happened=from_milliseconds(time.end),
-        id=part.call_id,
+        happened=from_milliseconds((state.time or Period()).end),
+        id=part.call_id or "",
         error=_error(state, metadata),
         exit_code=metadata.exit,
         denied=_denied(state),
@@ -89,25 +94,37 @@ def _tool_use(line: ToolUse, at: int) -> Iterator[Event]:
     )
 
 
-def _began(
-    part: Part, state: ToolState, metadata: Metadata, started: int | None, at: int
-) -> Iterator[Event]:
-    call, name = part.call_id or "", part.tool or "unknown"
-    agent = None
-    if name == "task":
-        agent = read(given(state.input), _arguments_decoder, Arguments).subagent_type
-    yield ToolStarted(
+def call_began(part: Part, at: int) -> ToolStarted:
+    """Return what a tool's part says of its beginning."""
+    state, name = part.state or ToolState(), part.tool or "unknown"
+    return ToolStarted(
         at=at,
-        happened=started,
-        id=call,
+        happened=from_milliseconds((state.time or Period()).start),
+        id=part.call_id or "",
         name=name,
         type="extension" if name in _FROM_OUTSIDE else "function",
-        subagent=agent,
+        subagent=_agent(part),
         arguments=given(state.input),
     )
-    if name == "task" and metadata.session_id:
+
+
+def _agent(part: Part) -> str | None:
+    """Return which kind of subagent a call starts, None where it starts none."""
+    told = given(part.state.input) if part.state and part.tool == "task" else None
+    return read(told, _arguments_decoder, Arguments).subagent_type
+
+
+def _agent_began(part: Part, at: int) -> Iterator[Event]:
+    state = part.state or ToolState()
+    metadata = read(given(state.metadata), _metadata_decoder, Metadata)
+    if part.tool == "task" and metadata.session_id:
         yield TaskStarted(
-            at=at, happened=started, id=metadata.session_id, kind="agent", tool_id=call, name=agent
+            at=at,
+            happened=from_milliseconds((state.time or Period()).start),
+            id=metadata.session_id,
+            kind="agent",
+            tool_id=part.call_id,
+            name=_agent(part),
         )
 
 
@@ -128,7 +145,7 @@ def _step_finish(line: StepFinish, at: int) -> Iterator[Event]:
     yield ModelMessage(
         at=at,
         id=part.message_id,
-        usage=_usage(part.tokens) if part.tokens else None,
+        usage=usage_of(part.tokens) if part.tokens else None,
         finish_reason=word(part.reason),
         complete=True,
         late=True,
@@ -137,14 +154,14 @@ def _step_finish(line: StepFinish, at: int) -> Iterator[Event]:
     if part.reason is None:
         return
     happened = from_milliseconds(line.timestamp)
-    if part.reason in _GOES_ON:
+    if part.reason in GOES_ON:
         yield TurnStarted(at=at, happened=happened)  # a session that ends here has no result
     else:
         error = "error" if part.reason == "error" else None
         yield TurnFinished(at=at, happened=happened, error=error)
 
 
-def _usage(tokens: Tokens) -> Usage:
+def usage_of(tokens: Tokens) -> Usage:
     """Count cached tokens as input, and reasoning as output, once each."""
     cache = tokens.cache or Cached()
     given_in = [n for n in (tokens.input, cache.read, cache.write) if n is not None]
@@ -161,10 +178,12 @@ def _usage(tokens: Tokens) -> Usage:
 
 
 def _error_line(line: ErrorLine, at: int) -> Iterator[Event]:
+    yield from failed(line.error or Failure(), at, from_milliseconds(line.timestamp))
+
+
+def failed(failure: Failure, at: int, happened: int | None) -> Iterator[Event]:
     """OpenCode gives up: a request failed for good, or somebody interrupted it."""
-    failure = line.error or Failure()
     data = failure.data or FailureData()
-    happened = from_milliseconds(line.timestamp)
     if failure.name == "MessageAbortedError":
         yield TurnFinished(at=at, happened=happened, error="interrupted", interrupted=True)
         return

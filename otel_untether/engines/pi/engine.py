@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from otel_untether.engines import argv
 from otel_untether.engines.engine import Engine, Traits
 from otel_untether.engines.files import Files
+from otel_untether.engines.session_files import SessionFiles
 
 if TYPE_CHECKING:
     from otel_untether.engines.engine import Arguments, FirstLine
@@ -56,5 +57,8 @@ ENGINE: Final = Engine(
     tells=frozenset({"starts", "ends", "retries", "times", "usage", "cost"}),
     transcripts="otel_untether.engines.pi.transcript.reader",
     files=Files(".pi", transcripts=("agent/sessions/*/*_{session}.jsonl",)),
+    session_files=SessionFiles(
+        (("PI_CODING_AGENT_DIR", ""), ("HOME", ".pi/agent")), "sessions/*/*_{session}.jsonl"
+    ),
     traits=Traits(names_tools_late=False, tools_leave_session=True, asks_again_after=300.0),
 )

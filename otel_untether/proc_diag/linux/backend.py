@@ -81,6 +81,10 @@ class LinuxBackend:
         """Return a process's environment, NUL-separated; may wait for a hung process for ever."""
         return files.read(f"{self.root}/{pid}/environ")
 
+    def directory(self, pid: int) -> str | None:
+        """Return a process's working directory."""
+        return files.link(f"{self.root}/{pid}/cwd")
+
     def children_of(self, pid: int) -> Sequence[int]:
         """Return the pids of a process's children."""
         base = f"{self.root}/{pid}"

@@ -43,16 +43,29 @@ def finish(state: SessionState, at: int, reason: str, *, clean: bool) -> list[Ch
     ns since the epoch, `reason` a word of `semconv` or of an outcome.
     """
     changes: list[Change] = []
-    for lane in state.lanes.values():
+    for lane in (*state.lanes.values(), *state.past_lanes.values()):
         changes += lane.settle()
         owed = None if clean or not _owes(state, lane) else lane.unanswered(state.model)
         if owed is not None:
             changes.append(Opened(owed))
     for child in tuple(state.root.children):
         changes += cut_off(child, at, reason, reason)
+    changes += _recalled_in_part(state, reason)
     _count_usage(state, changes)
     for table in (state.open, state.background, state.tasks, state.wait_activities):
         table.clear()
+    return changes
+
+
+def _recalled_in_part(state: SessionState, reason: str) -> list[Change]:
+    """End what files told of without saying how it ended; it ends with what it lies under."""
+    changes: list[Change] = []
+    left = [a for table in (state.open, state.background, state.tasks) for a in table.values()]
+    while over := [a for a in left if a.end is None and a.parent and a.parent.end is not None]:
+        for activity in over:
+            above = activity.parent
+            end = above.end if above is not None else None
+            changes += cut_off(activity, (end or activity.start) - 1, reason, reason)
     return changes
 
 
@@ -73,7 +86,15 @@ def _owes(state: SessionState, lane: Lane) -> bool:
 def _when(state: SessionState, event: ev.Event) -> int:
     """When it happened: the CLI's word, held between the session's start and the arrival."""
     happened = event.at if event.happened is None else event.happened
-    return max(min(happened, event.at), state.started)
+    at = max(min(happened, event.at), state.started)
+    return min(at, _latest(state, event)) if state.recalling else at
+
+
+def _latest(state: SessionState, event: ev.Event) -> int:
+    """Return the end of what an event lies under, just before which it must have happened."""
+    call = state.calls.get(getattr(event, "tool_id", None) or "")
+    owner = call or tasks.lane_of(state, getattr(event, "parent", None)).owner
+    return event.at if owner.end is None else owner.end - 1
 
 
 def _tool_of(state: SessionState, event: ev.Event) -> str | None:

@@ -30,6 +30,10 @@ def task_started(state: SessionState, event: ev.TaskStarted, at: int) -> list[Ch
             call.attributes[semconv.TASK_KIND] = event.kind
             state.tasks[event.id] = call
         return []
+    past = state.past_lanes.get(event.tool_id) if state.recalling else None
+    if past is not None:
+        state.past_lanes[event.id] = past  # it was shown while it worked
+        return []
     agent = next((c for c in call.children if c.kind == "agent"), None) if call else None
     changes: list[Change] = []
     if agent is not None and agent.concluded is not None:
@@ -42,6 +46,7 @@ def task_started(state: SessionState, event: ev.TaskStarted, at: int) -> list[Ch
         changes.append(Opened(agent))
     elif agent.key in state.tasks:
         del state.tasks[agent.key]  # it was shown by its own lines, before it had a name
+        state.lanes[event.id] = lane_of(state, agent.key)
     agent.key = event.id
     state.tasks[event.id] = agent
     agent.progress = max(agent.progress, event.at)
@@ -117,7 +122,7 @@ def _tally(task: Activity, event: ev.TaskProgress | ev.TaskFinished) -> None:
 
 def _open_call(state: SessionState, key: str | None) -> Activity | None:
     call = state.calls.get(key) if key is not None else None
-    return call if call is not None and call.end is None else None
+    return call if call is not None and (call.end is None or state.recalling) else None
 
 
 def _subagent_name(call: Activity | None) -> str | None:
@@ -132,19 +137,21 @@ def _open_agent(
     agent = state.child(parent, "agent", key, at, name or "subagent")
     lane = Lane(agent)
     lane.ask(agent.start)
-    state.lanes[lane_key] = lane
+    state.lanes[key] = state.lanes[lane_key] = lane
     return agent
 
 
 def lane_of(state: SessionState, parent: str | None) -> Lane:
     """The lane of the subagent that the call `parent` started; the main one if there is none."""
     lane = state.lanes.get(parent)
-    return state.main if lane is None or lane.owner.end is not None else lane
+    if lane is not None and lane.owner.end is None:
+        return lane
+    return state.past_lanes.get(parent, state.main) if state.recalling else state.main
 
 
 def show_agent(state: SessionState, parent: str | None, at: int) -> list[Change]:
     """A line from below a call shows a subagent at work, announced or not."""
-    if parent is None or parent in state.lanes:
+    if parent is None or parent in state.lanes or lane_of(state, parent) is not state.main:
         return []
     call = _open_call(state, parent)
     if call is None:
@@ -185,8 +192,8 @@ def _forget(state: SessionState, changes: list[Change]) -> list[Change]:
             if table.get(key) is ended:
                 del table[key]
         if ended.kind == "agent":
-            for lane in [k for k, lane in state.lanes.items() if lane.owner is ended]:
-                del state.lanes[lane]
+            for lane_key in [k for k, lane in state.lanes.items() if lane.owner is ended]:
+                state.over(lane_key, state.lanes[lane_key])
     return changes
 
 

@@ -164,7 +164,8 @@ def heartbeat(_state: SessionState, _event: ev.Heartbeat, _at: int) -> list[Chan
 def stray_line(state: SessionState, event: ev.StrayLine, _at: int) -> list[Change]:
     """Count what was not understood."""
     state.stray_lines += 1
-    state.odd(event.reason)
+    if event.reason != "not_json" or state.headless is not False:
+        state.odd(event.reason)  # else it was asked for text
     return []
 
 

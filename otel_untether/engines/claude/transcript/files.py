@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from otel_untether.engines.claude.shapes import Message, Permission
-from otel_untether.engines.parsing.salvage import ABSENT, BROKEN, fit, given, loads, read
+from otel_untether.engines.parsing.salvage import ABSENT, BROKEN, LARGEST, fit, given, loads, read
 from otel_untether.engines.parsing.values import (
     Code,
     Count,
@@ -28,6 +28,7 @@ from otel_untether.engines.parsing.values import (
     Seconds,
     nanoseconds,
 )
+from otel_untether.engines.transcript_records import regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -130,7 +131,7 @@ def load(path: Path) -> Log:
     A last line without a newline may still be in the writing: if it is no entry it is ignored.
     """
     log, at, seen = Log(path, meta=_meta(path)), 0, set[str]()
-    with path.open("rb") as lines:
+    with regular(path) as lines:
         for line in lines:
             entry = _entry(line)
             if entry is None:
@@ -208,14 +209,15 @@ def _entry(line: bytes) -> Entry | None:
 
 def _meta(path: Path) -> Meta:
     try:
-        content = path.with_suffix(".meta.json").read_bytes()
+        with regular(path.with_suffix(".meta.json")) as file:
+            content = file.read(LARGEST)
     except OSError:
         return Meta()
     return read(content, _meta_decoder, Meta)
 
 
 def _session_of(path: Path) -> str | None:
-    with path.open("rb") as lines:
+    with regular(path) as lines:
         entries = filter(None, map(_entry, lines))
         return next((entry.session_id for entry in entries if entry.session_id), None)
 

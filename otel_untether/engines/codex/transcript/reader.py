@@ -46,6 +46,7 @@ from otel_untether.session.events import (
     TurnFinished,
     TurnStarted,
 )
+from otel_untether.session.merging import is_below
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -97,24 +98,48 @@ def read(path: Path) -> Iterator[Event]:
     """Yield a session's events in order of time; its subagents' files are found beside it."""
     main = _Thread(path, None)
     events = list(main.events())
-    launched = dict(main.launched)
-    for part in parts(path):
-        thread = _Thread(part, launched.get(_thread(part) or ""))
-        events += thread.events()
-        launched |= thread.launched
+    events += _below(parts(path), main, lambda _thread, call: call)
     yield from sorted(events, key=attrgetter("at"))
+
+
+def hidden(path: Path, _session_id: str) -> Iterator[Event]:
+    """Yield what its output does not tell of a session: what its subagents do.
+
+    There a call has another id than in the file, but a thread has the same: what a thread does
+    lies below the thread.
+    """
+    main = _Thread(path, None)
+    list(main.events())
+    events = _below(parts(path), main, lambda thread, _call: thread)
+    yield from sorted(filter(is_below, events), key=attrgetter("at"))
+
+
+def _below(
+    files: Iterable[Path], main: _Thread, parent: Callable[[str, str | None], str | None]
+) -> list[Event]:
+    """Return the events of subagents' threads; `parent` names one by its id and its call."""
+    events: list[Event] = []
+    launched = dict(main.launched)
+    for part in files:
+        thread = _thread(part) or ""
+        call = launched.get(thread)
+        reader = _Thread(part, call, below=parent(thread, call))
+        events += reader.events()
+        launched |= reader.launched
+    return events
 
 
 class _Thread:
     """One thread's file; `call` is the call that started it, None for the main agent's.
 
-    `launched` tells by which call each thread was started.
+    `below` is what its events lie below. `launched` tells by which call each thread was started.
     """
 
-    def __init__(self, path: Path, call: str | None) -> None:
+    def __init__(self, path: Path, call: str | None, *, below: str | None = None) -> None:
         self._entries = list(records(path, _decoder, Entry))
         self._meta = _payload(self._entries[0]) if self._entries else Payload()
         self._call = call
+        self._below = below
         self._main = self._meta.parent_thread_id is None
         self._items = {
             item.id: (entry, item)
@@ -164,7 +189,7 @@ class _Thread:
             yield ModelMessage(
                 at=at,
                 id=payload.response_id,
-                parent=self._call,
+                parent=self._below,
                 usage=usage,
                 complete=at == last,
             )
@@ -177,7 +202,7 @@ class _Thread:
             at=min(self._at, began) if began else self._at,
             id=call,
             name=item.tool or _ITEMS.get(item.type or "") or _name(payload),
-            parent=self._call,
+            parent=self._below,
             type="extension" if server else "function",
             mcp_server=server,
             background=True if item.tool == "spawn_agent" else None,
@@ -192,7 +217,7 @@ class _Thread:
         return ToolFinished(
             at=self._at,
             id=call,
-            parent=self._call,
+            parent=self._below,
             error=str(code) if code else None,
             exit_code=code,
             result=output or None,
@@ -278,7 +303,7 @@ class _Thread:
             id=item.id,
             name=item.tool or _ITEMS.get(item.type or "") or word(item.type),
             started=from_milliseconds(payload.started_at_ms),
-            parent=self._call,
+            parent=self._below,
             error="permission_denied" if denied else error,
             exit_code=item.exit_code,
             denied=denied,

@@ -17,7 +17,7 @@ from otel_untether.engines.parsing.values import (
     Plain,
     nanoseconds,
 )
-from otel_untether.engines.transcript_records import record
+from otel_untether.engines.transcript_records import record, regular
 from otel_untether.session.events import Event, ModelAsked, ModelMessage, TurnFinished, Usage
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def parts(_path: Path) -> Iterable[Path]:
 def read(path: Path) -> Iterator[Event]:
     """Yield a session's events in order of time."""
     log = _Log()
-    with path.open("rb") as file:
+    with regular(path) as file:
         for line in file:
             entry = record(line, _decoder, Entry)
             if entry is not None and entry.type != "system.message":

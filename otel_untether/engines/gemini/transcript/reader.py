@@ -38,6 +38,7 @@ __all__ = ["is_part", "is_transcript", "parts", "read"]
 
 _CONTEXT: Final = "<session_context>"
 _FAILED: Final = frozenset({"error", "cancelled"})
+_OVER: Final = _FAILED | {"success"}
 
 
 class Part(Plain, rename="camel"):
@@ -172,7 +173,7 @@ def _answer(message: Entry, parent: str | None, at: int) -> Iterator[Event]:
         if call.id:
             yield _started(call, call.id, parent, at)
             ended = max(at, nanoseconds(call.timestamp) or at)
-            if call.status is not None:
+            if call.status in _OVER:
                 yield _finished(call, call.id, parent, ended)
 
 
@@ -214,7 +215,8 @@ def _subagent(header: Entry, messages: list[Entry], calls: list[Call]) -> Iterat
         for event in _answer(message, call.id, at):
             last = max(last, event.at)
             yield event
-    yield TaskFinished(at=last, id=task, tool_id=call.id)
+    if call.status in _OVER:
+        yield TaskFinished(at=last, id=task, tool_id=call.id)
 
 
 def _caller(messages: list[Entry], began: int, calls: list[Call]) -> Call | None:

@@ -15,6 +15,7 @@ from otel_untether.engines.parsing.salvage import ABSENT, BROKEN, given
 from otel_untether.engines.parsing.values import Plain, from_milliseconds, nanoseconds, word
 from otel_untether.engines.pi.shapes import Cost, Message, Tokens
 from otel_untether.engines.pi.stream import error_of, exit_code_of, usage_of
+from otel_untether.engines.transcript_records import regular
 from otel_untether.session.events import (
     Event,
     ModelAsked,
@@ -70,7 +71,7 @@ def is_transcript(head: Sequence[bytes]) -> bool:
 def read(path: Path) -> Iterator[Event]:
     """Yield a session's events, each at the time of its entry. Raises OSError."""
     last, failed = 0, None
-    with path.open("rb") as lines:
+    with regular(path) as lines:
         for entry in filter(None, map(_entry, lines)):
             at = nanoseconds(entry.timestamp) or last
             last = max(last, at)

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from otel_untether.engines.parsing.salvage import ABSENT, given
+from otel_untether.engines.parsing.salvage import ABSENT, LARGEST, given
 from otel_untether.engines.parsing.salvage import read as read_raw
 from otel_untether.engines.parsing.values import Code, Count, Milliseconds, Plain, nanoseconds, word
 from otel_untether.engines.qwen.shapes import Arguments
-from otel_untether.engines.transcript_records import record, records
+from otel_untether.engines.transcript_records import record, records, regular
 from otel_untether.session.events import (
     Event,
     ModelAsked,
@@ -164,13 +164,14 @@ def _subagent(path: Path) -> Iterator[Event]:
         background=meta.is_backgrounded,
     )
     yield from found
-    if not meta.is_backgrounded:
+    if not meta.is_backgrounded and meta.status != "running":
         yield TaskFinished(at=found[-1].at, id=task, tool_id=meta.tool_use_id)
 
 
 def _meta(path: Path) -> Meta:
     try:
-        return read_raw(path.with_suffix(".meta.json").read_bytes(), _meta_decoder, Meta)
+        with regular(path.with_suffix(".meta.json")) as file:
+            return read_raw(file.read(LARGEST), _meta_decoder, Meta)
     except OSError:
         return Meta()
 

@@ -1,0 +1,59 @@
+"""Where a CLI writes down its sessions, as data: nothing here looks at a disk."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PLAIN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+_NONE: Final = "*"
+
+
+class SessionFiles(NamedTuple):
+    """The folder of a CLI, and where in it a session's file is.
+
+    An example, of Codex, whose folder is ``$CODEX_HOME``, or else ``~/.codex``::
+
+        SessionFiles((("CODEX_HOME", ""), ("HOME", ".codex")),
+                     "sessions/*/*/*/rollout-*-{session}.jsonl")
+
+    :ivar homes: variables of its environment, each with what follows its value; the first that
+        is set counts.
+    :ivar pattern: the file, below that: a glob in which ``{session}`` is the session's id and
+        ``{start}`` the first eight characters of that.
+    :ivar process: likewise a JSON file with a running process's ``sessionId``; ``{pid}`` in it.
+    :ivar holds_all: that file holds all sessions there are.
+    """
+
+    homes: tuple[tuple[str, str], ...]
+    pattern: str
+    process: str | None = None
+    holds_all: bool = False
+
+    def home(self, environ: Mapping[str, str]) -> str | None:
+        """Return the CLI's folder, None where its environment does not tell.
+
+        :param environ: the environment of the agent, not ours.
+        """
+        for variable, below in self.homes:
+            value = environ.get(variable, "")
+            if value.startswith("/"):
+                return f"{value.rstrip('/')}/{below}".rstrip("/")
+        return None
+
+    def of_session(self, session_id: str | None) -> str | None:
+        """Return the glob of a session's file; of any session's for None.
+
+        It is None for an id that is no plain word: nothing that an agent prints may lead us
+        anywhere else.
+
+        :param session_id: the session's own name for itself.
+        """
+        if session_id is None:
+            return self.pattern.format(session=_NONE, start=_NONE)
+        if not _PLAIN_ID.fullmatch(session_id):
+            return None
+        return self.pattern.format(session=session_id, start=session_id[:8])
