@@ -99,10 +99,9 @@ class Records:
 
     def write(self, kind: int, position: int, size: int, at: int) -> bool:
         """Write a record; return whether there was room. An observer that is gone takes all."""
-        numbers = (kind, position, size, at)
-        record = b"".join([number.to_bytes(8, "little") for number in numbers])
+        record = kind | position << 64 | size << 128 | at << 192
         try:
-            os.write(self._fd, record)
+            os.write(self._fd, record.to_bytes(RECORD_BYTES, "little"))
         except BlockingIOError:
             return self._enlarge() and self.write(kind, position, size, at)
         except OSError:
@@ -159,10 +158,12 @@ class CopyWriter:
 
     def room(self, size: int) -> memoryview | None:
         """Return where `size` bytes may be read into; None where no copy can or need be kept."""
-        if self._numbers[UNREAD]:
+        numbers = self._numbers
+        if numbers[UNREAD]:
             return None
-        if (tail := self._numbers[TAIL]) == self._head:
-            self._restart()
+        if (tail := numbers[TAIL]) == self._head and size <= self._ring.size:
+            self._restart()  # as most often: it is the way of every line
+            return self._ring.bytes[:size]
         free = self._ring.size - (self._head - max(tail, self._base))
         # A chunk is in one piece, so what is left at the ring's end may be too little for it.
         left = self._ring.size - self._head % self._ring.size
@@ -171,32 +172,37 @@ class CopyWriter:
             return None
         self._head += skipped
         start = self._head % self._ring.size
+        self._high = max(self._high, start + size)
         return self._ring.bytes[start : start + size]
+
+    def writing(self, since: int) -> None:
+        """Note since when (ns) a write is under way: until `put` or `lose`."""
+        self._numbers[WRITING_SINCE] = since
 
     def put(self, size: int, at: int) -> None:
         """Hand over what was read into `room`."""
+        self._numbers[WRITING_SINCE] = 0
         if self._skipping:
             self._skipping = not self._gap(at)
-        if not self.flush():
+        if self._waiting is not None and not self.flush():
             self._grow(size, at)
-        else:
-            self._waiting = (self._head, size, at)
+        elif self._records.write(self._kind, self._head, size, at):
             self._head += size
-            self.flush()
-        self._high = max(self._high, self._head % self._ring.size)
+        else:
+            self._grow(size, at)
 
     def lose(self, size: int, at: int) -> None:
         """Count what went by without a copy, `at` that time, whether one was wanted or not."""
+        self._numbers[WRITING_SINCE] = 0
+        self.flush()
+        if size == 0:
+            return
         if self.unread:
             self._numbers[PASSED] += size
             self._numbers[PASSED_AT] = at
         else:
             self._numbers[LOST] += size
             self._skipping = True
-
-    def writing(self, since: int) -> None:
-        """Note since when (ns) a write is under way; 0 once it is done."""
-        self._numbers[WRITING_SINCE] = since
 
     def flush(self) -> bool:
         """Write the record that waits; return whether none waits any more."""

@@ -46,14 +46,14 @@ if TYPE_CHECKING:
         def room(self, size: int) -> memoryview | None:
             """Return where to read into, None for no copy."""
 
+        def writing(self, since: int) -> None:
+            """Note since when a write is under way: until `put` or `lose`."""
+
         def put(self, size: int, at: int) -> None:
             """Hand over what was read there."""
 
         def lose(self, size: int, at: int) -> None:
             """Count what went by without a copy, whether one was wanted or not."""
-
-        def writing(self, since: int) -> None:
-            """Note since when a write is under way, 0 for none."""
 
         def flush(self) -> bool:
             """Try again to say what could not be said."""
@@ -72,8 +72,9 @@ LARGE: Final = 1024 * 1024
 _READ: Final = 512 * 1024
 # Seconds of full reads in a row before a look at what else there is: the agent's end, a hang-up.
 _BURST: Final = 0.02
-_FLUSH: Final = 0.01
-_QUIET: Final = 1.0
+# Milliseconds until a record is tried again that found no room; without a byte, until it is quiet.
+_FLUSH: Final = 10.0
+_QUIET: Final = 1000.0
 _GONE: Final = frozenset({errno.EPIPE, errno.ECONNRESET})
 
 
@@ -137,9 +138,11 @@ class Relay:
         to_file = stat.S_ISREG(os.fstat(self._target).st_mode)
         self._splicing = hasattr(os, "splice") and not to_file and outlet.name == "stdout"
         self._tells_line_ends = 2 in outlet.descriptors
+        self._flowing = False
         os.set_blocking(self._source, False)
         self._poller = select.poll()
         self._poller.register(self._source, select.POLLIN)
+        self._only_bytes = [(self._source, select.POLLIN)]
         self._poller.register(leaving, 0)
         if never_reopened(self._target, self._source):
             self._poller.register(self._target, 0)
@@ -188,12 +191,18 @@ class Relay:
             self._copy.finish(self._clock.now())
 
     def _carry(self) -> bool:
-        """Carry until the end of the stream, or the grace's; tell whether it was the former."""
-        while True:
-            readable = self._readable(None)
-            if self._left:
-                break
-            if readable and not self._drain():
+        """Carry until the end of the stream, or the grace's; tell whether it was the former.
+
+        Every line comes this way, alone, and in caches that others have used since the last one:
+        a step here costs several times what it seems to, so there are few.
+        """
+        poll, only_bytes, copy = self._poller.poll, self._only_bytes, self._copy
+        while not self._left:
+            ready = poll(_FLUSH if copy.waiting else _QUIET)
+            if ready != only_bytes and (not self._heed(ready) or self._left):
+                continue
+            moved = self._move()
+            if moved == 0 or (moved is not None and moved >= SMALL and not self._drain()):
                 return True
         deadline = time.monotonic() + self._grace
         owed = unread(self._source)
@@ -206,19 +215,19 @@ class Relay:
         return False
 
     def _drain(self) -> bool:
-        """Move what is there, most often in one go; tell if there may be more to come."""
+        """Move more of what comes in large chunks; tell if there may be more to come."""
         enough = time.monotonic() + _BURST
-        while moved := self._move():
-            if moved < self._size or time.monotonic() > enough:
-                break
+        while (moved := self._move()) and moved >= SMALL and time.monotonic() < enough:
+            pass
         return moved != 0
 
-    def _readable(self, deadline: float | None) -> bool:
-        """Wait for bytes or the end of them; False where it was something else."""
-        patience = _FLUSH if self._copy.waiting else _QUIET
-        if deadline is not None:
-            patience = max(0.0, min(patience, deadline - time.monotonic()))
-        ready = self._poller.poll(patience * 1000)
+    def _readable(self, deadline: float) -> bool:
+        """Wait for bytes or the end of them, at most until then; False where there are none."""
+        left = (deadline - time.monotonic()) * 1000
+        return self._heed(self._poller.poll(max(0.0, min(_QUIET, left))))
+
+    def _heed(self, ready: list[tuple[int, int]]) -> bool:
+        """Note what else there is than bytes; tell whether there is a read to do."""
         if self._copy.waiting:
             self._copy.flush()
         elif not ready:
@@ -235,13 +244,19 @@ class Relay:
         return readable
 
     def _move(self) -> int | None:
-        """Forward a chunk, then tell of it; return its length, 0 at the end, None if none came."""
+        """Forward a chunk, then tell of it; return its length, 0 at the end, None if none came.
+
+        A few bytes are read and written even where no copy is wanted: splice(2) takes more steps.
+        """
         copy = self._copy
         place = copy.room(self._size)
-        if place is None and self._splicing and (moved := self._splice()):
+        if place is None and self._flowing and self._splicing and (moved := self._splice()):
             return moved
         try:
-            chunk = self._read(place)
+            if place is None:
+                chunk: bytes | memoryview = os.read(self._source, self._size)
+            else:
+                chunk = place[: os.readv(self._source, [place])]
         except BlockingIOError:
             return None
         if not chunk:
@@ -251,36 +266,36 @@ class Relay:
         try:
             write_all(self._target, chunk)
         finally:
-            copy.writing(0)
             (copy.lose if place is None else copy.put)(len(chunk), at)
         if self._tells_line_ends:
             VOICE.midline = chunk[-1] != 0x0A
-        if len(chunk) == SMALL == self._size and enlarge(self._source, LARGE):
-            self._size = _READ
+        if self._flowing or len(chunk) >= SMALL:
+            self._flow(len(chunk))
         return len(chunk)
 
-    def _read(self, place: memoryview | None) -> bytes | memoryview:
-        if place is None:
-            return os.read(self._source, self._size)
-        return place[: os.readv(self._source, [place])]
+    def _flow(self, size: int) -> None:
+        """Note whether the stream comes in large chunks, and have it come in larger ones."""
+        self._flowing = size >= SMALL
+        if self._flowing and self._size == SMALL and enlarge(self._source, LARGE):
+            self._size = _READ
 
     def _splice(self) -> int:
         """Forward what is there without looking at it; 0 where it takes a read to do or to tell."""
         at = self._clock.now()
         self._copy.writing(at)
+        moved = 0
         try:
-            while (moved := _spliced(self._source, self._target)) is None:
+            while (spliced := _spliced(self._source, self._target)) is None:
                 if not unread(self._source):  # or at its end, which splice(2) does not tell
                     return 0
                 _wait_until_writable(self._target)
+            moved = spliced
         except OSError:
             # Not to such a file. What is really wrong, if anything, a write will tell.
             self._splicing = False
-            return 0
         finally:
-            self._copy.writing(0)
-        if moved:
             self._copy.lose(moved, at)
+        self._flow(moved)
         return moved
 
 
