@@ -82,6 +82,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status is the subcommand's, 2 for wrong usage."""
     argv = sys.argv[1:] if argv is None else argv
     if argv and argv[0] == "run":
+        import gc  # noqa: PLC0415  built in
+
+        # What is imported stays, and what carries bytes makes no cycles: a collection would only
+        # hold them up. The observer, which does make some, has its own.
+        gc.disable()
         from otel_untether.supervisor.signals import die_by_interrupt  # noqa: PLC0415
 
         die_by_interrupt()

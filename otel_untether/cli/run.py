@@ -220,6 +220,9 @@ class _Run:
         """Run the agent and end as it did."""
         from otel_untether.export import propagation  # noqa: PLC0415  not needed for --help
 
+        # Here, though it is the observer's: after a fork an import copies each page it touches.
+        from otel_untether.store import beginning  # noqa: F401, PLC0415
+
         environ = _given_environ()
         self._root = propagation.root_context(environ)
         options = self._options
@@ -232,7 +235,7 @@ class _Run:
 
     def _begin(self, started: int) -> None:
         """Note the run on disk; called in the observer's process, before there is an agent."""
-        from otel_untether.store import beginning  # noqa: PLC0415  the relay does without
+        from otel_untether.store import beginning  # noqa: PLC0415  not needed for --help
 
         configured = self._config.telemetry.state_dir if self._config is not None else None
         folder = beginning.state_path(configured, os.environ)

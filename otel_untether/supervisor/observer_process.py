@@ -9,6 +9,7 @@ was born with, so nobody who reads the agent's output waits for it.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import select
 import signal
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-# So that the agent's own start has the cores.
-_NICE: Final = 10
 # Seconds between looks at a busy stream: every chunk for itself would cost the relay a switch.
 _NAP: Final = 0.005
 # Seconds between the time that delivery is given and the one at which the kernel ends us.
@@ -60,6 +59,7 @@ def main(
     link: Link, argv: tuple[str, ...], clock: Clock, options: Options, factory: ObserverFactory
 ) -> NoReturn:
     """Observe until the agent's end, finish, and exit. Called in the forked child."""
+    gc.disable()
     try:
         Observation(link, argv, clock, options, factory).carry_out()
     # Whatever it is, there is nobody to raise it to.
@@ -90,14 +90,15 @@ class Observation:
 
     def carry_out(self) -> None:
         """Do everything, in order."""
-        with contextlib.suppress(OSError):
-            os.nice(_NICE)
         inbox = Inbox(self._link.inbox)
         child = self._await_child(inbox)
         if child is None:
             return
         agent = _hold(child.pid)
         observer = self._guard(self._factory, child)
+        # Until here it was off: of what an import makes nothing is to be collected, ever.
+        gc.freeze()
+        gc.enable()
         if observer is None:
             self._discard(inbox)
             return

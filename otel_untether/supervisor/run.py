@@ -57,6 +57,7 @@ _STOP: Final = 0.1
 _PR_GET_PDEATHSIG: Final = 2  # linux/prctl.h
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _UNKNOWN_STATUS: Final = 1
+_NICE: Final = 10
 # Of a relay's thread, in bytes; 8 MB each would count where memory is limited.
 _STACK: Final = 256 * 1024
 _ENOUGH: Final = 256 * 1024 * 1024  # of address space, for threads
@@ -145,6 +146,7 @@ class _Run:
         except Exception as error:  # noqa: BLE001
             notice(f"telemetry failed, the agent is unaffected: {_why(error)}")
         os.write(link.voice, b".")
+        _give_way()
 
     def _environ(self) -> Mapping[str, str]:
         unwatched = self._options.unwatched
@@ -368,6 +370,14 @@ class _Run:
         return any(relay.failed for relay in self._relays) or (
             self._plain is not None and self._plain.failed
         )
+
+
+def _give_way() -> None:
+    """Have the cores go to the agent's own start, and to whatever it does later."""
+    try:
+        os.nice(_NICE)
+    except OSError:
+        return  # it is a courtesy
 
 
 def _make_ready() -> None:
