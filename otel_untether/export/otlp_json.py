@@ -18,9 +18,8 @@ from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult,
 
 from otel_untether.export import otlp_objects
 from otel_untether.store import run_folder
-from otel_untether.store.files import LineFile
-from otel_untether.store.private_folder import make_private
 from otel_untether.store.runs import state_dir
+from otel_untether.store.segments import SegmentedFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -64,12 +63,16 @@ def _without_surrogates(node: Any) -> Any:
 
 
 class Lines:
-    """A file of export requests, opened at the first one."""
+    """A file of export requests, and its parts, opened at the first one.
 
-    def __init__(self, signal: Signal, path: Path) -> None:
+    `packed` is called, in a thread of its own, whenever what was set aside of it is safe on disk.
+    """
+
+    def __init__(
+        self, signal: Signal, path: Path, packed: Callable[[], object] | None = None
+    ) -> None:
         self._signal = signal
-        self._path = path
-        self._file: LineFile | None = None
+        self._file = SegmentedFile(path, packed)
 
     def write(self, batch: Any) -> str | None:
         """Append a batch; return why that failed, None where it is on disk. Raises nothing."""
@@ -77,22 +80,15 @@ class Lines:
             line = encode(self._signal, batch)
             # A collection may find nothing to report.
             if line != b"{}":
-                self._open().append(line)
+                self._file.append(line)
         # What a foreign encoder may raise is open, and none of it may reach the caller.
         except Exception as error:  # noqa: BLE001
             return getattr(error, "strerror", None) or str(error) or type(error).__name__
         return None
 
-    def _open(self) -> LineFile:
-        if self._file is None:
-            make_private(self._path.parent)
-            self._file = LineFile(self._path)
-        return self._file
-
-    def close(self) -> None:
-        """Close the file, if it was ever opened."""
-        if self._file is not None:
-            self._file.close()
+    def close(self, *, wait: bool = True) -> None:
+        """Close the file, if it was ever opened; `wait` for what is being compressed."""
+        self._file.close(wait=wait)
 
 
 class FileMetricExporter(MetricExporter):

@@ -248,11 +248,14 @@ def _keep(telemetry: Telemetry, run_dir: Path | None) -> None:
     """Have spans and log records kept in the run's folder as they come, and counted."""
     ledger, tracer_provider = telemetry.ledger, telemetry.tracer_provider
     if isinstance(tracer_provider, TracerProvider):
-        spans = Lines("traces", run_dir / FILES["traces"]) if run_dir else None
+        spans = None
         if run_dir is not None:
             with _complaining(telemetry, "open spans will not survive a crash"):
                 telemetry.journal = Journal(run_dir)
                 telemetry.journal.resource(tracer_provider.resource)
+            # What is set aside is safe: the journal need not have it any more.
+            packed = telemetry.journal.compact if telemetry.journal is not None else None
+            spans = Lines("traces", run_dir / FILES["traces"], packed)
         keeper = SpanKeeper(spans, telemetry.journal, ledger)
         tracer_provider.add_span_processor(SimpleSpanProcessor(keeper))
         if telemetry.journal is not None:

@@ -19,8 +19,7 @@ from otel_untether.export.item_keys import json_key, line_key
 from otel_untether.export.otlp_client import EndpointError, SendError
 from otel_untether.export.otlp_json import FILES
 from otel_untether.export.otlp_protobuf import parse
-from otel_untether.store import run_lock
-from otel_untether.store.files import lines
+from otel_untether.store import run_lock, segments
 from otel_untether.store.recovery import recover
 from otel_untether.store.run_folder import DELIVERED
 from otel_untether.store.runs import Run, StoreError
@@ -39,7 +38,6 @@ _BATCH: Final = 512
 _BATCH_BYTES: Final = 1 << 20
 # Requests refused one after the other before it is not the data: a bad one among 512 takes ten.
 _MOST_REFUSALS: Final = 16
-_MOST_READ: Final = 1 << 30
 _LISTS: Final = {
     "traces": ("resourceSpans", "scopeSpans", "spans"),
     "logs": ("resourceLogs", "scopeLogs", "logRecords"),
@@ -247,7 +245,7 @@ def _left(path: Path, signal: Signal, delivered: set[str]) -> Iterator[Batch]:
 
 def _lines_of(path: Path) -> Iterator[bytes]:
     with contextlib.suppress(FileNotFoundError):
-        yield from lines(path, most=_MOST_READ)
+        yield from segments.lines(path)
 
 
 def _filter(message: Any, signal: Signal, line: bytes, delivered: set[str]) -> list[str]:

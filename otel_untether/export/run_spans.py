@@ -64,7 +64,7 @@ class RunSpans(SpanProcessor):
             lines = self._files.pop(run_id, None)
             self._runs = {key: whose for key, whose in self._runs.items() if whose != run_id}
         if lines is not None:
-            lines.close()
+            lines.close(wait=False)  # it may be the program's event loop that calls
 
 
 _of: Final[weakref.WeakKeyDictionary[TracerProvider, RunSpans]] = weakref.WeakKeyDictionary()

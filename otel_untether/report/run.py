@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from otel_untether.report import dumps, predecessor
 from otel_untether.report import span_tree as model
-from otel_untether.store import files, run_folder
+from otel_untether.store import files, run_folder, segments
 from otel_untether.store import record as store
 from otel_untether.store.otlp_values import moment
 from otel_untether.store.remains import Journaled, is_ended, merge
@@ -111,7 +111,7 @@ def _lines(
     found: list[_Read] = []
     torn = 0
     try:
-        for line in files.lines(path):
+        for line in segments.lines(path):
             try:
                 found.extend(read_line(json.loads(line)))
             except (ValueError, RecursionError):

@@ -35,12 +35,14 @@ MOST_READ: Final = 256 << 20
 class LineFile:
     """A file of lines, appended by one write(2) each; mode 0600.
 
-    A torn line, by a crash or a full disk, is closed first, so that it spoils only itself.
+    A torn line, by a crash or a full disk, is closed first, so that it spoils only itself. `size`
+    is its size in bytes, as far as it is this that writes to it.
     """
 
     def __init__(self, path: AnyPath) -> None:
         """Open it, made where there is none. Raises OSError, also for a link or a FIFO."""
         self.path = path
+        self.size = 0
         self._torn = False
         self._descriptor: int | None = self._open()
 
@@ -48,7 +50,7 @@ class LineFile:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | _FLAGS | _NO_WAITING
         descriptor = os.open(self.path, flags, 0o600)
         try:
-            size = os.lseek(descriptor, 0, os.SEEK_END)
+            self.size = size = os.lseek(descriptor, 0, os.SEEK_END)
             self._torn = size > 0 and _byte_at(descriptor, size - 1) != b"\n"
         except OSError:
             os.close(descriptor)
@@ -69,10 +71,16 @@ class LineFile:
             self._descriptor = self._open()
         data = (b"\n" if self._torn else b"") + line + b"\n"
         written = os.write(self._descriptor, data)
+        self.size += written
         # The disk may fill up in the middle of a line.
         self._torn = written != len(data)
         if self._torn:
             raise OSError(f"{self.path}: {written} of {len(data)} bytes written")
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._descriptor is None
 
     def sync(self) -> None:
         """Wait until the disk has it. Raises OSError."""
@@ -116,17 +124,22 @@ def lines(path: AnyPath, *, longest: int = LONGEST_LINE, most: int = MOST_READ) 
     OSError (EFBIG) is raised, as for a file that cannot be read.
     """
     with open_regular(path) as file:
-        left = most
-        while line := file.readline(longest + 1):
+        yield from lines_in(file, longest=longest, most=most)
+
+
+def lines_in(file: BinaryIO, *, longest: int, most: int) -> Iterator[bytes]:
+    """Yield the lines of an open file, as `lines` does."""
+    left = most
+    while line := file.readline(longest + 1):
+        left -= len(line)
+        if left < 0:
+            raise OSError(errno.EFBIG, f"only its first {most:,} bytes were read")
+        yield line[:longest]
+        while len(line) > longest and not line.endswith(b"\n") and left > 0:
+            line = file.readline(longest + 1)
             left -= len(line)
-            if left < 0:
-                raise OSError(errno.EFBIG, f"only its first {most:,} bytes were read")
-            yield line[:longest]
-            while len(line) > longest and not line.endswith(b"\n") and left > 0:
-                line = file.readline(longest + 1)
-                left -= len(line)
-                if not line:
-                    return
+            if not line:
+                return
 
 
 def open_log(path: AnyPath) -> TextIOWrapper:
@@ -140,14 +153,20 @@ def open_lock(path: AnyPath) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS | _NO_WAITING, 0o600)
 
 
-def replace(path: AnyPath, content: bytes) -> None:
-    """Write a file so that readers see the old one or the new one; mode 0600."""
+def replace(path: AnyPath, content: bytes, *, sync: bool = False) -> None:
+    """Write a file so that readers see the old one or the new one; mode 0600.
+
+    With `sync` the disk has the new one before the old one goes. Raises OSError.
+    """
     folder, name = os.path.split(os.fspath(path))
     temporary = os.path.join(folder, f".{name}.{os.urandom(6).hex()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         _unlink(temporary)

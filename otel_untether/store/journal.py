@@ -12,17 +12,22 @@ has taken survives our SIGKILL. `recovery.recover` later ends what was left open
     {"at": 6, "kind": "progress", "attributes": […]}           what the session has used by now
     {"at": 7, "kind": "untether.kill.decided", …}              decisions, before they are acted on
 
-`at` is ns since the epoch, on a clock that never steps. Nothing here imports OpenTelemetry.
+`at` is ns since the epoch, on a clock that never steps. What is only of use while a span is open
+goes when the journal is written anew (`compaction`). Nothing here imports OpenTelemetry.
 """
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from otel_untether.clock import Clock
-from otel_untether.store.files import LineFile
+from otel_untether.store import files
+from otel_untether.store.compaction import compacted
+from otel_untether.store.encoding import ENCODER
 from otel_untether.store.otlp_spans import encode_event, encode_started, encode_status
 from otel_untether.store.otlp_values import encode_attributes
 from otel_untether.store.run_folder import JOURNAL
@@ -34,7 +39,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import Event, ReadableSpan
 
-ENCODER: Final = msgspec.json.Encoder(enc_hook=str)
+# In bytes: what says how far a session is may come without a span that ends.
+_LARGEST: Final = 16 << 20
 
 
 class Journal:
@@ -45,7 +51,10 @@ class Journal:
 
         `now` returns the time in ns since the epoch, by default that of a `Clock`.
         """
-        self._file = LineFile(run_dir / JOURNAL)
+        self._path = run_dir / JOURNAL
+        self._file = files.LineFile(self._path)
+        self._lock = threading.Lock()
+        self._largest = _LARGEST
         self._now = now or Clock().now
         # Told by whoever knows open spans: journals what they have learned.
         self.catch_up: Callable[[], object] = lambda: None
@@ -106,18 +115,35 @@ class Journal:
         """
         return self._write("span", {"request": msgspec.Raw(request)})
 
+    def compact(self, *, ended: bool = False) -> None:
+        """Write it anew without what a recovery would not need; `ended` keeps ended spans, too.
+
+        Without them the disk must have had them. Where that fails the journal stays as it is.
+        """
+        with self._lock, contextlib.suppress(OSError):
+            if not self._file.closed:
+                files.replace(self._path, compacted(self._path, ended=ended), sync=True)
+                before, self._file = self._file, files.LineFile(self._path)
+                before.close()
+                self._largest = max(_LARGEST, 2 * self._file.size)
+
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with self._lock:
+            self._file.close()
 
     def _write(self, kind: str, facts: Mapping[str, Any], *, sync: bool = False) -> bool:
         entry = {"at": self._now(), "kind": kind, **facts}
         try:
-            self._file.append(ENCODER.encode(entry))
-            if sync:
-                self._file.sync()
+            line = ENCODER.encode(entry)
+            with self._lock:
+                self._file.append(line)
+                if sync:
+                    self._file.sync()
         except (OSError, ValueError, TypeError, RecursionError, msgspec.MsgspecError):
             return False
+        if self._file.size > self._largest:
+            self.compact(ended=True)
         return True
 
 

@@ -17,15 +17,16 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_untether import semconv
-from otel_untether.store import run_folder, run_lock
+from otel_untether.store import run_folder, run_lock, segments
+from otel_untether.store.encoding import ENCODER
 from otel_untether.store.files import LineFile
-from otel_untether.store.journal import ENCODER
 from otel_untether.store.otlp_values import encode_attributes
 from otel_untether.store.record import Run, RunRecord, StoreError, load_run
 from otel_untether.store.remains import (
     ORPHANED,
     Journaled,
     OnDisk,
+    all_entries,
     end_of,
     entries,
     is_ended,
@@ -87,12 +88,13 @@ class _Recovery:
             # A torn or foreign line says nothing.
             with contextlib.suppress(KeyError, TypeError, AttributeError, ValueError):
                 left.read(entry)
-        for request in entries(self._run_dir / run_folder.TRACES):
+        for request in all_entries(self._run_dir / run_folder.TRACES):
             on_disk.read(request)
         run = self._run()
         left.last = max(left.last, run.record.started, on_disk.last)
         added = self._append(run)
         self._settle(run)
+        segments.tidy(self._run_dir)
         return added
 
     def _run(self) -> Run:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from otel_untether import semconv
-from otel_untether.store import run_folder
+from otel_untether.store import run_folder, segments
 from otel_untether.store.files import lines, open_regular
 from otel_untether.store.otlp_values import integer, moment
 from otel_untether.store.record import StoreError, load_run
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ORPHANED: Final = "orphaned"
 _REMOTE: Final = 0x200  # SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK of trace.proto
 _MOST_READ: Final = 1 << 30
+_ENDED: Final = '"endTimeUnixNano"'
 
 
 @dataclass(slots=True)
@@ -101,7 +102,8 @@ def is_in_order(run_dir: Path) -> bool:
         run = load_run(run_dir)
     except StoreError:
         # Torn, or of a run of ours that never got one.
-        if (run_dir / run_folder.JOURNAL).exists() or (run_dir / run_folder.TRACES).exists():
+        left = [run_dir / run_folder.JOURNAL, *segments.parts(run_dir / run_folder.TRACES)]
+        if any(path.exists() for path in left):
             return False
         raise
     return run.record.ended is not None and not (_is_short(run_dir) or _has_open_root(run_dir))
@@ -113,15 +115,22 @@ def _has_open_root(run_dir: Path) -> bool:
     if span_id is None:
         return False
     ended, kept = f'"end","span":{{"spanId":"{span_id}"', f'"spanId":"{span_id}"'
+    traces = run_dir / run_folder.TRACES
     return not (
-        _holds(run_dir / run_folder.JOURNAL, ended) or _holds(run_dir / run_folder.TRACES, kept)
+        _holds(run_dir / run_folder.JOURNAL, ended)
+        or _holds(traces, kept)
+        or any(kept.encode() in line for line in _set_aside(traces))
     )
 
 
 def _is_short(run_dir: Path) -> bool:
     """Whether traces.jsonl was torn: its last line is not whole, or it is too short."""
     traces = run_dir / run_folder.TRACES
-    return _is_torn(traces) or ended_in(run_dir / run_folder.JOURNAL) > ended_in(traces)
+    if _is_torn(traces):
+        return True
+    # The journal has those of the newest part only, but for a moment.
+    journaled = ended_in(run_dir / run_folder.JOURNAL)
+    return journaled > ended_in(traces) and journaled > all_ended_in(traces)
 
 
 def _is_torn(path: Path) -> bool:
@@ -136,7 +145,20 @@ def _is_torn(path: Path) -> bool:
 
 def ended_in(path: Path) -> int:
     """Return how many ended spans are in a file of ours."""
-    return sum(1 for _ in _places(path, '"endTimeUnixNano"'))
+    return sum(1 for _ in _places(path, _ENDED))
+
+
+def all_ended_in(path: Path) -> int:
+    """Return how many ended spans are in a file of ours and in its parts."""
+    ended = _ENDED.encode()
+    return ended_in(path) + sum(line.count(ended) for line in _set_aside(path))
+
+
+def _set_aside(path: Path) -> Iterator[bytes]:
+    """Yield the lines of a file's parts but the newest, as far as they can be read."""
+    for part in segments.parts(path)[:-1]:
+        with contextlib.suppress(OSError):
+            yield from segments.lines_of(part)
 
 
 def _holds(path: Path, text: str) -> bool:
@@ -198,8 +220,17 @@ def _first_span_id(journal: Path) -> str | None:
 
 def entries(path: Path) -> Iterator[Any]:
     """Yield what is JSON in a file of lines; a torn line says nothing."""
+    return _decoded(lines(path, most=_MOST_READ))
+
+
+def all_entries(path: Path) -> Iterator[Any]:
+    """Yield what is JSON in a file of lines and in its parts, the oldest first."""
+    return _decoded(segments.lines(path))
+
+
+def _decoded(found: Iterator[bytes]) -> Iterator[Any]:
     with contextlib.suppress(OSError):
-        for line in lines(path, most=_MOST_READ):
+        for line in found:
             with contextlib.suppress(msgspec.MsgspecError, UnicodeError, RecursionError):
                 yield msgspec.json.decode(line.strip(b"\0"))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from otel_untether.store import run_folder
 from otel_untether.store.files import lines
-from otel_untether.store.remains import ended_in
+from otel_untether.store.remains import all_ended_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -89,7 +89,7 @@ def undelivered_spans(path: Path) -> int:
             what, *keys = line.split() or [b""]
             if what.partition(b":")[0] == b"traces":
                 delivered.update(keys)
-    return max(0, ended_in(path / run_folder.TRACES) - len(delivered))
+    return max(0, all_ended_in(path / run_folder.TRACES) - len(delivered))
 
 
 def _files(path: Path) -> Iterator[os.DirEntry[str]]:

@@ -3,6 +3,7 @@
     runs/20261122T205630.123456Z-5f0c…/    one run, mode 0700
         run.json            what is known about it (`record.RunRecord`)
         traces.jsonl        ended spans, one OTLP-JSON request a line; likewise logs, metrics
+        traces-0001.jsonl.gz    the oldest of them, where there are many (`segments`)
         journal.jsonl       started spans and decisions, for a crash
         samples.jsonl       the process tree, one look a line
         delivered           what a collector took
@@ -46,7 +47,10 @@ DELIVERED: Final = "delivered"
 UNDELIVERED: Final = "undelivered"
 STDERR: Final = "stderr.txt"
 OTEL_LOG: Final = "otel.log"
+COMPRESSED: Final = ".gz"
 _STALL: Final = "stall-"
+_LINES: Final = ".jsonl"
+_SEGMENTED: Final = frozenset((TRACES, LOGS, METRICS))
 
 NAMES: Final = frozenset((
     RECORD, TRACES, LOGS, METRICS, JOURNAL, SAMPLES, DELIVERED, UNDELIVERED, STDERR, OTEL_LOG, LOCK,
@@ -65,6 +69,20 @@ def is_stall_dump(name: str) -> bool:
     """Whether a file is called like the dump of a stall."""
     at = name.removeprefix(_STALL).removesuffix(".json")
     return name == f"{_STALL}{at}.json" and at.isdecimal()
+
+
+def part_name(name: str, number: int) -> str:
+    """Return what a part of a file of lines is called that was set aside: traces-0001.jsonl."""
+    return f"{name.removesuffix(_LINES)}-{number:04}{_LINES}"
+
+
+def part_number(name: str) -> int | None:
+    """Return which part of a file of lines is called that, compressed or not; None if none is."""
+    stem, _, number = name.removesuffix(COMPRESSED).removesuffix(_LINES).rpartition("-")
+    if not (number.isascii() and number.isdecimal() and stem + _LINES in _SEGMENTED):
+        return None
+    found = int(number)
+    return found if name.removesuffix(COMPRESSED) == part_name(stem, found) else None
 
 
 def folder_name(started: int, run_id: str) -> str:
@@ -95,9 +113,16 @@ def is_folder_name(name: str) -> bool:
 
 def is_ours(name: str) -> bool:
     """Whether a file in a run's folder is one that we make, or a temporary one of these."""
-    if name in NAMES or is_stall_dump(name):
-        return True
-    return any(name.startswith(f".{own}.") for own in NAMES)
+    return _is_kept(name) or is_temporary(name)
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file is called like one that is about to replace one of ours."""
+    return name[:1] == "." and _is_kept(name[1:].rpartition(".")[0])
+
+
+def _is_kept(name: str) -> bool:
+    return name in NAMES or is_stall_dump(name) or part_number(name) is not None
 
 
 def create(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -46,17 +47,25 @@ def traces(state: Path) -> dict[str, Trace]:
     found: dict[str, Trace] = {}
     for folder in sorted((state / run_folder.RUNS).glob("*")):
         trace = Trace(folder)
-        trace.spans = list(_spans(folder / run_folder.TRACES))
+        trace.spans = [span for part in parts(folder, "traces") for span in _spans(part)]
         for entry in _lines(folder / run_folder.JOURNAL):
             if entry.get("kind") == "start":
                 trace.started.add(entry["span"]["spanId"])
                 found[entry["span"]["traceId"]] = trace
+        # Of a run that has ended the journal may tell nothing any more.
+        found |= {span["traceId"]: trace for span in trace.spans}
     return found
 
 
 def attributes(span: dict[str, Any]) -> dict[str, Any]:
     """Return a span's attributes, each value as it is written in OTLP JSON."""
     return {item["key"]: next(iter(item["value"].values())) for item in span["attributes"]}
+
+
+def parts(folder: Path, stem: str) -> list[Path]:
+    """Return the files that hold a signal's lines: of a part that is there twice the plain one."""
+    found = sorted(folder.glob(f"{stem}*.jsonl*"))
+    return [path for path in found if path.suffix != ".gz" or path.with_suffix("") not in found]
 
 
 def _spans(path: Path) -> Iterator[dict[str, Any]]:
@@ -67,9 +76,11 @@ def _spans(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    if path.exists():
-        for line in path.read_bytes().splitlines():
-            try:
-                yield json.loads(line)
-            except ValueError:
-                continue  # torn, as a killed writer may leave it
+    if not path.exists():
+        return
+    content = path.read_bytes()
+    for line in (gzip.decompress(content) if path.suffix == ".gz" else content).splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue  # torn, as a killed writer may leave it

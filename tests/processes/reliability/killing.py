@@ -6,6 +6,9 @@ A moment is drawn between the agent's first breath and the end of all. Afterward
 recovered, as the next `run`, `resend` or `report` would; then each trace that an agent was told
 of must be there with one root, every span that was begun ended once, ids unique, and every
 parent present. The table that is printed says where the kills fell.
+
+Every second run has its spans set aside and compressed after every few of them, and its journal
+written anew each time.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -42,6 +46,17 @@ for line in open(sys.argv[2], 'rb'):
 """
 
 
+# The command with files that are full after so many bytes.
+SMALL = """
+import sys
+from otel_untether.store import segments
+segments.LARGEST = int(sys.argv.pop(1))
+from otel_untether.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+_FEW_SPANS = 6_000
+
+
 class Trial(NamedTuple):
     """One run and who was killed when, in seconds after the agent's first breath."""
 
@@ -61,8 +76,9 @@ def trial(state: Path, number: int, victim: str, moment: float, pause: float) ->
         "OTEL_UNTETHER_STATE_DIR": str(state),
     }
     agent = [sys.executable, "-c", AGENT, str(mark), str(RECORDING), str(pause)]
+    command = ["-c", SMALL, str(_FEW_SPANS)] if number % 2 else ["-m", "otel_untether"]
     relay = subprocess.Popen(
-        [sys.executable, "-m", "otel_untether", "run", "-q", "--engine", "claude", "--", *agent],
+        [sys.executable, *command, "run", "-q", "--engine", "claude", "--", *agent],
         env=environ,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -90,18 +106,26 @@ def carry_out(trials: int, seed: int, *, pause: float = 0.03) -> tuple[list[Tria
     ]
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(_AT_ONCE) as pool:
         state = Path(folder)
+        wrong: list[str] = []
         done = list(pool.map(lambda it: trial(state, it[0], it[1], it[2], pause), plan))
         for run in (state / "runs").iterdir():
             recover(run)
+            wrong += [f"{run.name}: {path.name}" for path in run.iterdir() if not _is_whole(path)]
         before = accounts.traces(state)
         for run in (state / "runs").iterdir():
             recover(run)  # a second time adds nothing
         kept = accounts.traces(state)
-        wrong = [f"{trace.folder.name}: changed" for id_, trace in kept.items()
+        wrong += [f"{trace.folder.name}: changed" for id_, trace in kept.items()
                  if trace.ids != before[id_].ids]  # fmt: skip
         for one in done:
             wrong += _account(one, kept)
     return done, wrong
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file is none that somebody was about to compress, or to put in another's place."""
+    name = path.name
+    return not (name.startswith(".") and name != ".lock") and not re.search(r"-\d{4}\.jsonl$", name)
 
 
 def _account(one: Trial, kept: dict[str, accounts.Trace]) -> list[str]:
