@@ -17,6 +17,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
+from otel_untether.store import segments
 from scripts.stack.backends import ImportingStack, Stack, eventually
 from tests.stack.agents import AGENT, COMMAND, Runner
 
@@ -121,10 +122,18 @@ def dangling(spans: list[dict[str, Any]]) -> set[str]:
     return parents - {span["spanId"] for span in spans}
 
 
+def compress_half(traces: Path) -> None:
+    """Have the older spans of a run compressed, as those of a long one are."""
+    lines = traces.read_bytes().splitlines(keepends=True)
+    traces.write_bytes(b"".join(lines[: len(lines) // 2]))
+    segments.compress(segments.set_aside(traces))
+    traces.write_bytes(b"".join(lines[len(lines) // 2 :]))
+
+
 def test_a_session_without_an_endpoint_is_read_by_the_collector(
     binaries: dict[str, str], tmp_path: Path
 ) -> None:
-    """The local files are what the collector's own receiver reads."""
+    """The local files are what the collector's own receiver reads, those of long runs too."""
     service, state = f"local-{uuid.uuid4().hex[:8]}", tmp_path / "state"
     local = {k: v for k, v in os.environ.items() if not k.startswith("OTEL_")}
     subprocess.run(
@@ -133,6 +142,8 @@ def test_a_session_without_an_endpoint_is_read_by_the_collector(
         stdout=subprocess.DEVNULL,
         env=local | {"OTEL_UNTETHER_STATE_DIR": str(state), "OTEL_SERVICE_NAME": service},
     )
+    (traces,) = state.glob("runs/*/traces.jsonl")
+    compress_half(traces)
     with ImportingStack(binaries, tmp_path, state) as stack:
 
         def whole() -> bool:
