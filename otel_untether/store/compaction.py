@@ -16,7 +16,7 @@ import msgspec
 
 from otel_untether.store.encoding import ENCODER
 from otel_untether.store.files import lines
-from otel_untether.store.remains import Journaled, is_ended
+from otel_untether.store.remains import Journaled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 def compacted(journal: Path, *, ended: bool) -> bytes:
     """Return what a journal is to hold; `ended` says whether ended spans stay in it.
 
-    Raises OSError where it cannot be read to its end.
+    Without them it takes no more memory than what is open. Raises OSError where it cannot be
+    read to its end.
     """
     found = Journaled()
     for line in lines(journal):
@@ -34,17 +35,19 @@ def compacted(journal: Path, *, ended: bool) -> bytes:
         with contextlib.suppress(
             msgspec.MsgspecError, LookupError, TypeError, AttributeError, ValueError, RecursionError
         ):
-            found.read(msgspec.json.decode(line.strip(b"\0")))
-    return b"".join(ENCODER.encode(entry) + b"\n" for entry in _entries(found, ended=ended))
+            entry = msgspec.json.decode(line.strip(b"\0"))
+            found.read(entry)
+            if entry["kind"] == "end" and not ended:
+                found.forget(entry["span"]["spanId"])
+    return b"".join(ENCODER.encode(entry) + b"\n" for entry in _entries(found))
 
 
-def _entries(found: Journaled, *, ended: bool) -> Iterator[dict[str, Any]]:
+def _entries(found: Journaled) -> Iterator[dict[str, Any]]:
     at = found.last
     if found.resource:
         yield {"at": at, "kind": "resource", "resource": found.resource}
     for span_id, span in found.spans.items():
-        if ended or not is_ended(span):
-            yield {"at": at, "kind": "start", "scope": found.scopes[span_id], "span": span}
+        yield {"at": at, "kind": "start", "scope": found.scopes[span_id], "span": span}
     for request in found.whole:
         yield {"at": at, "kind": "span", "request": request}
     if found.progress:

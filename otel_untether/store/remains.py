@@ -61,6 +61,10 @@ class Journaled:
                 self.decisions.append(entry)
         self.last = max(self.last, at)
 
+    def forget(self, span_id: str) -> None:
+        """Know nothing of a span any more."""
+        del self.spans[span_id], self.scopes[span_id]
+
 
 def merge(span: Span, news: Span) -> None:
     """Put what is new of a span over what is known: attributes by key, events one by one."""

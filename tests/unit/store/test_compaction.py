@@ -67,8 +67,18 @@ entries = st.one_of(
 
 
 def text(found: list[Any]) -> bytes:
+    """Return a journal, in which nothing begins under an id whose span has ended."""
+    ended: set[str] = set()
+    kept: list[Any] = []
+    for entry in found:
+        match entry:
+            case {"kind": "end", "span": {"spanId": str() as span_id}}:
+                ended.add(span_id)
+            case {"kind": "start", "span": {"spanId": str() as span_id}} if span_id in ended:
+                continue
+        kept.append(entry)
     timed = [
-        {"at": at, **entry} if isinstance(entry, dict) else entry for at, entry in enumerate(found)
+        {"at": at, **entry} if isinstance(entry, dict) else entry for at, entry in enumerate(kept)
     ]
     return b"".join(json.dumps(entry).encode() + b"\n" for entry in timed)
 
