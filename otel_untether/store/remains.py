@@ -41,7 +41,8 @@ class Journaled:
 
     def read(self, entry: dict[str, Any]) -> None:
         """Take in an entry; raises KeyError, TypeError, … for one that is none."""
-        at, kind = moment(entry["at"]) or 0, entry["kind"]
+        kind = entry["kind"]
+        self.last = max(self.last, moment(entry["at"]) or 0)
         match kind:
             case "resource":
                 self.resource = {"attributes": list(entry["resource"]["attributes"])}
@@ -59,7 +60,6 @@ class Journaled:
                 self.progress |= {item["key"]: item for item in entry["attributes"]}
             case str() if kind.startswith("untether."):
                 self.decisions.append(entry)
-        self.last = max(self.last, at)
 
     def forget(self, span_id: str) -> None:
         """Know nothing of a span any more."""
