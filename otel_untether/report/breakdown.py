@@ -55,9 +55,10 @@ def wall_time(root: SpanNode, until: int) -> dict[Category, int]:
     covering = [0] * len(_COUNTS_AS)
     previous = start
     for at, rank, change in sorted(_edges(intervals(root, until), start, end)):
-        spent[_category(covering)] += at - previous
+        if at > previous:
+            spent[_category(covering)] += at - previous
+            previous = at
         covering[rank] += change
-        previous = at
     spent["other"] += max(end - previous, 0)
     return spent
 
@@ -77,7 +78,7 @@ def tool_totals(root: SpanNode, until: int) -> list[ToolTotal]:
     calls: dict[str, list[SpanNode]] = defaultdict(list)
     for node in root.walk():
         if node.kind == "tool":
-            calls[tool_name(node)].append(node)
+            calls[node.tool].append(node)
     totals = [_total(name, nodes, until) for name, nodes in calls.items()]
     return sorted(totals, key=lambda total: (-total.total, total.name))
 
@@ -89,12 +90,6 @@ def slowest(root: SpanNode, until: int, most: int) -> list[SpanNode]:
     """
     calls = (node for node in root.walk() if node.kind in ("tool", "chat") and not node.children)
     return heapq.nlargest(most, calls, key=lambda node: node.duration(until))
-
-
-def tool_name(node: SpanNode) -> str:
-    """Return the tool's name, from its attribute or else from the span's name."""
-    name = node.attributes.get(semconv.TOOL_NAME)
-    return str(name) if name else node.name.partition(" ")[2] or node.name
 
 
 def _total(name: str, nodes: list[SpanNode], until: int) -> ToolTotal:
@@ -109,7 +104,7 @@ def _rank(node: SpanNode) -> int | None:
             return _WAIT
         case "chat":
             return _MODEL
-        case "tool" if node.children or node.attributes.get(semconv.BACKGROUND):
+        case "tool" if node.children or node.attribute(semconv.BACKGROUND):
             return _BELOW
         case "tool":
             return _TOOL
@@ -118,7 +113,9 @@ def _rank(node: SpanNode) -> int | None:
 
 def _edges(found: Iterable[Interval], start: int, end: int) -> Iterator[tuple[int, int, int]]:
     for interval in found:
-        first, last = max(interval.start, start), min(interval.end, end)
+        first, last, _ = interval
+        if first < start or last > end:
+            first, last = max(first, start), min(last, end)
         if first < last:
             yield first, interval.rank, 1
             yield last, interval.rank, -1

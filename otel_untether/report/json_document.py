@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_untether import semconv
-from otel_untether.report.breakdown import slowest, tool_name, tool_totals, wall_time
+from otel_untether.report.breakdown import slowest, tool_totals, wall_time
 from otel_untether.report.session_facts import facts
 from otel_untether.report.silences import silences
 from otel_untether.report.verdict import verdict
@@ -82,7 +82,7 @@ def _slowest(root: SpanNode, until: int) -> Iterator[dict[str, Any]]:
     for node in slowest(root, until, _SLOWEST):
         yield {
             "span_id": node.span_id,
-            "name": tool_name(node) if node.kind == "tool" else node.name,
+            "name": node.tool if node.kind == "tool" else node.name,
             "start": node.start,
             "duration_s": _seconds(node.duration(until)),
             "failed": node.failed,

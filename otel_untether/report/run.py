@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _Read = TypeVar("_Read")
 
 _MOST: Final = 200_000
+_MOST_SPANS: Final = 2_000_000
 _LARGEST: Final = 2.0**63
 
 
@@ -71,7 +72,7 @@ def read(path: Path, now: int) -> Recorded:
     next(path.iterdir(), None)
     problems: list[str] = []
     run = _run(path, problems)
-    ended = _lines(path / run_folder.TRACES, model.spans, problems)
+    ended = _lines(path / run_folder.TRACES, model.spans, problems, most=_MOST_SPANS)
     root = model.tree([*ended, *_opened(path / run_folder.JOURNAL, problems)])
     running = run is not None and run.running
     return Recorded(
@@ -102,7 +103,11 @@ def _until(run: store.Run | None, root: model.SpanNode | None) -> int:
 
 
 def _lines(
-    path: Path, read_line: Callable[[Any], Iterator[_Read]], problems: list[str]
+    path: Path,
+    read_line: Callable[[bytes], Iterator[_Read]],
+    problems: list[str],
+    *,
+    most: int = _MOST,
 ) -> list[_Read]:
     """Read a file of JSON lines; a torn line costs itself and is counted.
 
@@ -113,11 +118,11 @@ def _lines(
     try:
         for line in segments.lines(path):
             try:
-                found.extend(read_line(json.loads(line)))
+                found.extend(read_line(line))
             except (ValueError, RecursionError):
                 torn += bool(line.strip())
-            if len(found) > _MOST:
-                problems.append(f"{path.name}: only its first {_MOST:,} entries were read")
+            if len(found) > most:
+                problems.append(f"{path.name}: only its first {most:,} entries were read")
                 break
     except FileNotFoundError:
         return found
@@ -154,11 +159,12 @@ def _opened(path: Path, problems: list[str]) -> Iterator[model.SpanNode]:
             yield node
 
 
-def _entry(entry: Any) -> Iterator[Any]:
-    yield entry
+def _entry(line: bytes) -> Iterator[Any]:
+    yield json.loads(line)
 
 
-def _samples(entry: Any) -> Iterator[Sample]:
+def _samples(line: bytes) -> Iterator[Sample]:
+    entry = json.loads(line)
     at = moment(entry.get("t")) if isinstance(entry, dict) else None
     if at is not None:
         series = {key: _number(entry.get(key)) for key in ("cpu", "rss", "tcp", "age", "output")}

@@ -101,8 +101,8 @@ def _outcome(recorded: Recorded, root: SpanNode) -> tuple[str, str | None]:
 
 def _model(found: Attributes, chats: list[SpanNode]) -> str | None:
     asked = _text(found, semconv.REQUEST_MODEL)
-    answered = (_text(chat.attributes, semconv.RESPONSE_MODEL) for chat in chats)
-    return asked or next((name for name in answered if name), None)
+    answered = (chat.attribute(semconv.RESPONSE_MODEL) for chat in chats)
+    return asked or next((str(name) for name in answered if name), None)
 
 
 def _cost(found: Attributes, record: RunRecord | None) -> float | None:

@@ -7,8 +7,13 @@ the rest: a report about a crash must survive the crash.
 
 from __future__ import annotations
 
+import functools
+import json
+import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+import msgspec
 
 from otel_untether import semconv
 from otel_untether.store.otlp_values import decode_attributes, integer, items, moment
@@ -16,12 +21,13 @@ from otel_untether.store.otlp_values import decode_attributes, integer, items, m
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from otel_untether.store.otlp_values import Attributes
+    from otel_untether.store.otlp_values import Attributes, Value
 
 Kind: TypeAlias = Literal[
     "session", "turn", "agent", "chat", "tool", "wait", "stall", "marker", "other"
 ]
 
+_NOTHING: Final = msgspec.Raw(b"[]")
 STATUS_ERROR = 2  # of opentelemetry.proto.trace.v1.Status.StatusCode
 _KINDS: dict[str, Kind] = {
     semconv.SPAN_INVOKE_AGENT: "agent",
@@ -31,6 +37,11 @@ _KINDS: dict[str, Kind] = {
     semconv.SPAN_WAIT: "wait",
     semconv.SPAN_STALL: "stall",
     semconv.SPAN_STARTED: "marker",
+}
+# How the attribute that says so is written.
+_OPERATIONS: Final[dict[str, bytes]] = {
+    name: f'"key":"{semconv.OPERATION_NAME}","value":{{"stringValue":"{name}"}}'.encode()
+    for name in _KINDS
 }
 
 
@@ -56,7 +67,8 @@ class SpanNode:
     """One span and what is below it.
 
     Times in ns since the epoch; `end` is None while the span is open. `adrift` says that the
-    span named a parent that is not among the spans of the run.
+    span named a parent that is not among the spans of the run. `raw` is its attributes as they
+    were read: a long session has a hundred thousand calls, of which few are looked at closely.
     """
 
     trace_id: str
@@ -65,7 +77,7 @@ class SpanNode:
     name: str
     start: int
     end: int | None = None
-    attributes: Attributes = field(default_factory=dict)
+    raw: bytes = b"[]"
     events: tuple[SpanEvent, ...] = ()
     links: tuple[SpanLink, ...] = ()
     failed: bool = False
@@ -73,14 +85,49 @@ class SpanNode:
     kind: Kind = "other"
     adrift: bool = False
     children: list[SpanNode] = field(default_factory=list)
+    _decoded: Attributes | None = field(default=None, repr=False)
+    _tool: str | None = field(default=None, repr=False)
+    _order: list[SpanNode] | None = field(default=None, repr=False)
+
+    @property
+    def attributes(self) -> Attributes:
+        """All of its attributes."""
+        if self._decoded is None:
+            self._decoded = _all_attributes(self.raw)
+        return self._decoded
+
+    def attribute(self, name: str) -> Value:
+        """Return one of its attributes, None where it has none of that name.
+
+        It costs less than all of them, and is not kept.
+        """
+        return _attribute(self.raw, name)
+
+    @property
+    def tool(self) -> str:
+        """The name of the tool that it is a call of, from its attribute or else from its name."""
+        if self._tool is None:
+            told = self.attribute(semconv.TOOL_NAME)
+            self._tool = sys.intern(str(told or self.name.partition(" ")[2] or self.name))
+        return self._tool
 
     def walk(self) -> Iterator[SpanNode]:
         """Yield this span and all below it, parents first, each level in order of time."""
+        if self._order is not None:
+            return iter(self._order)
+        return self._walk() if self.children else iter((self,))
+
+    def _walk(self) -> Iterator[SpanNode]:
         stack = [self]
         while stack:
             node = stack.pop()
             yield node
-            stack.extend(reversed(node.children))
+            if node.children:
+                stack.extend(reversed(node.children))
+
+    def settle(self) -> None:
+        """Note that nothing will be put below it any more, so that walking it is cheap."""
+        self._order = list(self._walk())
 
     def last(self) -> int:
         """Return the latest moment known of this span and of all below it."""
@@ -92,9 +139,57 @@ class SpanNode:
         return max((self.end or until) - self.start, 0)
 
 
-def spans(export: Any) -> Iterator[SpanNode]:
-    """Yield the spans of one line of OTLP-JSON, those that can be told from noise."""
-    for resource in items(export, "resourceSpans"):
+class _Span(msgspec.Struct):
+    """A span of OTLP JSON, as far as it is read at once."""
+
+    spanId: str  # noqa: N815  names of OTLP's
+    startTimeUnixNano: str | int  # noqa: N815
+    traceId: str = ""  # noqa: N815
+    parentSpanId: str = ""  # noqa: N815
+    name: str = ""
+    endTimeUnixNano: str | int = 0  # noqa: N815
+    attributes: msgspec.Raw = _NOTHING
+    events: list[Any] = []
+    links: list[Any] = []
+    status: dict[str, Any] = {}
+
+
+class _InScope(msgspec.Struct):
+    spans: list[_Span] = []
+
+
+class _InResource(msgspec.Struct):
+    scopeSpans: list[_InScope] = []  # noqa: N815
+
+
+class _Request(msgspec.Struct):
+    resourceSpans: list[_InResource] = []  # noqa: N815
+
+
+_REQUESTS: Final = msgspec.json.Decoder(_Request)
+
+
+def spans(line: bytes) -> Iterator[SpanNode]:
+    """Yield the spans of one line of OTLP JSON, those that can be told from noise.
+
+    Raises ValueError for what is no JSON.
+    """
+    try:
+        request = _REQUESTS.decode(line)
+    except (msgspec.MsgspecError, UnicodeError):
+        yield from _odd_spans(line)
+        return
+    for resource in request.resourceSpans:
+        for scope in resource.scopeSpans:
+            for span in scope.spans:
+                node = _node(span)
+                if node is not None:
+                    yield node
+
+
+def _odd_spans(line: bytes) -> Iterator[SpanNode]:
+    """Yield the spans of a line in which something is not as OTLP has it."""
+    for resource in items(json.loads(line), "resourceSpans"):
         for scope in items(resource, "scopeSpans"):
             for span in items(scope, "spans"):
                 node = span_node(span)
@@ -106,26 +201,82 @@ def span_node(span: Any) -> SpanNode | None:
     """Read one OTLP-JSON span; None where its identity or its start is missing."""
     if not isinstance(span, dict):
         return None
-    start, span_id = moment(span.get("startTimeUnixNano")), span.get("spanId")
-    if not start or not isinstance(span_id, str) or not span_id:
-        return None
-    status = span.get("status")
-    status = status if isinstance(status, dict) else {}
-    name, found = str(span.get("name") or ""), decode_attributes(span.get("attributes"))
-    return SpanNode(
-        trace_id=str(span.get("traceId") or ""),
-        span_id=span_id,
-        parent_id=str(span.get("parentSpanId") or "") or None,
-        name=name,
-        start=start,
-        end=moment(span.get("endTimeUnixNano")),
-        attributes=found,
-        events=tuple(_events(span)),
-        links=tuple(_links(span)),
-        failed=integer(status.get("code")) == STATUS_ERROR,
-        message=str(status.get("message") or ""),
-        kind=_kind(name, found),
+    span_id, status = span.get("spanId"), span.get("status")
+    return _node(
+        _Span(
+            spanId=span_id if isinstance(span_id, str) else "",
+            startTimeUnixNano=span.get("startTimeUnixNano") or 0,
+            traceId=str(span.get("traceId") or ""),
+            parentSpanId=str(span.get("parentSpanId") or ""),
+            name=str(span.get("name") or ""),
+            endTimeUnixNano=span.get("endTimeUnixNano") or 0,
+            attributes=msgspec.Raw(json.dumps(span.get("attributes")).encode()),
+            events=items(span, "events"),
+            links=items(span, "links"),
+            status=status if isinstance(status, dict) else {},
+        )
     )
+
+
+def _node(span: _Span) -> SpanNode | None:
+    start = moment(span.startTimeUnixNano)
+    if not start or not span.spanId:
+        return None
+    raw = bytes(span.attributes)
+    return SpanNode(
+        span.traceId,
+        span.spanId,
+        span.parentSpanId or None,
+        sys.intern(span.name),
+        start,
+        moment(span.endTimeUnixNano),
+        raw,
+        tuple(_events(span.events)) if span.events else (),
+        tuple(_links(span.links)) if span.links else (),
+        integer(span.status.get("code")) == STATUS_ERROR if span.status else False,
+        str(span.status.get("message") or "") if span.status else "",
+        _kind(span.name, raw),
+    )
+
+
+def _kind(name: str, raw: bytes) -> Kind:
+    """Return what a span is, which its operation says; one of ours has it in its name, too."""
+    head = name.partition(" ")[0]
+    if _OPERATIONS.get(head, b"\n") in raw:
+        return _KINDS[head]
+    operation = _attribute(raw, semconv.OPERATION_NAME) or head
+    return _KINDS.get(str(operation), "other")
+
+
+def _attribute(raw: bytes, name: str) -> Value:
+    """Return one of the attributes that are in a list of OTLP JSON, as we write it or otherwise.
+
+    Most are plain text, which needs no parser::
+
+        {"key":"gen_ai.tool.name","value":{"stringValue":"Bash"}}
+    """
+    begin = _before_text(name)
+    at = raw.find(begin)
+    if at >= 0:
+        first = at + len(begin)
+        text = raw[first : raw.index(b'"', first)]
+        if b"\\" not in text:
+            return text.decode("utf-8", "replace")
+    elif f'"{name}"'.encode() not in raw:
+        return None
+    return _all_attributes(raw).get(name)
+
+
+@functools.cache
+def _before_text(name: str) -> bytes:
+    return f'"key":"{name}","value":{{"stringValue":"'.encode()
+
+
+def _all_attributes(raw: bytes) -> Attributes:
+    try:
+        return decode_attributes(msgspec.json.decode(raw))
+    except (msgspec.MsgspecError, UnicodeError):
+        return decode_attributes(json.loads(raw))
 
 
 def tree(found: Iterable[SpanNode]) -> SpanNode | None:
@@ -144,6 +295,7 @@ def tree(found: Iterable[SpanNode]) -> SpanNode | None:
         if node is not root:
             _attach(node, nodes, circling, root)
     _sort(root)
+    root.settle()
     return root
 
 
@@ -160,26 +312,33 @@ def _attach(
 def _circling(nodes: Mapping[str, SpanNode]) -> set[str]:
     """Return the spans whose parents' parents lead in a circle: ids may be nonsense.
 
-    Each span is looked at once, however long the chains that it is in.
+    Each span that has any below it is looked at once, however long the chains that it is in.
     """
     verdicts: dict[str, bool] = {}
-    for span_id in nodes:
+    parents = {node.parent_id or "" for node in nodes.values()}
+    for span_id in parents & nodes.keys():
         path: dict[str, None] = {}
         current = span_id
         while current in nodes and current not in path and current not in verdicts:
             path[current] = None
             current = nodes[current].parent_id or ""
         verdicts |= dict.fromkeys(path, current in path or verdicts.get(current, False))
-    return {span_id for span_id, circles in verdicts.items() if circles}
+    circling = {span_id for span_id, circles in verdicts.items() if circles}
+    if circling:
+        circling |= {id_ for id_, node in nodes.items() if node.parent_id in circling}
+    return circling
 
 
 def _sort(root: SpanNode) -> None:
     """Put the children of each span in order of their start, then of their end."""
     latest: dict[str, int] = {}
-    for node in reversed(list(root.walk())):
-        node.children.sort(key=lambda child: (child.start, child.end or latest[child.span_id]))
-        known = (latest[child.span_id] for child in node.children)
-        latest[node.span_id] = max(node.end or node.start, *known, 0)
+    for node in reversed([node for node in root.walk() if node.children]):
+        ends = {
+            child.span_id: latest.get(child.span_id) or child.end or child.start
+            for child in node.children
+        }
+        node.children.sort(key=lambda child: (child.start, child.end or ends[child.span_id]))
+        latest[node.span_id] = max(node.end or node.start, *ends.values(), 0)
 
 
 def _unique(found: Iterable[SpanNode]) -> dict[str, SpanNode]:
@@ -204,13 +363,8 @@ def _ends(nodes: Mapping[str, SpanNode]) -> Iterator[int]:
     return (node.end or node.start for node in nodes.values())
 
 
-def _kind(name: str, found: Attributes) -> Kind:
-    operation = found.get(semconv.OPERATION_NAME) or name.partition(" ")[0]
-    return _KINDS.get(str(operation), "other")
-
-
-def _events(span: dict[str, Any]) -> Iterator[SpanEvent]:
-    for event in items(span, "events"):
+def _events(found: list[Any]) -> Iterator[SpanEvent]:
+    for event in found:
         if isinstance(event, dict):
             at = moment(event.get("timeUnixNano")) or 0
             yield SpanEvent(
@@ -218,7 +372,7 @@ def _events(span: dict[str, Any]) -> Iterator[SpanEvent]:
             )
 
 
-def _links(span: dict[str, Any]) -> Iterator[SpanLink]:
-    for link in items(span, "links"):
+def _links(found: list[Any]) -> Iterator[SpanLink]:
+    for link in found:
         if isinstance(link, dict) and isinstance(link.get("traceId"), str):
             yield SpanLink(link["traceId"], decode_attributes(link.get("attributes")))

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from otel_untether import semconv
 from otel_untether.diagnosis import advice
 from otel_untether.report import endings
-from otel_untether.report.breakdown import tool_name
 from otel_untether.report.session_facts import facts
 from otel_untether.report.silences import Silence, silences
 from otel_untether.session.wording import count, duration, percent
@@ -197,7 +196,7 @@ def _called(node: SpanNode) -> str:
         return f"agent {node.attributes.get(semconv.AGENT_NAME) or '?'}"
     if node.kind == "wait":
         return f"wait for {node.attributes.get(semconv.WAIT_KIND) or '?'}"
-    return tool_name(node)
+    return node.tool
 
 
 def _at_fault(silence: Silence, dump: Dump | None) -> Iterator[str]:
@@ -271,7 +270,7 @@ def _failure(root: SpanNode, told: SessionFacts) -> Iterator[str]:
     failed = [node for node in root.walk() if node.failed and node.kind in ("tool", "chat")]
     if failed:
         last = max(failed, key=lambda node: node.end or node.start)
-        what = tool_name(last) if last.kind == "tool" else "the model's answer"
+        what = last.tool if last.kind == "tool" else "the model's answer"
         code = last.attributes.get(semconv.PROCESS_EXIT_CODE)
         said = f"exit {code}" if code else last.attributes.get(semconv.ERROR_TYPE) or "failed"
         yield f"the last that failed: {what} ({said})"

@@ -105,8 +105,11 @@ def integer(content: Any) -> int | None:
 
 def moment(content: Any) -> int | None:
     """Read a moment in ns since the epoch; None for none, and for what is no time at all."""
-    number = integer(content)
-    return number if number is not None and number > 0 else None
+    try:
+        number = int(content)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if 0 < number < _LIMIT else None
 
 
 def items(holder: Any, key: str) -> list[Any]:

@@ -13,7 +13,6 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from otel_untether import semconv
-from otel_untether.report.breakdown import tool_name
 from otel_untether.report.silences import silences
 from otel_untether.report.terminal import text as words
 
@@ -98,7 +97,8 @@ def _selection(
     nodes = [node for node in root.walk() if node in drawn]
     ranked = _ranked(nodes, until)
     above = {child: node for node in nodes for child in node.children}
-    low, high = 1, len(ranked)
+    # Each of them has a line, if not more.
+    low, high = 1, min(len(ranked), limit)
     while low < high:
         middle = (low + high + 1) // 2
         lines = sum(1 for _ in _layout(root, drawn, _with_parents(ranked[:middle], above)))
@@ -211,9 +211,9 @@ def _fold_row(stem: Stem, item: list[SpanNode], until: int) -> Row:
 def label(node: SpanNode) -> str:
     """Name a span in a word or two."""
     if node.kind == "tool":
-        return tool_name(node)
+        return node.tool
     word, names = _LABELS.get(node.kind, (node.name, ()))
-    name = next((str(node.attributes[key]) for key in names if node.attributes.get(key)), "")
+    name = next((str(found) for key in names if (found := node.attribute(key))), "")
     return f"{word} {name}".strip() or node.name
 
 

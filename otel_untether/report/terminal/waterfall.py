@@ -29,16 +29,22 @@ class Axis:
 
     def half_column(self, at: int) -> int:
         """Say on which half column a moment lies."""
-        span = max(self.end - self.start, 1)
-        inside = min(max(at, self.start), self.end) - self.start
-        return round(inside / span * 2 * self.columns)
+        length = self.end - self.start
+        if at <= self.start or length <= 0:
+            return 0
+        return (
+            2 * self.columns
+            if at >= self.end
+            else round((at - self.start) / length * 2 * self.columns)
+        )
 
     def halves(self, pieces: Iterable[tuple[int, int]]) -> bytearray:
         """Mark the half columns that these times cover; the shortest covers one."""
         marks = bytearray(2 * self.columns)
-        for start, end in pieces:
-            first = min(self.half_column(start), len(marks) - 1)
-            last = max(self.half_column(end), first + 1)
+        # Many pieces of a fold are within the same columns.
+        for start, end in {(self.half_column(s), self.half_column(e)) for s, e in pieces}:
+            first = min(start, len(marks) - 1)
+            last = max(end, first + 1)
             marks[first:last] = b"\1" * (last - first)
         return marks
 

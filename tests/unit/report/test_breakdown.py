@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +13,7 @@ from tests.unit.report.report_sessions import SECOND, Session, at, healthy, long
 
 def seconds(session: Session) -> dict[str, float]:
     """Return the seconds of each category that has any."""
-    spans = [node for line in session.lines() for node in model.spans(json.loads(line))]
+    spans = [node for line in session.lines() for node in model.spans(line.encode())]
     root = model.tree(spans)
     assert root is not None
     spent = breakdown.wall_time(root, root.end or root.last())
@@ -144,7 +142,7 @@ def test_tools_are_totalled_by_name() -> None:
     session.tool("Read", 0, 1)
     session.tool("Bash", 0, 5, error="1")
     session.tool("Bash", 0, 2)
-    spans = [node for line in session.lines() for node in model.spans(json.loads(line))]
+    spans = [node for line in session.lines() for node in model.spans(line.encode())]
     root = model.tree(spans)
     assert root is not None
     assert breakdown.tool_totals(root, at(10)) == [

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from otel_untether.report import breakdown
 from otel_untether.report import span_tree as model
 from otel_untether.report.silences import Silence, silences
@@ -13,7 +11,7 @@ from tests.unit.report.report_sessions import SECOND, Session, at, stalled
 
 def root_of(session: Session) -> model.SpanNode:
     """Return the session's tree."""
-    spans = [node for line in session.lines() for node in model.spans(json.loads(line))]
+    spans = [node for line in session.lines() for node in model.spans(line.encode())]
     root = model.tree(spans)
     assert root is not None
     return root

@@ -15,7 +15,7 @@ from tests.unit.report.report_sessions import START, Session, at, healthy
 
 def tree_of(session: Session) -> model.SpanNode:
     """Read a session made by hand."""
-    spans = [node for line in session.lines() for node in model.spans(json.loads(line))]
+    spans = [node for line in session.lines() for node in model.spans(line.encode())]
     root = model.tree(spans)
     assert root is not None
     return root
@@ -127,10 +127,38 @@ JSON = st.recursive(
 )
 
 
+def test_lines_as_others_write_them_say_the_same_as_ours() -> None:
+    """Ours have no blanks, and are read faster."""
+    lines = list(healthy().lines())
+    ours = [json.dumps(json.loads(line), separators=(",", ":")) for line in lines]
+    others = [json.dumps(json.loads(line), indent=1) for line in lines]
+
+    def told(line: str) -> list[tuple[Any, ...]]:
+        found = list(model.spans(line.encode()))
+        return [(n.kind, n.tool, n.start, n.end, n.failed, n.attributes, n.events) for n in found]
+
+    assert list(map(told, ours)) == list(map(told, others))
+    assert any(map(told, ours))
+
+
+@pytest.mark.parametrize("text", ['a "quoted" name', "b\\c", "\u00e4\u2028", "execute_tool", ""])
+def test_one_attribute_is_told_as_all_are(text: str) -> None:
+    """However it is escaped, and where another's value is called like it."""
+    pairs = [("before", "gen_ai.tool.name"), ("gen_ai.tool.name", text), ("n", 1)]
+    session = Session()
+    facts: dict[str, Any] = dict(pairs)
+    session.root(1, **facts)
+    for separators in ((",", ":"), (", ", ": ")):
+        for line in session.lines():
+            (node,) = model.spans(json.dumps(json.loads(line), separators=separators).encode())
+            for name in (*facts, "absent"):
+                assert node.attribute(name) == node.attributes.get(name)
+
+
 @given(JSON)
 def test_no_json_breaks_it(export: Any) -> None:
     """What is not OTLP has no spans; what is half of it has those that can be told."""
-    model.tree(model.spans(export))
+    model.tree(model.spans(json.dumps(export).encode()))
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from("abcdefz")), max_size=9))

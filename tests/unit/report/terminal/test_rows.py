@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from otel_untether.report import span_tree as model
@@ -13,7 +11,7 @@ from tests.unit.report.report_sessions import Session, at, healthy, long, stalle
 
 def lay_out(session: Session, limit: int | None = None) -> list[Row]:
     """Lay a session out."""
-    spans = [node for line in session.lines() for node in model.spans(json.loads(line))]
+    spans = [node for line in session.lines() for node in model.spans(line.encode())]
     root = model.tree(spans)
     assert root is not None
     return rows(root, root.end or root.last(), limit)
