@@ -5,6 +5,16 @@ collector configuration; with `--check` it says whether that is up to date. The 
 `redaction` reads attributes, also those that are arrays and maps, and log bodies;
 `transform/secrets` what that leaves: names, status messages, exemplars. What no processor can
 change, the attributes of a span's links, is dropped with the span, unless the span is ours.
+
+Both have a hundred expressions, which are slow. So `transform/secrets` comes first and asks the
+cheap ones of `collector_hints` of each record as a whole. Where none is there, as in nearly all,
+the names stay as they are, and the attributes are put below a key that `redaction` ignores, from
+where `transform/unsuspected` takes them again:
+
+    {"a": "b", "c": 1}  ->  {"unsuspected": {"a": "b", "c": 1}}  ->  {"a": "b", "c": 1}
+
+Who sends that key gains nothing: it is removed, in attributes and bodies, before all this. A
+record that cannot be asked, such as one with a number that JSON does not have, is redacted.
 """
 
 from __future__ import annotations
@@ -13,10 +23,12 @@ import re
 import sys
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from otel_untether import semconv
 from otel_untether.session import secret_patterns as table
+
+from .collector_hints import hints
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +39,7 @@ BEGIN: Final = (
     "  # Made by `python -m scripts.collector_redaction`; edit the table it reads instead.\n"
 )
 END: Final = "  # End of what is made.\n"
-_KEYS: Final = (
+KEYS: Final = (
     r"^user\.(email|full_name|account_(uu)?id)$",
     r"^organization\.id$",
     (
@@ -35,22 +47,41 @@ _KEYS: Final = (
         r"|private[_.-]?key|access[_.-]?token|auth[_.-]?token)"
     ),
 )
-# Names, events, messages: short texts, where only a key's own form tells.
-# One list a context: the collector runs a list in the narrowest context that any of its
-# statements needs, and a span without events has no event to run it for.
-_NAMES: Final = {
+UNSUSPECTED: Final = "otel-untether.unsuspected"
+
+
+class _Record(NamedTuple):
+    """What one list of statements is run for, by its context.
+
+    One list a context: the collector runs a list in the narrowest context that any of its
+    statements needs, and a span without events has no event to run it for.
+    """
+
+    context: str
+    names: tuple[str, ...] = ()  # short texts, where only a key's own form tells
+    attributes: bool = True
+    body: bool = False
+
+
+_RESOURCE: Final = _Record("resource")
+_SCOPE: Final = _Record("scope", ("name", "version"))
+_RECORDS: Final = {
     "trace_statements": (
-        ("scope.name", "scope.version"),
-        ("span.name", "span.status.message", "span.trace_state"),
-        ("spanevent.name",),
+        _RESOURCE,
+        _SCOPE,
+        _Record("span", ("name", "status.message", "trace_state")),
+        _Record("spanevent", ("name",)),
     ),
     "metric_statements": (
-        ("scope.name", "scope.version"),
-        ("metric.name", "metric.description", "metric.unit"),
+        _RESOURCE,
+        _SCOPE,
+        _Record("metric", ("name", "description", "unit"), attributes=False),
+        _Record("datapoint"),
     ),
     "log_statements": (
-        ("scope.name", "scope.version"),
-        ("log.event_name", "log.severity_text"),
+        _RESOURCE,
+        _SCOPE,
+        _Record("log", ("event_name", "severity_text"), body=True),
     ),
 }
 _EXEMPLARS: Final = "keep_keys(exemplar.filtered_attributes, [])"
@@ -86,28 +117,92 @@ def names() -> str:
 
 def block() -> str:
     """Return the processors as YAML."""
-    lines = [BEGIN]
-    lines += ["  redaction:\n", "    allow_all_keys: true\n", "    redact_all_types: true\n"]
-    lines += ["    summary: silent\n", "    blocked_key_patterns:\n"]
-    lines += [f"      - {_yaml(key)}\n" for key in _KEYS]
-    lines += ["    blocked_values:\n", *(f"      - {_yaml(value)}\n" for value in values())]
-    lines += ["  transform/secrets:\n", "    error_mode: ignore\n"]
-    pattern = names().replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
-    for signal, contexts in _NAMES.items():
-        lines.append(f"    {signal}:\n")
-        for targets in contexts:
-            lines.append("      - statements:\n")
-            lines += [f"          - {_yaml(_replaced(target, pattern))}\n" for target in targets]
-        if signal == "metric_statements":
-            lines += ["      - statements:\n", f"          - {_EXEMPLARS}\n"]
     foreign = f'Len(span.links) > 0 and scope.name != "{semconv.SCOPE}"'
+    lines = [BEGIN, "  transform/secrets:\n", "    error_mode: ignore\n"]
+    for signal, records in _RECORDS.items():
+        lines.append(f"    {signal}:\n")
+        for record in records:
+            lines += _list(_asked(record))
+        if signal == "metric_statements":
+            lines += _list([_EXEMPLARS])
+    lines += ["  redaction:\n", "    allow_all_keys: true\n", "    redact_all_types: true\n"]
+    lines += ["    summary: silent\n", f"    ignored_keys: [{UNSUSPECTED}]\n"]
+    lines += ["    blocked_key_patterns:\n", *(f"      - {_yaml(key)}\n" for key in KEYS)]
+    lines += ["    blocked_values:\n", *(f"      - {_yaml(value)}\n" for value in values())]
+    lines += ["  transform/unsuspected:\n", "    error_mode: ignore\n"]
+    for signal, records in _RECORDS.items():
+        lines.append(f"    {signal}:\n")
+        for record in records:
+            lines += _list(_taken_back(record))
     lines += ["  filter/links:\n", "    error_mode: ignore\n", "    trace_conditions:\n"]
     lines += [f"      - {_yaml(foreign)}\n", END]
     return "".join(lines)
 
 
-def _replaced(target: str, pattern: str) -> str:
-    return f'replace_pattern({target}, "{pattern}", "[redacted]")'
+def _list(statements: list[str]) -> list[str]:
+    if not statements:
+        return []
+    return ["      - statements:\n", *(f"          - {_yaml(one)}\n" for one in statements)]
+
+
+def _asked(record: _Record) -> list[str]:
+    """Return what decides whether a record is suspected, and what follows from it."""
+    cache, attributes = f"{record.context}.cache", f"{record.context}.attributes"
+    texts = [f"{record.context}.{name}" for name in record.names]
+    statements = [f'set({cache}["suspected"], true)']
+    if record.attributes:
+        statements.insert(0, f'delete_key({attributes}, "{UNSUSPECTED}")')
+        texts.append(f"String({attributes})")
+    if record.body:
+        body = f"{record.context}.body"
+        statements.append(
+            f"set({body}, String({body})) where not IsString({body}) and {_has(body)}"
+        )
+        texts.append(f"String({body})")
+    text, suspected = f'{cache}["text"]', f'{cache}["suspected"] == true'
+    asked = " or ".join(f"IsMatch({text}, {_quoted(hint)})" for hint in hints())
+    statements += [
+        f'set({text}, ToLowerCase(Concat([{", ".join(texts)}], " ")))',
+        f'set({cache}["suspected"], false) where {text} != nil and not ({asked})',
+    ]
+    statements += [
+        f'replace_pattern({one}, {_quoted(names())}, "[redacted]") where {suspected}'
+        for one in (f"{record.context}.{name}" for name in record.names)
+    ]
+    unsuspected = f'{cache}["suspected"] == false'
+    if record.attributes:
+        statements.append(
+            f'set({attributes}, {{"{UNSUSPECTED}": {attributes}}}) where {unsuspected}'
+        )
+    if record.body:
+        statements.append(f'set({body}, {{"{UNSUSPECTED}": {body}}}) where {unsuspected}')
+    return statements
+
+
+def _has(body: str) -> str:
+    return f'IsMatch(String({body}), "{UNSUSPECTED}")'
+
+
+def _taken_back(record: _Record) -> list[str]:
+    """Return what puts the attributes, and a body, where they were."""
+    places = [f"{record.context}.attributes"] * record.attributes
+    places += [f"{record.context}.body"] * record.body
+    kept = f'{record.context}.cache["kept"]'  # what is copied onto itself is lost
+    return [
+        f"set({to}, {what}) where {_wrapped(place)}"
+        for place in places
+        for to, what in ((kept, f'{place}["{UNSUSPECTED}"]'), (place, kept))
+    ]
+
+
+def _wrapped(place: str) -> str:
+    return f'IsMap({place}) and {place}["{UNSUSPECTED}"] != nil'
+
+
+def _quoted(expression: str) -> str:
+    """Return an expression as OTTL writes a text, in a file where $ begins a variable."""
+    escaped = expression.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
+    return f'"{escaped}"'
 
 
 def _yaml(text: str) -> str:

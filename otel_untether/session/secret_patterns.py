@@ -417,7 +417,7 @@ COMMANDS: Final = (
     Shape(
         "openssl pass:",
         "pass:",
-        r"(\b(?:-pass(?:in|out)?[ \t]{1,4})[\"']?pass:)[^\s\"'$]{1,200}",
+        r"((?:-pass(?:in|out)?[ \t]{1,4})[\"']?pass:)[^\s\"'$]{1,200}",
         "openssl rsa -passin pass:{12}",
         "openssl rsa -passin env:X",
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import time
 from contextlib import contextmanager
 from functools import partial
@@ -10,12 +12,16 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 import yaml
+from google.protobuf.json_format import ParseDict
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import LogsServiceStub
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
+from scripts.collector_redaction import UNSUSPECTED
 from scripts.stack.backends import CONFIG, Backend, eventually, free_port
-from tests.support.canaries import everywhere, logs, metrics, spans
+from tests.support.canaries import CANARIES, canary, everywhere, logs, metrics, spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,6 +138,80 @@ def test_numbers_and_our_own_links_pass_as_they_are(
     assert '"intValue":"4096"' in left
     assert '"key":"untether.session.outcome","value":{"stringValue":"crashed"}' in left
     assert "commit 3f786850e387550fdab836ed7e6dc881de23001b" in left
+
+
+def test_nobody_gets_past_the_redaction_by_naming_the_key_that_it_ignores(
+    binaries: dict[str, str], tmp_path: Path
+) -> None:
+    request, log = spans(time.time_ns()), logs(time.time_ns())
+    span = request.resource_spans[0].scope_spans[0].spans[0]
+    told = log.resource_logs[0].scope_logs[0].log_records[0]
+    body = told.body.kvlist_value.values.add(key="deep").value.kvlist_value.values
+    places = {
+        "resource": request.resource_spans[0].resource.attributes,
+        "span": span.attributes,
+        "map": span.attributes.add(key="map").value.kvlist_value.values,
+        "event": span.events.add(name="event").attributes,
+        "log": told.attributes,
+        "body": body,
+    }
+    for place, attributes in places.items():
+        value = attributes.add(key=UNSUSPECTED).value
+        value.kvlist_value.values.add(key="x").value.string_value = canary(f"forged {place}")
+    with (
+        hop(binaries, HOPS["one machine"], tmp_path) as address,
+        grpc.insecure_channel(address) as channel,
+    ):
+        TraceServiceStub(channel).Export(request)
+        LogsServiceStub(channel).Export(log)
+        eventually("both came through", partial(_passed, tmp_path, "mark-span", "deep"))
+    left = _left(tmp_path)
+    assert [place for place in places if CANARIES[f"forged {place}"] in left] == []
+
+
+def test_what_holds_no_secret_passes_as_it_came(binaries: dict[str, str], tmp_path: Path) -> None:
+    """Of every type, nested, and in a body; also a number that JSON has no word for."""
+    request, log = ExportTraceServiceRequest(), ExportLogsServiceRequest()
+    span = request.resource_spans.add().scope_spans.add().spans.add(name="work")
+    span.trace_id, span.span_id = bytes(range(16)), bytes(range(8))
+    record = log.resource_logs.add().scope_logs.add().log_records.add()
+    for attributes in (span.attributes, record.attributes, record.body.kvlist_value.values):
+        attributes.add(key="text").value.string_value = "a text"
+        attributes.add(key="bytes").value.bytes_value = b"bytes"
+        attributes.add(key="real").value.double_value = 0.5
+        attributes.add(key="yes").value.bool_value = True
+        attributes.add(key="list").value.array_value.values.add().int_value = 7
+        inner = attributes.add(key="map").value.kvlist_value.values
+        inner.add(key="inner").value.string_value = "inner"
+    other = request.resource_spans[0].scope_spans[0].spans.add(name="no number")
+    other.trace_id, other.span_id = bytes(range(16)), bytes(range(1, 9))
+    other.attributes.add(key="ratio").value.double_value = float("nan")
+    other.attributes.add(key="secret text").value.string_value = f"is {canary('beside nan')}"
+    with (
+        hop(binaries, HOPS["one machine"], tmp_path) as address,
+        grpc.insecure_channel(address) as channel,
+    ):
+        TraceServiceStub(channel).Export(request)
+        LogsServiceStub(channel).Export(log)
+        eventually("both came through", partial(_passed, tmp_path, "no number", '"body"'))
+    passed = _read(tmp_path, ExportTraceServiceRequest(), "traces")
+    first, second = passed.resource_spans[0].scope_spans[0].spans
+    assert first.attributes == span.attributes
+    assert CANARIES["beside nan"] not in str(second)
+    read = _read(tmp_path, ExportLogsServiceRequest(), "logs")
+    (kept,) = read.resource_logs[0].scope_logs[0].log_records
+    assert (kept.attributes, kept.body) == (record.attributes, record.body)
+
+
+def _read(directory: Path, into: Any, signal: str) -> Any:
+    """Return the one document of a file of OTLP-JSON, whose ids are hexadecimal."""
+    document = json.loads((directory / f"{signal}.jsonl").read_text())
+    for part in document.get("resourceSpans", ()):
+        for span in part["scopeSpans"][0]["spans"]:
+            for name in ("traceId", "spanId"):
+                span[name] = base64.b64encode(bytes.fromhex(span[name])).decode()
+            span.pop("parentSpanId", None)
+    return ParseDict(document, into)
 
 
 def test_every_field_has_a_canary_of_its_own() -> None:

@@ -39,6 +39,12 @@ def _list(pairs: Any) -> None:
         items.add(string_value="x" * 100)
 
 
+def _list_beside_no_number(pairs: Any) -> None:
+    """JSON has no word for it, and the size of the attributes is that of their JSON."""
+    pairs.add(key="ratio").value.double_value = float("nan")
+    _list(pairs)
+
+
 def _map(pairs: Any) -> None:
     inner = pairs.add(key="map").value.kvlist_value.values
     _string(inner, "inner", "x" * HUGE)
@@ -58,6 +64,10 @@ LARGE: dict[str, Callable[[Any, Any, Any], object]] = {
     "attribute": lambda _r, _s, span: _string(span.attributes, "big", "é" * HUGE),
     "key": lambda _r, _s, span: _string(span.attributes, "k" * HUGE, "value"),
     "list": lambda _r, _s, span: _list(span.attributes),
+    "list beside no number": lambda _r, _s, span: _list_beside_no_number(span.attributes),
+    "event's list beside no number": lambda _r, _s, span: _list_beside_no_number(
+        span.events.add().attributes
+    ),
     "map": lambda _r, _s, span: _map(span.attributes),
     "bytes": lambda _r, _s, span: _bytes(span.attributes),
     "name": lambda _r, _s, span: setattr(span, "name", "n" * HUGE),
