@@ -66,6 +66,7 @@ class SessionTracer:
     :param provider: who serves the model (``gen_ai.provider.name``), None while nobody knows.
     :param capture: whether content is captured; by default it is not.
     :param chats: whether `chat` spans are made; off for CLIs that export their own.
+    :param calls: likewise of `execute_tool` spans.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class SessionTracer:
         provider: str | None = None,
         capture: Capture | None = None,
         chats: bool = True,
+        calls: bool = True,
     ) -> None:
         self._state = state
         self._tracer = trace.get_tracer(
@@ -88,7 +90,7 @@ class SessionTracer:
         )
         self._parent = parent
         self._capture = capture or Capture()
-        self._chats = chats
+        self._left_out = {kind for kind, made in (("chat", chats), ("tool", calls)) if not made}
         self._spans: dict[Activity, Span] = {}
         self._above = 0  # the id of the span that the root is below
         self._prompted_by: list[SpanContext] = []
@@ -249,7 +251,7 @@ class SessionTracer:
         self.root.end(at)
 
     def _open(self, activity: Activity) -> None:
-        if activity.kind == "chat" and not self._chats:
+        if activity.kind in self._left_out:
             return
         describe = _DESCRIBED[activity.kind]
         name, kind, attributes = describe(activity, self)

@@ -81,6 +81,7 @@ _UNITS: Final = {
     "cores": "cores",
     "flag": "",
     "kill": "",
+    "native": "",
     "causes": "",
     "path": "",
     "url": "",

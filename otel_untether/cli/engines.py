@@ -75,7 +75,7 @@ def _table(engines: list[Engine]) -> Iterator[str]:
     width = max(len(word) for word in (*TELLS, "asks again", *names))
     for word, meaning in TELLS.items():
         yield f"{word:{width}}  its output says {meaning}"
-    yield f"{'disk':{width}}  what it writes down about its sessions can be replayed"
+    yield f"{'disk':{width}}  what it writes down is read while it runs, and can be replayed"
     yield f"{'asks again':{width}}  when it gives up a model that is silent, and tries once more"
     yield ""
     for engine in engines:

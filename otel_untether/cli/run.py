@@ -226,7 +226,9 @@ class _Run:
         environ = _given_environ()
         self._root = propagation.root_context(environ)
         options = self._options
-        options.environ = propagation.child_environ(environ, self._root)
+        native = self._config.telemetry.native if self._config is not None else "join"
+        given = propagation.without_telemetry(environ) if native == "off" else environ
+        options.environ = propagation.child_environ(given, self._root)
         options.unwatched = environ
         options.terminal = self._relays_terminal()
         options.prepare = self._begin

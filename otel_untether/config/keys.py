@@ -16,6 +16,7 @@ Kind: TypeAlias = Literal[
     "cores",
     "flag",
     "kill",
+    "native",
     "causes",
     "path",
     "url",
@@ -44,6 +45,10 @@ KILLABLE: Final = (
     "prompt_unanswered",
 )
 
+# What may become of an agent's own telemetry, see docs/native-telemetry.md.
+NATIVE: Final = ("join", "off", "pass")
+
+_WORDS: Final[dict[Kind, tuple[str, ...]]] = {"kill": ("dry-run",), "native": NATIVE}
 _EXPECTED: Final[dict[Kind, str]] = {
     "seconds": "a positive number of seconds",
     "number": "a positive number",
@@ -53,6 +58,7 @@ _EXPECTED: Final[dict[Kind, str]] = {
     "cores": "a number of cores above 0 and below 0.5",
     "flag": "true or false",
     "kill": 'true, false or "dry-run"',
+    "native": '"join", "off" or "pass"',
     "causes": "a list of causes, each one of: " + ", ".join(KILLABLE),
     "path": "an absolute path, or one that begins with ~/",
     "url": "a URL that begins with https:// or http://",
@@ -156,8 +162,8 @@ def _fits(kind: Kind, value: Any) -> bool:
         return value is None or (isinstance(value, str) and value.startswith(("/", "~/", _ROOT)))
     if kind == "url":
         return value is None or (isinstance(value, str) and _is_url(value))
-    if kind in ("flag", "kill"):
-        return isinstance(value, bool) or (kind == "kill" and value == "dry-run")
+    if kind in ("flag", "kill", "native"):
+        return value in _WORDS.get(kind, ()) or (isinstance(value, bool) and kind != "native")
     if kind == "causes":
         return isinstance(value, list | tuple) and all(cause in KILLABLE for cause in value)
     if isinstance(value, bool) or not isinstance(value, int if kind in _WHOLE else int | float):
@@ -211,6 +217,7 @@ KEYS: Final = (
     Key("telemetry", "finish_timeout", "seconds", "exporting may go on this long after the exit"),
     Key("telemetry", "chat_spans", "flag", "a span for each turn of the model"),
     Key("telemetry", "session_files", "flag", "read what an agent hides in its own session files"),
+    Key("telemetry", "native", "native", "the agent's own telemetry, beside ours"),
     Key("telemetry", "state_dir", "path", "where runs are kept"),
     Key("telemetry", "keep_days", "number", "days a finished run is kept"),
     Key("telemetry", "keep_runs", "count", "finished runs that are kept"),

@@ -40,6 +40,7 @@ __all__ = [
 
 DEFAULT: Final = "default"
 
+Native: TypeAlias = Literal["join", "off", "pass"]
 AutoKill: TypeAlias = bool | Literal["dry-run"]
 
 
@@ -95,6 +96,7 @@ class TelemetryConfig(NamedTuple):
     finish_timeout: float = 60.0
     chat_spans: bool = True
     session_files: bool = True
+    native: Native = "join"
     state_dir: str | None = None
     keep_days: float = 14.0
     keep_runs: int = 200

@@ -139,6 +139,8 @@ class Engine:
     :param files: what it calls its transcripts and its debug log on disk, None where not known.
     :param session_files: where it keeps what `transcripts` reads, None where nobody knows: then
         a running session's are not followed.
+    :param joins_trace: whether, in an environment, spans of its own for what the model answers and
+        for its calls join the trace that it is told of.
     :param traits: how it behaves while it works.
     """
 
@@ -161,6 +163,7 @@ class Engine:
     transcripts: str | Transcripts | None = None
     files: Files | None = None
     session_files: SessionFiles | None = None
+    joins_trace: Callable[[Mapping[str, str]], bool] = lambda _environ: False
     traits: Traits = UNKNOWN_TRAITS
 
     @property

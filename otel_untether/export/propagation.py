@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
     from collections.abc import Mapping
-    from typing import Final
+    from typing import Any, Final
 
 TRACEPARENT: Final = "TRACEPARENT"
 TRACESTATE: Final = "TRACESTATE"
@@ -117,6 +117,19 @@ def _defect(match: re.Match[str] | None) -> str | None:
     if int(match["span"], 16) == 0:
         return "its span id is all zeros"
     return None
+
+
+def without_telemetry(environ: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return `environ` without what turns an agent's own telemetry on, or tells where it goes."""
+    own = ("OTEL_", "GEMINI_TELEMETRY_", "QWEN_TELEMETRY_", "COPILOT_OTEL_")
+    switches = ("CLAUDE_CODE_ENABLE_TELEMETRY", "BETA_TRACING_ENDPOINT")
+    kept = {
+        name: value
+        for name, value in environ.items()
+        if (word := os.fsdecode(name)).startswith("OTEL_UNTETHER_")
+        or not (word.startswith(own) or word in switches)
+    }
+    return {**kept, "OTEL_SDK_DISABLED": "true"}
 
 
 def child_environ(environ: Mapping[str, str], root: RootContext) -> dict[str, str]:

@@ -64,7 +64,8 @@ class HostedAgent:
     def environment(self, env: Mapping[Any, Any] | None) -> dict[Any, Any]:
         """Return the environment to spawn it with: the program's, and the session's span."""
         context = self.session.tracer.root.get_span_context()
-        return environment(os.environ if env is None else env, context)
+        native = self._guest.host().settings.telemetry.native
+        return environment(os.environ if env is None else env, context, native=native)
 
     def command(self, words: Sequence[Any]) -> Sequence[Any]:
         """Return the command line to spawn it with: the program's, but for its `env -i`."""

@@ -8,12 +8,14 @@ from contextvars import ContextVar
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_untether.export.propagation import RootContext, child_environ
+from otel_untether.export.propagation import RootContext, child_environ, without_telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from opentelemetry.trace import SpanContext
+
+    from otel_untether.config.settings import Native
 
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126  # as a shell has it
 _spawning: Final = ContextVar("untether_spawning", default=False)
@@ -48,8 +50,17 @@ def into_clean(words: Sequence[Any], context: SpanContext) -> Sequence[Any]:
     return [*words[:2], *(f"{key}={value}" for key, value in told.items()), *words[2:]]
 
 
-def environment(env: Mapping[Any, Any], context: SpanContext) -> dict[Any, Any]:
-    """Hand the session's span on; where there is none, nothing changes."""
+def environment(
+    env: Mapping[Any, Any], context: SpanContext, *, native: Native = "join"
+) -> dict[Any, Any]:
+    """Hand the session's span on; where there is none, only the agent's telemetry may be off.
+
+    :param env: what the agent would have been given.
+    :param context: of the session's root span.
+    :param native: what becomes of the agent's own telemetry.
+    """
+    if native == "off":
+        env = without_telemetry(env)
     if not context.is_valid:
         return dict(env)
     state = context.trace_state.to_header() if context.trace_state else None

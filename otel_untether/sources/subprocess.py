@@ -192,7 +192,11 @@ class watch:  # noqa: N801  used as a function is, like `contextlib.suppress`
             **self._spawning,
             "stdout": agent.stdout.sink,
             "stderr": agent.stderr.sink,
-            "env": environment(os.environ if env is None else env, context),
+            "env": environment(
+                os.environ if env is None else env,
+                context,
+                native=self._host.settings.telemetry.native,
+            ),
         }
         return agent, options
 

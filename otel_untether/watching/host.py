@@ -252,6 +252,7 @@ class Host:
             self._own.run.release()
 
     def _tracer(self, subject: Subject, state: SessionState, decoder: LineDecoder) -> SessionTracer:
+        own = self._own_spans(subject, decoder.engine)
         return SessionTracer(
             state,
             tracer_provider=self.telemetry.tracer_provider,
@@ -259,8 +260,19 @@ class Host:
             parent=subject.parent if self._own is None else self.telemetry.parent,
             provider=decoder.engine.provider if decoder.engine else None,
             capture=self._capture,
-            chats=self.settings.telemetry.chat_spans,
+            chats=self.settings.telemetry.chat_spans and not own,
+            calls=not own,
         )
+
+    def _own_spans(self, subject: Subject, engine: Engine | None) -> bool:
+        """Whether the agent makes spans of its answers and calls, which stand for ours."""
+        if self.settings.telemetry.native != "join" or not subject.sampled or engine is None:
+            return False
+        around = subject.surroundings
+        joins = engine.joins_trace(around.environ if around is not None else os.environ)
+        if joins:
+            self._say("the agent's own spans of its answers and calls join this trace, not ours")
+        return joins
 
     def _watch_process(
         self, subject: Subject, pid: int, state: SessionState, listeners: list[Listener]

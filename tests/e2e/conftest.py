@@ -143,9 +143,10 @@ class Agents:
     def script(self, **turns: list[dict[str, Any]]) -> None:
         self._script.write_text(json.dumps(turns))
 
-    def claude(self, prompt: str, **options: Any) -> Session:
-        words = [str(self._clis("claude")), "-p", prompt, "--output-format", "stream-json"]
-        words += ["--verbose", "--permission-mode", "bypassPermissions"]
+    def claude(self, prompt: str, *flags: str, **options: Any) -> Session:
+        """Run `claude -p`, by default with the flags that ask for events."""
+        words = [str(self._clis("claude")), "-p", prompt, "--permission-mode", "bypassPermissions"]
+        words += flags or ["--output-format", "stream-json", "--verbose"]
         return self._run(words, CLAUDE_SETTINGS, **options)
 
     def codex(self, prompt: str, *flags: str, **options: Any) -> Session:
@@ -172,6 +173,7 @@ class Agents:
             "HOME": str(self.home),
             "PATH": os.environ["PATH"],
             "OTEL_UNTETHER_STATE_DIR": str(state),
+            "OTEL_UNTETHER_EXIT_TIMEOUT": "60",  # what is told at the end is what is looked at
             **{f"OTEL_UNTETHER_{key.upper()}": str(value) for key, value in watchdog.items()},
             **settings,
         }

@@ -71,7 +71,8 @@ class Cli:
 
     `files` are written below its home before it starts; `{url}` in them, in `words` and in
     `settings` is the model's endpoint. `shell` is its shell tool, `agent` what starts a subagent,
-    `acp` what makes it serve the Agent Client Protocol, and ask before it runs a command.
+    `text` makes it print an answer and no events, `acp` serve the Agent Client Protocol, and ask
+    before it runs a command.
     """
 
     package: str
@@ -84,6 +85,7 @@ class Cli:
     agent: list[Any] | None = None
     done: list[Any] | None = None
     node: bool = True
+    text: tuple[str, ...] = ()
     acp: tuple[str, ...] = ()
     acp_settings: dict[str, str] = field(default_factory=dict)
 
@@ -96,6 +98,7 @@ CLIS = {
         ("-p", "--mode", "json", "--provider", "fake", "--model", "fake-model", "{prompt}"),
         {"PI_OFFLINE": "1", "PI_SKIP_VERSION_CHECK": "1"},
         ("bash", {}),
+        text=("-p", "--provider", "fake", "--model", "fake-model", "{prompt}"),
         files={".pi/agent/models.json": _PI},
     ),
     "gemini": Cli(
@@ -114,6 +117,7 @@ CLIS = {
         agent=["invoke_agent", {"agent_name": "generalist", "prompt": "SUBONE count"}],
         done=["complete_task", {"result": {"status": "1"}}],
         acp=("-m", "gemini-2.5-pro", "--acp"),
+        text=("-m", "gemini-2.5-pro", "--approval-mode", "yolo", "-p", "{prompt}"),
     ),
     "qwen": Cli(
         "@qwen-code/qwen-code",
@@ -123,6 +127,7 @@ CLIS = {
         {"OPENAI_API_KEY": "x", "OPENAI_BASE_URL": "{url}/v1", "OPENAI_MODEL": "fake-model"},
         ("run_shell_command", {"is_background": False}),
         acp=("--acp",),
+        text=("-p", "{prompt}", "--yolo"),
         agent=["agent", {"description": "count", "prompt": "SUBONE count",
                          "subagent_type": "general-purpose"}],
     ),
@@ -138,6 +143,7 @@ CLIS = {
         },
         ("bash", {"description": "x"}),
         acp=("acp",),
+        text=("run", "{prompt}"),
         acp_settings={
             "OPENCODE_CONFIG_CONTENT": json.dumps({**_OPENCODE, "permission": {"*": "ask"}})
         },
@@ -157,6 +163,7 @@ CLIS = {
         },
         ("bash", {"description": "x", "mode": "sync"}),
         acp=("--acp",),
+        text=("-p", "{prompt}", "--allow-all", "--no-auto-update"),
         agent=["task", {"name": "count", "description": "count", "prompt": "SUBONE count",
                         "agent_type": "task", "mode": "sync"}],
     ),
@@ -183,7 +190,9 @@ class Runs:
         self._pool = ThreadPoolExecutor(AT_ONCE)
         installed = {name: self._pool.submit(install_cli, name) for name in names}
         node = self._pool.submit(install_node)
-        kinds: tuple[Callable[..., Session], ...] = (self.bare, self.watched, self.silent)
+        kinds: tuple[Callable[..., Session], ...] = (
+            self.bare, self.watched, self.silent, self.spoken,
+        )  # fmt: skip
         self._found: dict[tuple[str, str], Future[Session]] = {
             (kind.__name__, name): self._pool.submit(kind, name, installed[name], node)
             for name in names
@@ -210,6 +219,12 @@ class Runs:
         run = _Run(self._home / name, name, binary.result(), node.result())
         run.script(_works(CLIS[name]))
         return run.start().ended()
+
+    def spoken(self, name: str, binary: Future[Path], node: Future[Path]) -> Session:
+        """The same where nobody asked for events, and a stall is called early."""
+        run = _Run(self._home / f"{name}-text", name, binary.result(), node.result())
+        run.script(_works(CLIS[name]))
+        return run.start(text=True).ended()
 
     def silent(self, name: str, binary: Future[Path], node: Future[Path]) -> Session:
         """One whose model falls silent after a tool; ended by SIGTERM once that was named."""
@@ -251,8 +266,9 @@ def _works(cli: Cli) -> dict[str, Any]:
     turns: list[dict[str, Any]] = [{"text": "First.", "tools": [_shell(cli, "echo no; exit 3")]}]
     if cli.agent is not None:
         turns.append({"text": "Delegating.", "tools": [cli.agent]})
-    below = [{"text": "One.", "tools": [cli.done]}] if cli.done else [{"text": "One."}]
-    return {"MAINWORK": [*turns, {"text": "Done."}], "SUBONE": below}
+    looks = {"text": "Looking.", "tools": [_shell(cli, "echo below")]}
+    done = {"text": "One.", "tools": [cli.done]} if cli.done else {"text": "One."}
+    return {"MAINWORK": [*turns, {"text": "Done."}], "SUBONE": [looks, done]}
 
 
 class _Run:
@@ -268,18 +284,26 @@ class _Run:
     def script(self, turns: dict[str, Any]) -> None:
         (self._home / "script.json").write_text(json.dumps(turns))
 
-    def start(self, *, watched: bool = True, quick: bool = False, served: bool = False) -> _Run:
+    def start(
+        self,
+        *,
+        watched: bool = True,
+        quick: bool = False,
+        served: bool = False,
+        text: bool = False,
+    ) -> _Run:
         watchdog = QUICK if quick else {}
         environment = {
             "HOME": str(self._home),
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),
             "OTEL_UNTETHER_STATE_DIR": str(self._state),
+            "OTEL_UNTETHER_EXIT_TIMEOUT": "60",  # what is told at the end is what is looked at
             **{f"OTEL_UNTETHER_{key.upper()}": str(value) for key, value in watchdog.items()},
             **self._cli.settings,
             **(self._cli.acp_settings if served else {}),
         }
-        words = self._cli.acp if served else self._cli.words
+        words = self._cli.acp if served else self._cli.text if text else self._cli.words
         agent = [word.replace("{prompt}", "MAINWORK please") for word in words]
         ours = [sys.executable, "-m", "otel_untether", "run", "--"] if watched else []
         client = [sys.executable, str(CLIENT), "MAINWORK", "MAINHANG", "--"] if served else []

@@ -57,6 +57,37 @@ def test_a_session_with_subagents_becomes_the_trace_its_stream_describes(worked:
         assert above is worked.root if caller is None else worked.parent(above) is tools[caller]
 
 
+@pytest.fixture(params=["stream-json", "text"])
+def nested(agents: Agents, request: pytest.FixtureRequest) -> Session:
+    agents.script(
+        MAINNEST=[{"tools": [agent("SUBONE go", background=False)]}, {"text": "All done."}],
+        SUBONE=[
+            {"text": "In.", "tools": [agent("SUBTWO go", background=False)]},
+            {"text": "1"},
+        ],
+        SUBTWO=[{"text": "Here.", "tools": [bash("echo deep; exit 4")]}, {"text": "2"}],
+    )
+    return agents.claude("MAINNEST please", "--output-format", request.param, "--verbose")
+
+
+def test_what_a_subagents_subagent_does_is_told_by_its_file(nested: Session) -> None:
+    """Of the second level its stream tells only that it is there."""
+    assert nested.returncode == 0
+    (deep,) = nested.named("execute_tool Bash")
+    names, span = [], nested.parent(deep)
+    while span is not None:
+        names.append(span["name"].partition(" ")[0])
+        span = nested.parent(span)
+    assert names == ["invoke_agent", "execute_tool", "invoke_agent", "execute_tool", "invoke_agent"]
+    assert attribute(deep, "error.type") == "4"
+    answers = [span for span in nested.spans if span["name"].startswith("chat ")]
+    ids = [attribute(span, "gen_ai.response.id") for span in answers]
+    assert len(ids) == len(set(ids)) == 6
+    below = [span for span in answers if nested.parent(span) is not nested.root]
+    assert [attribute(span, "gen_ai.usage.output_tokens") for span in below] == [20] * 4
+    assert attribute(nested.root, "untether.session.oddities") is None
+
+
 def test_parallel_subagents_overlap_and_a_background_one_lasts(worked: Session) -> None:
     first, second, late = sorted(
         worked.named("invoke_agent general-purpose"), key=lambda s: int(s["startTimeUnixNano"])

@@ -34,6 +34,33 @@ def test_a_session_becomes_the_trace_its_stream_describes(agents: Agents) -> Non
     assert attribute(session.root, "untether.session.outcome") == "completed"
 
 
+@pytest.mark.parametrize("flags", [["--json"], ["--color", "never"]], ids=["events", "text"])
+def test_what_a_subagent_does_is_told_by_its_rollout(agents: Agents, flags: list[str]) -> None:
+    agents.script(
+        MAINWORK=[
+            {"tools": [["multi_agent_v1::spawn_agent", {"message": "SUBONE go"}]]},
+            {
+                "tools": [
+                    ["multi_agent_v1::wait_agent", {"targets": ["$AGENT_ID"], "timeout_ms": 60000}]
+                ]
+            },
+            {"text": "Done."},
+        ],
+        SUBONE=[{"text": "Counting.", "tools": [command("echo below; exit 4")]}, {"text": "1"}],
+    )
+    session = agents.codex("MAINWORK please", *flags)
+    assert session.returncode == 0, session.stderr
+    (below,) = session.named("execute_tool command_execution")
+    subagent = session.parent(below)
+    assert subagent is not None
+    assert subagent["name"].startswith("invoke_agent ")
+    assert (session.parent(subagent) or {}).get("name") == "execute_tool spawn_agent"
+    assert exit_code(below) == 4
+    chats = [s for s in session.spans if s["name"].startswith("chat")]
+    assert len([s for s in chats if session.parent(s) is subagent]) == 2
+    assert attribute(session.root, "untether.session.oddities") is None
+
+
 def test_codex_accepts_the_trace_context_it_is_given(agents: Agents) -> None:
     """It ignores a TRACEPARENT whose flags it does not know, and says so."""
     agents.script(MAINHI=[{"text": "Hi."}])

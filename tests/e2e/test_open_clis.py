@@ -105,6 +105,51 @@ def test_a_subagent_is_an_agent_below_its_call(worked: Session) -> None:
     assert above["name"].startswith("execute_tool ")
 
 
+@pytest.mark.parametrize("name", WITH_SUBAGENTS)
+@pytest.mark.parametrize("kind", ["watched", "spoken"])
+def test_what_a_subagent_does_is_below_it(runs: Runs, name: str, kind: str) -> None:
+    """None but Copilot CLI prints that: it is in the agents' own files."""
+    session = runs.get(kind, name)
+    shell = f"execute_tool {CLIS[name].shell[0]}"
+    above = [session.parent(span) or {} for span in tools(session) if span["name"] == shell]
+    assert len(above) == 2
+    assert above[0] is session.root
+    assert above[1]["name"].startswith("invoke_agent ")
+    assert above[1] is not session.root
+
+
+@pytest.mark.parametrize("kind", ["watched", "spoken"])
+def test_no_call_and_no_answer_is_told_twice(runs: Runs, name: str, kind: str) -> None:
+    spans = runs.get(kind, name).spans
+    for told in ("gen_ai.tool.call.id", "gen_ai.response.id"):
+        ids = [attribute(span, told) for span in spans if attribute(span, told)]
+        assert len(ids) == len(set(ids))
+
+
+class TestText:
+    """It was asked for an answer, and prints that at its end."""
+
+    @pytest.fixture
+    def spoken(self, runs: Runs, name: str) -> Session:
+        return runs.get("spoken", name)
+
+    def test_what_would_show_more_is_said_once(self, name: str, spoken: Session) -> None:
+        assert spoken.stderr.count(f"{name} says what it does only with") == 1
+        assert spoken.returncode == 0
+        assert b"Done." in spoken.stdout
+
+    def test_its_own_files_tell_what_it_did(self, name: str, spoken: Session) -> None:
+        root = spoken.root
+        assert root["name"] == f"invoke_agent {name}"
+        assert attribute(root, "untether.session.outcome") == "completed"
+        assert attribute(root, "untether.session.turns") == 1
+        assert attribute(root, "gen_ai.usage.input_tokens") >= 2000
+        assert tools(spoken)[0]["name"] == f"execute_tool {CLIS[name].shell[0]}"
+
+    def test_it_is_not_called_stalled(self, spoken: Session) -> None:
+        assert attribute(spoken.root, "untether.session.stalled") is False
+
+
 def test_a_model_that_falls_silent_is_named(silent: Session) -> None:
     assert silent.causes[-1] == "model_silent"
     assert "waiting for the model on 127.0.0.1:" in silent.stderr

@@ -10,6 +10,8 @@ from otel_untether.engines.files import Files
 from otel_untether.engines.session_files import SessionFiles
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from otel_untether.engines.engine import Arguments, FirstLine
 
 _MANAGES: Final = (
@@ -58,6 +60,13 @@ def _wrote(line: FirstLine) -> bool:
     return _text(line, "uuid") and line.get("subtype") in ("hook_started", "hook_response")
 
 
+def _joins_trace(environ: Mapping[str, str]) -> bool:
+    """Tell whether it makes spans (a beta); where it does, it goes on from TRACEPARENT."""
+    switches = ("CLAUDE_CODE_ENABLE_TELEMETRY", "CLAUDE_CODE_ENHANCED_TELEMETRY_BETA")
+    on = all(environ.get(name, "").lower() in ("1", "true", "yes", "on") for name in switches)
+    return on and environ.get("OTEL_TRACES_EXPORTER", "none") not in ("", "none")
+
+
 def _text(line: FirstLine, key: str) -> bool:
     value = line.get(key)
     return isinstance(value, str) and value != ""
@@ -91,6 +100,7 @@ ENGINE: Final = Engine(
         "projects/*/{session}.jsonl",
         process="sessions/{pid}.json",
     ),
+    joins_trace=_joins_trace,
     traits=Traits(
         names_tools_late=False,
         tools_leave_session=True,

@@ -60,7 +60,8 @@ def test_the_environment_wins_and_it_is_not_said_otherwise(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("key", [key for key in KEYS if not key.is_threshold], ids=lambda k: k.path)
 def test_nothing_but_thresholds_is_taken(tmp_path: Path, key: settings.Key) -> None:
-    value = {"flag": "true", "kill": "true", "causes": '["wedged"]', "path": '"/x"'}
+    value = {"flag": "true", "kill": "true", "native": '"off"'}
+    value |= {"causes": '["wedged"]', "path": '"/x"'}
     loaded = load(tmp_path, f"[{key.section}]\n{key.name} = {value.get(key.kind, '1')}\n")
     assert without_words(loaded)._replace(files=()) == Config()
     assert f"not taken: {key.path} (not for a working directory to set)" in loaded.notices[0]

@@ -337,3 +337,15 @@ def test_the_check_that_may_kill_follows_a_longer_warning_that_is_typed() -> Non
     loaded = config.load(None, {}, options=options)
     assert loaded.watchdog.liveness_timeout == 900
     assert "raised to stall_timeout" in loaded.sources["watchdog.liveness_timeout"]
+
+
+@pytest.mark.parametrize("value", ["join", "off", "pass"])
+def test_what_becomes_of_the_agents_own_telemetry_is_one_of_three_words(value: str) -> None:
+    settings = config.load(environ={"OTEL_UNTETHER_NATIVE": value}, home="/nowhere", cwd="/")
+    assert settings.telemetry.native == value
+
+
+@pytest.mark.parametrize("value", ["on", "true", "1", "Join", "nan"])
+def test_another_word_is_refused_with_those_there_are(value: str) -> None:
+    with pytest.raises(ConfigError, match='OTEL_UNTETHER_NATIVE: expected "join", "off" or "pass"'):
+        config.load(environ={"OTEL_UNTETHER_NATIVE": value}, home="/nowhere", cwd="/")

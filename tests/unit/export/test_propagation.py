@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_untether.export.propagation import RootContext, child_environ, root_context
+from otel_untether.export.propagation import (
+    RootContext,
+    child_environ,
+    root_context,
+    without_telemetry,
+)
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"
@@ -111,3 +116,20 @@ def test_importing_it_imports_no_opentelemetry() -> None:
         [sys.executable, "-c", code], capture_output=True, check=True, text=True
     )
     assert result.stdout.strip() == "[]"
+
+
+def test_an_agent_whose_telemetry_is_off_is_told_nothing_of_it_and_all_else() -> None:
+    ours = {"PATH": "/bin", "OTEL_UNTETHER_STATE_DIR": "/s", "CLAUDE_CONFIG_DIR": "/c"}
+    theirs = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector",
+        "OTEL_TRACES_EXPORTER": "otlp",
+        "CLAUDE_CODE_ENABLE_TELEMETRY": "1",
+        "GEMINI_TELEMETRY_ENABLED": "true",
+        "QWEN_TELEMETRY_ENABLED": "true",
+        "COPILOT_OTEL_ENABLED": "true",
+    }
+    assert without_telemetry(ours | theirs) == ours | {"OTEL_SDK_DISABLED": "true"}
+    assert without_telemetry({b"OTEL_X": b"1", b"A": b"\xff"}) == {
+        b"A": b"\xff",
+        "OTEL_SDK_DISABLED": "true",
+    }
