@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from otel_untether.cli.common import open_store, read, settings, show
 from otel_untether.notice import printable
 from otel_untether.report import json_document as machine
+from otel_untether.report.run import uncollected
 from otel_untether.report.terminal import text as words
 from otel_untether.session.wording import figure
 from otel_untether.store.runs import StoreError
@@ -80,7 +81,10 @@ def main(args: argparse.Namespace) -> int:
         if args.list:
             return _list(store)
         path = _chosen(store, args.run)
-        return _follow(path, args) if args.follow else _print(read(path), args)
+        if args.follow:
+            return _follow(path, args)
+        with uncollected():
+            return _print(read(path), args)
     except StoreError as error:
         return _complain(error)
     except OSError as error:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.trace import SpanProcessor
 
+from otel_untether.store.otlp_values import plain
+
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import ReadableSpan, Span
@@ -47,7 +49,7 @@ class JournalProcessor(SpanProcessor):
         self._journal.span_started(span)
         self.update()
         if span.parent is None or span.parent.is_remote:
-            root = _Root(span, span.name, dict(span.attributes or {}), len(span.events))
+            root = _Root(span, span.name, plain(span.attributes), len(span.events))
             with self._lock:
                 self._roots[context.span_id] = root
 
@@ -65,10 +67,11 @@ class JournalProcessor(SpanProcessor):
 
     def _journal_news(self, root: _Root) -> None:
         span = root.span
-        attributes = dict(span.attributes or {})
-        news = {
-            key: value for key, value in attributes.items() if root.attributes.get(key) != value
-        }
+        attributes = plain(span.attributes)
+        news: dict[str, Any] = {}
+        if attributes != root.attributes:
+            known = root.attributes
+            news = {key: it for key, it in attributes.items() if known.get(key) != it}
         events = span.events[root.events :]
         name = span.name if span.name != root.name else None
         if news or events or name:

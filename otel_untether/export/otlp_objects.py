@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from opentelemetry.sdk.metrics.export import ExponentialHistogram, Gauge, Histogram, Sum
 
 from otel_untether.store.otlp_spans import encode_ended
-from otel_untether.store.otlp_values import encode, encode_attributes, encode_double
+from otel_untether.store.otlp_values import encode, encode_attributes, encode_double, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -78,8 +79,23 @@ def _request(
     return {f"resource{signal}": found} if found else {}
 
 
-def _resource(resource: Resource) -> Object:
-    return {"attributes": encode_attributes(resource.attributes.items())}
+class _Known:
+    """The Resource that was encoded last: a run's spans have one, which is most of each line."""
+
+    pair: tuple[Resource, msgspec.Raw] | None = None
+
+
+def _resource(resource: Resource) -> Object | msgspec.Raw:
+    known = _Known.pair
+    if known is not None and known[0] is resource:
+        return known[1]
+    encoded = {"attributes": encode_attributes(plain(resource.attributes).items())}
+    try:
+        raw = msgspec.Raw(msgspec.json.encode(encoded))
+    except UnicodeEncodeError:
+        return encoded
+    _Known.pair = resource, raw
+    return raw
 
 
 def _in_scope(scope: InstrumentationScope | None, key: str, items: list[Object]) -> Object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -64,6 +65,22 @@ class Recorded:
     problems: tuple[str, ...] = ()
 
 
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Have Python not look for garbage meanwhile.
+
+    A tree of a hundred thousand spans holds none, and would be gone through again and again.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
+@uncollected()
 def read(path: Path, now: int) -> Recorded:
     """Read the run in a folder; `now`, in ns since the epoch, ends what still runs.
 

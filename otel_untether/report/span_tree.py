@@ -38,11 +38,6 @@ _KINDS: dict[str, Kind] = {
     semconv.SPAN_STALL: "stall",
     semconv.SPAN_STARTED: "marker",
 }
-# How the attribute that says so is written.
-_OPERATIONS: Final[dict[str, bytes]] = {
-    name: f'"key":"{semconv.OPERATION_NAME}","value":{{"stringValue":"{name}"}}'.encode()
-    for name in _KINDS
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,11 +236,21 @@ def _node(span: _Span) -> SpanNode | None:
 
 def _kind(name: str, raw: bytes) -> Kind:
     """Return what a span is, which its operation says; one of ours has it in its name, too."""
-    head = name.partition(" ")[0]
-    if _OPERATIONS.get(head, b"\n") in raw:
-        return _KINDS[head]
-    operation = _attribute(raw, semconv.OPERATION_NAME) or head
+    kind, told = _told_by(name)
+    if told is not None and told in raw:
+        return kind
+    operation = _attribute(raw, semconv.OPERATION_NAME) or name.partition(" ")[0]
     return _KINDS.get(str(operation), "other")
+
+
+@functools.lru_cache(1024)
+def _told_by(name: str) -> tuple[Kind, bytes | None]:
+    """Return what a span of a name should be, and how its attributes say so."""
+    operation = name.partition(" ")[0]
+    if operation not in _KINDS:
+        return "other", None
+    text = f'{{"stringValue":"{operation}"'
+    return _KINDS[operation], f'"key":"{semconv.OPERATION_NAME}","value":{text}'.encode()
 
 
 def _attribute(raw: bytes, name: str) -> Value:

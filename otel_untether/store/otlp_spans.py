@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_untether.store.otlp_values import encode_attributes
+from otel_untether.store.otlp_values import encode_attributes, plain
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import Event, ReadableSpan
@@ -28,7 +28,7 @@ def encode_started(span: ReadableSpan) -> dict[str, Any]:
         "name": span.name,
         "kind": span.kind.value + 1,
         "startTimeUnixNano": str(span.start_time or 0),
-        "attributes": encode_attributes((span.attributes or {}).items()),
+        "attributes": encode_attributes(plain(span.attributes).items()),
         "flags": _flags(parent),
     }
     if parent:
@@ -71,7 +71,7 @@ def encode_event(event: Event) -> dict[str, Any]:
     encoded: dict[str, Any] = {
         "timeUnixNano": str(event.timestamp),
         "name": event.name,
-        "attributes": encode_attributes((event.attributes or {}).items()),
+        "attributes": encode_attributes(plain(event.attributes).items()),
     }
     if event.dropped_attributes:
         encoded["droppedAttributesCount"] = event.dropped_attributes

@@ -26,7 +26,17 @@ _LIMIT: Final = 2**63
 
 def encode_attributes(items: Iterable[tuple[str, Any]]) -> list[dict[str, Any]]:
     """Encode attributes, given as pairs of key and value."""
-    return [{"key": key, "value": encode(value)} for key, value in items]
+    return [
+        {"key": key, "value": {"stringValue": value} if type(value) is str else encode(value)}
+        for key, value in items
+    ]
+
+
+def plain(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return attributes as a dictionary; the SDK's own kind is slow to go through."""
+    copy = getattr(attributes, "copy", None)
+    found: dict[str, Any] = dict(attributes or {}) if copy is None else copy()
+    return found
 
 
 def encode(value: Any) -> dict[str, Any]:

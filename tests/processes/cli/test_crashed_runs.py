@@ -84,7 +84,7 @@ def test_a_killed_relay_is_survived_by_its_observer(tmp_path: Path) -> None:
     assert "execute_tool Bash" in ended
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
