@@ -66,6 +66,10 @@ ADVICE: Final[dict[str, Advice]] = {
         "a prompt lies in its input since its last result, or was taken: no thread waits for input",
         "restart it and send the prompt again",
     ),
+    "cpu_starved": Advice(
+        "the agent ran or waited for its turn all the time, and ran for less than 8 % of it",
+        "give the machine less to do, or the agent more of it (nice, CPU weight or quota)",
+    ),
     "spinning": Advice(
         "the agent itself used half a core, hardly ever slept (it ran or waited for its turn), or "
         "used a quarter of a core for long",

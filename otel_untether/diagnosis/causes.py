@@ -54,6 +54,7 @@ RULES: Final = (
     Rule("memory_pressure", process.memory_pressure),
     Rule("prompt_unanswered", session.prompt_unread),
     # It works without saying anything.
+    Rule("cpu_starved", process.cpu_starved),
     Rule("spinning", process.spinning),
     Rule("model_unreachable", session.refused),
     # A tool or a subagent has the floor.

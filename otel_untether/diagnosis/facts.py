@@ -31,6 +31,8 @@ BUSY: Final = 0.5
 BUSY_FOR_LONG: Final = 0.25
 # A thread that hardly ever sleeps: it runs, or waits for its turn.
 HUNGRY: Final = 0.75
+# Who wants a core all the time and gets less than this of one may be working, and takes for ever.
+STARVED: Final = 0.08
 
 
 @dataclass(eq=False)
@@ -215,6 +217,14 @@ class Facts:
             return True
         return self.steadily("R") if len(self.window) >= _LONG else at_least(wanted, HUNGRY)
 
+    @property
+    def agent_starved(self) -> Fact:
+        """Whether the agent asks for a core all the time and gets next to nothing of it."""
+        if not self.agent_hungry or self.agent is None:
+            return self.agent_hungry
+        got = work_of(self.agent.identity, self.window).cpu
+        return always([below(self.agent_cpu if got is None else got, STARVED)])
+
     def _agent_used(self, bound: float) -> Fact:
         if not self.recent or self.agent is None:
             return None
@@ -228,7 +238,8 @@ class Facts:
         """Whether the tree belies that subagents are at work: they would need a connection."""
         if not self.subagents or self.tools or self.children or self.sockets is None:
             return False
-        busy = self.agent_busy or self.agent_spins or self.agent_hungry
+        hungry = self.agent_hungry and not self.agent_starved
+        busy = self.agent_busy or self.agent_spins or hungry
         return not self.sockets and bool(busy)
 
     @property

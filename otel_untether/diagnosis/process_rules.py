@@ -198,6 +198,15 @@ def memory_pressure(facts: Facts) -> Evidence:
     return None
 
 
+def cpu_starved(facts: Facts) -> Evidence:
+    """The agent wants to run, and others have the machine: it may work, as slowly as it can."""
+    if not facts.agent_starved or facts.agent is None or facts.newest is None:
+        return None
+    told = f"{one(facts.agent)} gets {percent(facts.agent_cpu or 0.0)} and asks for a whole core"
+    load = facts.newest.host.load1
+    return (told, f"load {load:.0f}") if load is not None else (told,)
+
+
 def spinning(facts: Facts) -> Evidence:
     """The agent process itself burns CPU and says nothing."""
     idle_loop = facts.agent_spins and not facts.answering

@@ -23,7 +23,7 @@ import pytest
 
 from tests.support.processes import eventually
 
-from .conftest import CLAUDE_SETTINGS, Agents, Session, recorded_agent
+from .conftest import CLAUDE_SETTINGS, Agents, Session, recorded_agent, signal_wrapper
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -71,8 +71,16 @@ class Watched(Agents):
         keys |= {"subagent_timeout": 4, "hook_timeout": 60, "sample_interval": 1}
         return {**{k: self.seconds(v) for k, v in keys.items()}, "stall_auto_kill": "true"}
 
-    def ended(self, after: float) -> dict[str, Any]:
-        return {"signal_after": (signal.SIGTERM, self.seconds(after))}
+    def end_once_named(self, cause: str) -> None:
+        """Have the session ended some time after a stall with that cause was found."""
+        threading.Thread(target=self._end, args=(cause,), daemon=True).start()
+
+    def _end(self, cause: str) -> None:
+        state = self.home / "state"
+        eventually(lambda: recorded_agent(state), 120)
+        with contextlib.suppress(AssertionError):
+            eventually(lambda: named(state / "runs", cause), 240)
+        signal_wrapper(state, signal.SIGTERM, self.seconds(8))
 
     def plain(self, prompt: str, *more: str, **options: Any) -> Session:
         words = [str(self._clis("claude")), "-p", *([prompt] if prompt else [])]
@@ -91,13 +99,15 @@ def hung_mcp(one: Watched) -> Session:
     (one.home / "mcp.json").write_text(json.dumps(config))
     one.script(MAIN=[{"tools": [["mcp__db__query", {}]]}, {"text": "done"}])
     more = ("--mcp-config", str(one.home / "mcp.json"), "--strict-mcp-config")
-    return one.plain("MAIN go", *JSON, *more, **one.ended(20))
+    one.end_once_named("mcp_hung")
+    return one.plain("MAIN go", *JSON, *more)
 
 
 def heartbeats(one: Watched) -> Session:
     """Claude prints one after 30 s and knows nothing of our times."""
     one.script(MAIN=[{"tools": [bash(SLEEP)]}, {"text": "done"}])
-    return one.plain("MAIN go", *JSON, **{"tool_timeout": 33, **one.ended(36 / one.factor + 14)})
+    one.end_once_named("tool_hung")
+    return one.plain("MAIN go", *JSON, tool_timeout=33)
 
 
 def streamed(one: Watched) -> Session:

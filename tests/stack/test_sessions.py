@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -144,5 +145,7 @@ def test_a_wedged_session_is_killed_where_that_was_asked_for(stack: Stack, runne
     assert root["status"]["code"] == 2
     happened = sorted(root["events"], key=lambda event: int(event["timeUnixNano"]))
     names = [event["name"] for event in happened if event["name"].startswith("untether.kill.")]
+    # On a busy machine it is spared for a while: what is about to run may go on.
+    names = list(itertools.dropwhile("untether.kill.vetoed".__eq__, names))
     assert names[0] == "untether.kill.decided"
     assert names[-1] == "untether.kill.completed"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -44,6 +46,22 @@ def freezable(version: int) -> bool:
 
 
 MOUNTABLE: Final = os.access("/dev/fuse", os.W_OK)
+
+
+@contextlib.contextmanager
+def _starved(pid: int) -> Iterator[None]:
+    """Leave it of a core what another that never sleeps leaves: next to nothing."""
+    core = min(os.sched_getaffinity(0))
+    os.sched_setaffinity(pid, {core})
+    os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
+    with contextlib.suppress(OSError):  # where sessions share a core, not processes: sched(7)
+        Path(f"/proc/{pid}/autogroup").write_text("19")
+    loop = f"import os; os.sched_setaffinity(0, {{{core}}})\nwhile True: pass"
+    with subprocess.Popen([sys.executable, "-SE", "-c", loop]) as other:
+        try:
+            yield
+        finally:
+            other.kill()
 
 
 @contextlib.contextmanager
@@ -109,6 +127,12 @@ STATES: Final = (
     ),
     State(
         "a busy loop in a thread", _SPINS, "init(); text(); alongside(spin); at_rest(); forever()"
+    ),
+    State(
+        "others have the core that it wants",
+        Named("cpu_starved", killed=False),
+        "init(); text(); at_rest(); spin()",
+        around=_starved,
     ),
     State(
         "an event loop that spins",

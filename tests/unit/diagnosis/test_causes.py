@@ -113,6 +113,7 @@ TABLE: list[tuple[str, SessionState, TreeSnapshot | None]] = [
 
 # Those that need more than a sample, or several lines: see test_in_depth.py and test_clocks.py.
 IN_DEPTH = {
+    "cpu_starved",
     "frozen",
     "compaction_hung",
     "model_unreachable",

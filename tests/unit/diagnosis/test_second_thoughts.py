@@ -91,6 +91,17 @@ def test_a_loop_on_a_crowded_machine_is_told_by_what_it_wants() -> None:
     assert set(causes(found)) == {"spinning"}
 
 
+def test_who_gets_next_to_nothing_of_a_core_is_starved_and_no_loop() -> None:
+    """It may be working: what takes a second elsewhere takes a minute here."""
+
+    def sampled(at: float) -> TreeSnapshot:
+        return sample(at=at, leader=process(state="R"), cpu=0.02)
+
+    found = over(session(), sampled, partial(turns, share=0.97))
+    assert set(causes(found)) == {"cpu_starved"}
+    assert not [finding for finding in found if finding.kind == "kill"]
+
+
 def test_one_that_mostly_sleeps_is_no_loop_however_often_it_is_met_awake() -> None:
     def sampled(at: float) -> TreeSnapshot:
         return crowded(at, "R" if at % 15 else "S")
