@@ -12,6 +12,7 @@ Older recordings have every warning begin at the last sign of life.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -51,10 +52,21 @@ class Silence:
 
     @property
     def evidence(self) -> tuple[str, ...]:
-        """Sentences with numbers; the first says what was going on."""
+        """Sentences with numbers; the first says what was going on.
+
+        What had lasted as long as the silence when it was last looked at lasts as long as it: one
+        silence has one length, "silent for 50 s: Bash has not returned for 50 s".
+        """
         said = self.last.attributes.get(semconv.STALL_EVIDENCE)
         found = said if isinstance(said, tuple) else (said,) if said else ()
-        return tuple(map(str, found))
+        return tuple(self._up_to_its_end(str(sentence)) for sentence in found)
+
+    def _up_to_its_end(self, sentence: str) -> str:
+        looked = self.last.attributes.get(semconv.STALL_IDLE)
+        if not isinstance(looked, int | float):
+            return sentence
+        then = f"for {re.escape(duration(looked))}(?! \\d)"
+        return re.sub(then, f"for {duration(self.length / 1e9)}", sentence)
 
     @property
     def length(self) -> int:

@@ -116,7 +116,8 @@ def _why(silence: Silence, told: SessionFacts) -> str:
     first = silence.evidence[0] if silence.evidence else silence.cause
     looked = silence.last.duration(silence.end)
     late = f" (last looked at after {duration(looked / 1e9)})"
-    when = late if silence.length > looked + _LATE else ""
+    same = f"for {duration(silence.length / 1e9)}" in first
+    when = late if silence.length > looked + _LATE and not same else ""
     after = ""
     if silence.recovered:
         after = "; then it went on"

@@ -97,11 +97,13 @@ def _selection(
     nodes = [node for node in root.walk() if node in drawn]
     ranked = _ranked(nodes, until)
     above = {child: node for node in nodes for child in node.children}
+    below = {node: [it for it in node.children if it in drawn] for node in nodes if node.children}
+    place = {it: at for children in below.values() for at, it in enumerate(children)}
     # Each of them has a line, if not more.
     low, high = 1, min(len(ranked), limit)
     while low < high:
         middle = (low + high + 1) // 2
-        lines = sum(1 for _ in _layout(root, drawn, _with_parents(ranked[:middle], above)))
+        lines = _lines(_with_parents(ranked[:middle], above), above, below, place)
         low, high = (middle, high) if lines <= limit else (low, middle - 1)
     return _with_parents(ranked[:low], above)
 
@@ -135,6 +137,31 @@ def _with_parents(nodes: list[SpanNode], above: dict[SpanNode, SpanNode]) -> set
             shown.add(current)
             current = above.get(current)
     return shown
+
+
+def _lines(
+    shown: set[SpanNode],
+    above: dict[SpanNode, SpanNode],
+    below: dict[SpanNode, list[SpanNode]],
+    place: dict[SpanNode, int],
+) -> int:
+    """Return how many lines `_layout` yields, by looking at what is shown and not at all the rest.
+
+    Between two children that are shown the others share a line, unless they are too few.
+    """
+    lines = 1
+    places: dict[SpanNode, list[int]] = {node: [] for node in shown if node in below}
+    for node in shown & place.keys():
+        places[above[node]].append(place[node])
+    for node, found in places.items():
+        children, last = below[node], -1
+        for at in (*sorted(found), len(children)):
+            between = children[last + 1 : at] if at - last <= _FOLDED else ()
+            alone = between and not any(child.children for child in between)
+            lines += len(between) if alone else at > last + 1
+            last = at
+        lines += len(found)
+    return lines
 
 
 def _layout(

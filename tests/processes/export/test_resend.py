@@ -18,7 +18,7 @@ from otel_untether import cli
 from otel_untether.export import providers as telemetry
 from otel_untether.export import resend
 from otel_untether.export.otlp_client import EndpointError, SendError, send
-from otel_untether.store import run_lock
+from otel_untether.store import run_lock, segments
 from otel_untether.store.journal import Journal
 from otel_untether.store.runs import Run, RunIdentity, Store, load_run
 from tests.support.otel import fresh_globals
@@ -92,6 +92,22 @@ def test_what_was_refused_is_sent_later(unsent: Run, protocol: str) -> None:
     assert [span.name for span in receiver.spans()] == ["span 0", "span 1", "span 2"]
     assert [log.event_name for log in receiver.logs()] == ["untether.session.summary"]
     assert receiver.metric_names() == ["untether.stalls"]
+
+
+def test_what_is_compressed_of_a_long_run_is_sent_too(unsent: Run) -> None:
+    """Each span and record once, whether its file was compressed already or not."""
+    for name in ("traces", "logs"):
+        path = unsent.path / f"{name}.jsonl"
+        first, *rest = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(first)
+        segments.compress(segments.set_aside(path))
+        path.write_bytes(b"".join(rest))
+    with http_receiver() as receiver:
+        outcome = resent(unsent, receiver.url)
+        again = resent(unsent, receiver.url)
+    assert (outcome.sent, outcome.left, again.sent) == (5, 0, 0)
+    assert [span.name for span in receiver.spans()] == ["span 0", "span 1", "span 2"]
+    assert [log.event_name for log in receiver.logs()] == ["untether.session.summary"]
 
 
 def test_ids_survive_the_detour(unsent: Run) -> None:

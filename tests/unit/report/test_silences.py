@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from otel_untether.report import breakdown
 from otel_untether.report import span_tree as model
 from otel_untether.report.silences import Silence, silences
 from otel_untether.report.terminal.rows import rows
-from tests.unit.report.report_sessions import SECOND, Session, at, stalled
+from tests.unit.report.report_sessions import SECOND, Session, at, pairs, stalled
 
 
 def root_of(session: Session) -> model.SpanNode:
@@ -89,3 +91,25 @@ def test_signs_of_life_without_progress_are_told_apart() -> None:
     )
     (silence,) = found(session)
     assert silence.said() == "no progress for 4 min 50 s"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("Bash has not returned for 40 s", "Bash has not returned for 50 s"),
+        ("for 40 s: asleep for 39 s", "for 50 s: asleep for 39 s"),
+        ("hung for 40 s 5 ago", "hung for 40 s 5 ago"),
+        ("last byte 40 s ago", "last byte 40 s ago"),
+    ],
+)  # fmt: skip
+def test_what_lasted_as_long_as_the_silence_lasts_as_long_as_it(said: str, told: str) -> None:
+    """It was looked at after 40 s, and went on for 50."""
+    session = Session()
+    session.chat(0, 300)
+    session.stall(10, 50, "tool_hung")
+    facts = {"untether.stall.evidence": (said,), "untether.stall.idle_s": 40.0}
+    session.spans[-1]["attributes"] = pairs(facts)
+    session.event("untether.stall.recovered", 60)
+    session.root(300)
+    (silence,) = found(session)
+    assert silence.evidence == (told,)
