@@ -92,7 +92,7 @@ fuzz: $(VENV)/.dev
 
 soak: $(VENV)/.dev
 	SOAK=1 $(BIN)/python -m pytest tests/processes -m soak --timeout=7200
-	SOAK=1 $(BIN)/python -m pytest tests/scale
+	SOAK=1 $(BIN)/python -m pytest tests/scale tests/stack/test_under_load.py
 
 bench: $(VENV)/.dev
 	@for b in benchmarks/*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done

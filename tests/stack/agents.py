@@ -67,6 +67,7 @@ class Runner:
 
     stack: Stack
     directory: Path
+    options: tuple[str, ...] = PATIENT
     started: list[Session] = field(default_factory=list)
 
     def start(
@@ -89,7 +90,7 @@ class Runner:
         said = self.directory / f"stderr-{uuid.uuid4().hex}.txt"
         with said.open("wb") as errors:
             process = subprocess.Popen(
-                [COMMAND, "run", *PATIENT, "--", *agent, *arguments],
+                [COMMAND, "run", *self.options, "--", *agent, *arguments],
                 cwd=self.directory,
                 env=environment,
                 stdin=subprocess.DEVNULL,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scripts.stack.backends import eventually
+from scripts.stack.measure import counter
 from scripts.stack.scaled import ScaledStack
 from tests.stack.test_outages import send_span
 
@@ -55,6 +56,17 @@ def test_traces_wait_for_a_gateway_whose_name_is_not_known_yet(own_stack: Scaled
     agent.environment["GATEWAY_HOST"] = known
     agent.start()
     arrive(own_stack, sent)
+
+
+def test_a_sidecar_that_is_given_its_time_leaves_nothing_behind(own_stack: ScaledStack) -> None:
+    """Told to stop it keeps its queue: so the manifest has it wait first, and go on sending."""
+    (gateway,) = own_stack.gateways
+    gateway.kill()
+    sent = [send_span(own_stack) for _ in range(SPANS)]
+    gateway.start()
+    arrive(own_stack, sent)
+    queued = "otelcol_exporter_queue_size"
+    eventually("its queue is empty", lambda: not counter(own_stack, queued))
 
 
 def test_what_waits_for_the_gateway_is_in_the_agents_metrics(own_stack: ScaledStack) -> None:
