@@ -129,7 +129,8 @@ ADVICE: Final[dict[str, Advice]] = {
         "end that process (an MCP server, a language server)",
     ),
     "agent_asleep": Advice(
-        "the agent sleeps without a connection; something else of its tree listens or works",
+        "the agent sleeps without a connection; something else of its tree listens or works, or "
+        "others may write to a pipe that it reads",
         "look at the process named: if it is no part of the work, restart the agent",
     ),
     "unexplained": Advice("too little is known, or nothing of the above", "look at the dump"),

@@ -35,6 +35,7 @@ VETOES: Final = {
     "undecoded": "nothing that the agent said was understood (text mode, an unknown program)",
     "remote_client": "the process is a client (docker, ssh, kubectl): the agent runs elsewhere",
     "connections": "a socket leads out of the tree, or listens: TCP, UDP or UNIX",
+    "pipe": "it reads a pipe to which somebody outside the tree may write (not standard input)",
     "cpu": "the tree uses CPU",
     "stdin": "between two turns its input is open: it may wait for a request",
     "stopped": "a process is stopped, or held by a debugger",
@@ -145,6 +146,8 @@ def _of_look(facts: Facts) -> Iterator[Objection]:
     for process in look.processes:
         yield from _of_threads(process)
     yield from _of_sockets(facts)
+    for who in fed(look):
+        yield "pipe", f"{who}, which somebody else may write to"
     yield from _of_stdin(facts)
     yield from _of_waking(facts, look)
 
@@ -171,6 +174,21 @@ def _of_sockets(facts: Facts) -> Iterator[Objection]:
         yield "connections", f"it has a connection to {peer(leading[0])}"
     elif scene.listening:
         yield "connections", f"{scene.listening[0].owner or 'it'} listens for connections"
+
+
+def fed(look: DeepLook) -> Iterator[str]:
+    """Yield who reads what others may write to: a pipe whose other end is not in the tree, a FIFO.
+
+    A FIFO has a name, and whoever knows it may write there.
+    """
+    for pipe in look.pipes:
+        yield f"{pipe.owner_name or 'a process'} (pid {pipe.owner.pid}) reads a pipe"
+    for process in look.processes:
+        for thread in process.threads or ():
+            target = thread.waits_on or ""
+            reads = target.startswith("/") and target != process.stdin.target
+            if reads and wchan.place(thread) == "pipe_read":
+                yield f"{process.name or 'a process'} (pid {process.identity.pid}) reads {target}"
 
 
 def _of_stdin(facts: Facts) -> Iterator[Objection]:

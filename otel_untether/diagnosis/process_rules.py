@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_untether.diagnosis import wait_channels as wchan
 from otel_untether.diagnosis.naming import in_state, named, one, peer
+from otel_untether.diagnosis.objections import fed
 from otel_untether.session.wording import count, duration, percent
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from otel_untether.diagnosis.facts import Facts
     from otel_untether.diagnosis.scene import Connection
     from otel_untether.diagnosis.wait_channels import Place
-    from otel_untether.proc_diag.deep_look import ProcessLook, ThreadLook
+    from otel_untether.proc_diag.deep_look import DeepLook, ProcessLook, ThreadLook
     from otel_untether.proc_diag.snapshot import ProcessSnapshot
     from otel_untether.session.state import SessionState
 
@@ -121,8 +122,8 @@ def output_blocked(facts: Facts) -> Evidence:
     agent = facts.agent
     if agent is None or not wchan.writes_pipe(agent):
         return None
-    if (other := _full_pipe(facts)) is not None and other:
-        return None  # it writes to somebody of its own tree: `child_not_reading`
+    if _full_pipe(facts):
+        return None  # it writes to somebody else: `child_not_reading`
     return (f"its output is not being read (the pipe is full; {in_state(agent)})",)
 
 
@@ -144,9 +145,19 @@ def _full_pipe(facts: Facts) -> str | None:
         return None
     if any(d.target == target and d.number in (1, 2) for d in seen.descriptors):
         return ""
+    end = _other_end(facts.look, target)
     others = [p for p in facts.look.processes if p.identity != seen.identity]
-    holder = [p for p in others if any(d.target == target for d in p.descriptors or ())]
-    return f"{holder[0].name} (pid {holder[0].identity.pid})" if holder else None
+    holder = [p for p in others if any(d.target == end for d in p.descriptors or ())]
+    if not holder:
+        return "somebody outside its tree"
+    return f"{holder[0].name} (pid {holder[0].identity.pid})"
+
+
+def _other_end(look: DeepLook, target: str) -> str:
+    """Return what the reader of a pipe or socket has among its descriptors."""
+    sockets = (s for s in look.sockets or () if f"socket:[{s.inode}]" == target)
+    peer = next((s.peer_inode for s in sockets), None)
+    return f"socket:[{peer}]" if peer else target
 
 
 def awaiting_terminal(facts: Facts) -> Evidence:
@@ -297,7 +308,7 @@ def agent_asleep(facts: Facts) -> Evidence:
         return None
     if facts.alive is not True or facts.look is None:
         return None
-    others = [*_listeners(facts), *_workers(facts)]
+    others = [*_listeners(facts), *_workers(facts), *fed(facts.look)]
     if not others:
         return None
     return (f"{in_state(facts.agent)} sleeps without a connection; {'; '.join(others[:3])}",)

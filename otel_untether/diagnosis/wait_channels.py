@@ -55,8 +55,9 @@ _ASLEEP: Final = (
     "ksys_pause", "__x64_sys_pause", "__arm64_sys_pause",
 )  # fmt: skip
 _CHILD: Final = ("do_wait", "kernel_wait", "wait_task", "kernel_clone", "wait_for_vfork")
+# One that is not connected yet (unix_wait_for_peer) is none of those that are looked at.
 _SOCKET: Final = (
-    "unix_stream", "unix_wait", "__skb_wait", "skb_wait", "sk_wait_data", "inet_csk_accept",
+    "unix_stream", "__skb_wait", "skb_wait", "sk_wait_data", "inet_csk_accept",
     "inet_csk_wait", "__skb_recv", "unix_accept", "unix_dgram", "inet_stream_connect",
     "inet_wait_for_connect", "sk_stream_wait", "netlink_", "vsock_", "virtio_transport",
 )  # fmt: skip

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from otel_untether.proc_diag.deep_look import CgroupLook, ProcessLook, SocketLook
+    from otel_untether.proc_diag.deep_look import CgroupLook, PipeLook, ProcessLook, SocketLook
     from otel_untether.proc_diag.snapshot import (
         CgroupDiag,
         HostDiag,
@@ -32,6 +32,7 @@ class DeepLooks(NamedTuple):
     cgroup: CgroupLook
     problems: tuple[str, ...]
     refusals: int | None = None
+    pipes: tuple[PipeLook, ...] = ()
 
 
 class Handle(Protocol):

@@ -177,6 +177,18 @@ class CgroupLook:
 
 
 @dataclass(frozen=True, slots=True)
+class PipeLook:
+    """A pipe that a process of the tree reads, and to which only others can write.
+
+    `target` is `pipe:[inode]`, `owner` the first process that holds it.
+    """
+
+    target: str
+    owner: Identity
+    owner_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TranscriptLook:
     """The file of the session's transcript that was written last.
 
@@ -197,8 +209,9 @@ class DeepLook:
     `launchers` are those before it. `remote_client` names the program when the agent is only a
     client of something that runs elsewhere (`docker`, `ssh`, `kubectl`): of the real agent
     nothing is seen. `processes` are the living members in the order they were met; `sockets`
-    those of all families, None when not all members' could be told. `refusals` counts attempts
-    to connect that failed, by anybody in the agent's network. `complete` is False when
+    those of all families, None when not all members' could be told. `pipes` are those, standard
+    input left aside, on which something may come in from outside the tree. `refusals` counts
+    attempts to connect that failed, by anybody in the agent's network. `complete` is False when
     there was more than is looked at, or something could not be read: then `problems` say why.
     `transcript` is what the agent writes down about its session, None where it was not found.
     """
@@ -209,6 +222,7 @@ class DeepLook:
     remote_client: str | None = None
     processes: tuple[ProcessLook, ...] = ()
     sockets: tuple[SocketLook, ...] | None = None
+    pipes: tuple[PipeLook, ...] = ()
     cgroup: CgroupLook = field(default_factory=CgroupLook)
     refusals: int | None = None
     complete: bool = True

@@ -29,6 +29,7 @@ def look_deeper(tree: Tree) -> DeepLook:
         remote_client=agent.remote_client if agent else None,
         processes=looks.processes,
         sockets=looks.sockets,
+        pipes=looks.pipes,
         cgroup=looks.cgroup,
         refusals=looks.refusals,
         complete=not looks.problems,

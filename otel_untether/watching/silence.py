@@ -67,7 +67,7 @@ class SilenceWatch:
         self._listeners = listeners
         self._flush = flush
         self._detector = StallDetector(config)
-        self._transcript = TranscriptWatch(state)
+        self._transcript = TranscriptWatch(state, lambda: self.tree.backend.environ(pid))
         self._peaks = Peaks()
         self._seen = 0.0
         self._stalls = 0

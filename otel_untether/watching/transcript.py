@@ -18,7 +18,7 @@ from otel_untether.engines import registry
 from otel_untether.proc_diag.deep_look import TranscriptLook
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from otel_untether.session.state import SessionState
 
@@ -29,11 +29,16 @@ _threads: Final = threading.BoundedSemaphore(4)
 
 
 class TranscriptWatch:
-    """Finds the transcript of the session that `state` is of, and its subagents'."""
+    """Finds the transcript of the session that `state` is of, and its subagents'.
 
-    def __init__(self, state: SessionState, environ: Mapping[str, str] | None = None) -> None:
+    `environ` reads the environment of the agent, NUL-separated, which may take for ever; None
+    where it is not told, and ours is taken for it.
+    """
+
+    def __init__(self, state: SessionState, environ: Callable[[], bytes | None]) -> None:
         self._state = state
-        self._environ = os.environ if environ is None else environ
+        self._read = environ
+        self._environ: Mapping[str, str] | None = None
         self._newest: TranscriptLook | None = None
         self._looking = threading.Lock()
 
@@ -48,12 +53,24 @@ class TranscriptWatch:
 
     def _look(self) -> None:
         try:
+            if self._environ is None:
+                self._environ = variables(self._read() or b"") or os.environ
             self._newest = newest(self._state, self._environ)
         except Exception:  # noqa: BLE001  it is known less, and that is all
             _log.debug("the transcript could not be looked for", exc_info=True)
         finally:
             _threads.release()
             self._looking.release()
+
+
+def variables(raw: bytes) -> dict[str, str]:
+    r"""Return an environment as a mapping.
+
+    >>> variables(b"HOME=/home/u\0X=a=b\0")
+    {'HOME': '/home/u', 'X': 'a=b'}
+    """
+    pairs = (word.partition(b"=") for word in raw.split(b"\0") if b"=" in word)
+    return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
 
 
 def newest(state: SessionState, environ: Mapping[str, str]) -> TranscriptLook | None:

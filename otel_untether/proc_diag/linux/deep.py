@@ -19,6 +19,7 @@ from otel_untether.proc_diag.linux import descriptors, procfs
 from otel_untether.proc_diag.linux import kernel_files as files
 from otel_untether.proc_diag.linux.cgroups import Cgroups
 from otel_untether.proc_diag.linux.met_sockets import MetSockets
+from otel_untether.proc_diag.linux.pipes import look_at_pipes
 from otel_untether.proc_diag.linux.sockets import Holder, look_at_sockets
 from otel_untether.proc_diag.linux.threads import look_at_threads
 from otel_untether.proc_diag.linux.unmoved import Unmoved, read_turns
@@ -86,7 +87,9 @@ def look(
     base = f"{root}/{agent.pid if agent else 0}"
     cgroup = found.cgroups.look(base)
     refusals = procfs.parse_refusals(files.read(f"{base}/net/snmp"))
-    return DeepLooks(processes, sockets if whole else None, cgroup, tuple(problems), refusals)
+    pipes = tuple(look_at_pipes(known))
+    known_sockets = sockets if whole else None
+    return DeepLooks(processes, known_sockets, cgroup, tuple(problems), refusals, pipes)
 
 
 def _lives(root: str, identity: Identity) -> bool:
@@ -119,10 +122,24 @@ def _meet(root: str, member: ProcessSnapshot, turns: Turns | None, unmoved: Unmo
     if seen is not None:
         return _Met(member, turns, seen.holder, seen.look)
     targets = descriptors.read_targets(base)
+    if not targets and (living := _living_thread(base)):
+        base, targets = living, descriptors.read_targets(living)
     holder = None
     if targets is not None:
         holder = Holder(member.identity, member.name, base, targets)
     return _Met(member, turns, holder, threads=unmoved.threads(member.identity, turns))
+
+
+def _living_thread(base: str) -> str | None:
+    """Return the directory of a living thread if the main one has ended: that shows nothing."""
+    raw = files.read(f"{base}/stat")
+    if raw is None or procfs.parse_stat(raw).state not in ENDED:
+        return None
+    for tid in files.listing(f"{base}/task") or ():
+        raw = files.read(f"{base}/task/{tid}/stat")
+        if raw and procfs.parse_stat(raw).state not in ENDED:
+            return f"{base}/task/{tid}"
+    return None
 
 
 class _Look:
@@ -155,6 +172,7 @@ class _Look:
         member = met.member
         base = f"{self._root}/{member.identity.pid}"
         targets = met.holder.targets if met.holder else None
+        shown = met.holder.base if met.holder else base
         at = time.monotonic()
         threads, whole = look_at_threads(base, MAX_THREADS, targets or {}, met.turns, met.threads)
         io = files.read(f"{base}/io")
@@ -170,10 +188,10 @@ class _Look:
             threads,
             all_threads=whole,
             descriptors=None if targets is None else _as_looks(targets),
-            stdin=self._stdin(base, targets),
+            stdin=self._stdin(shown, targets),
             terminal=None if stat is None else stat.tty != 0,
             holds_terminal=None if targets is None else _holds_terminal(targets),
-            polls_terminal=None if targets is None else _polls_terminal(base, targets),
+            polls_terminal=None if targets is None else _polls_terminal(shown, targets),
             frozen=self._frozen(base, threads),
             io_read=procfs.parse_field(io, b"rchar"),
             io_written=procfs.parse_field(io, b"wchar"),

@@ -134,19 +134,36 @@ def _socket(target: str, socket: SocketLook | None) -> StdinLook:
 
 def _pipe(path: str, target: str, writer: Reach | None) -> StdinLook:
     """Ask the pipe itself what lies in it, and whether anybody can still write to it."""
-    unknown = StdinLook("pipe", target, writer=writer)
+    asked = _ask_pipe(path, target)
+    if asked is None:
+        return StdinLook("pipe", target, writer=writer)
+    unread, ended = asked
+    return StdinLook("pipe", target, unread, None if ended else writer, not ended)
+
+
+def has_writer(path: str, target: str) -> bool:
+    """Whether anybody can write to the pipe behind a descriptor's link; unknown is yes."""
+    asked = _ask_pipe(path, target)
+    return asked is None or not asked[1]
+
+
+def _ask_pipe(path: str, target: str) -> tuple[int, bool] | None:
+    """Return how many bytes lie in a pipe, and whether nobody holds its writing end.
+
+    None if that is not told.
+    """
     try:
         # A handle that opens nothing, to be sure that it still is this pipe: to open whatever
-        # descriptor 0 has become meanwhile, a file of a dead mount say, could block for ever.
+        # the descriptor has become meanwhile, a file of a dead mount say, could block for ever.
         handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
-        return unknown
+        return None
     try:
         if files.link(f"/proc/self/fd/{handle}") != target:
-            return unknown
+            return None
         reader = os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        return unknown
+        return None
     finally:
         os.close(handle)
     try:
@@ -154,10 +171,9 @@ def _pipe(path: str, target: str, writer: Reach | None) -> StdinLook:
         fcntl.ioctl(reader, termios.FIONREAD, unread)
         poll = select.poll()
         poll.register(reader, select.POLLIN)
-        ended = any(events & select.POLLHUP for _, events in poll.poll(0))
-        return StdinLook("pipe", target, unread[0], None if ended else writer, not ended)
+        return unread[0], any(events & select.POLLHUP for _, events in poll.poll(0))
     except OSError:
-        return unknown
+        return None
     finally:
         os.close(reader)
 
@@ -165,11 +181,11 @@ def _pipe(path: str, target: str, writer: Reach | None) -> StdinLook:
 def holds_writing_end(base: str, targets: Mapping[int, str], pipe: str) -> bool:
     """Whether the process at `base` has a pipe open for writing."""
     return any(
-        _writable(f"{base}/fd/{number}") for number, target in targets.items() if target == pipe
+        is_writable(f"{base}/fd/{number}") for number, target in targets.items() if target == pipe
     )
 
 
-def _writable(path: str) -> bool:
+def is_writable(path: str) -> bool:
     """Whether a descriptor is open for writing, which its link's own permissions tell (proc(5))."""
     with contextlib.suppress(OSError):
         return bool(os.lstat(path).st_mode & stat.S_IWUSR)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import Final, NamedTuple, cast
 
+from otel_untether.notice import printable
 from otel_untether.proc_diag.snapshot import ProcessState, SocketDiag, TcpState
 
 TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
@@ -42,7 +43,7 @@ def parse_stat(raw: bytes) -> Stat:
     opening, closing = raw.index(b"("), raw.rindex(b")")
     fields = raw[closing + 2 :].split(maxsplit=22)
     return Stat(
-        raw[opening + 1 : closing].decode(errors="replace"),
+        _name(raw[opening + 1 : closing]),
         cast("ProcessState", fields[0].decode()),
         int(fields[1]),
         int(fields[2]),
@@ -55,6 +56,11 @@ def parse_stat(raw: bytes) -> Stat:
         float(fields[19]),
         int(fields[21]) * PAGE_SIZE,
     )
+
+
+def _name(raw: bytes) -> str:
+    """Return a name that steers no terminal: a process may call itself anything."""
+    return printable(raw.decode(errors="replace"))
 
 
 def parse_field(raw: bytes | None, name: bytes) -> int | None:
@@ -104,7 +110,7 @@ def parse_thread(raw: bytes) -> tuple[str, ProcessState, int]:
     """Parse of a stat line a thread's name, state, and CPU time in ticks."""
     opening, closing = raw.index(b"("), raw.rindex(b")")
     fields = raw[closing + 2 :].split(maxsplit=13)
-    name = raw[opening + 1 : closing].decode(errors="replace")
+    name = _name(raw[opening + 1 : closing])
     state = cast("ProcessState", fields[0].decode())
     return name, state, int(fields[11]) + int(fields[12])
 

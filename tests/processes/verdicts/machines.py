@@ -39,13 +39,15 @@ def _freezer(version: int) -> tuple[Path, str, str, str] | None:
     return None
 
 
-def freezable(version: int) -> bool:
-    """Whether a control group of that version can be made and frozen here."""
+def unfreezable(version: int) -> str | None:
+    """Return why no control group of that version can be made and frozen here, None if one can."""
     found = _freezer(version)
-    return found is not None and os.access(found[0], os.W_OK)
+    if found is None:
+        return f"no control groups of version {version} are mounted"
+    return None if os.access(found[0], os.W_OK) else f"{found[0]} is not to be written"
 
 
-MOUNTABLE: Final = os.access("/dev/fuse", os.W_OK)
+_NO_FUSE: Final = None if os.access("/dev/fuse", os.W_OK) else "/dev/fuse is not to be opened"
 
 
 @contextlib.contextmanager
@@ -189,7 +191,7 @@ STATES: Final = (
         "init(); text(); at_rest(); forever()",
         around=frozen_v1,
         privileged=True,
-        here=freezable(1),
+        barred=unfreezable(1),
     ),
     State(
         "frozen, by control groups of version 2",
@@ -197,7 +199,7 @@ STATES: Final = (
         "init(); text(); at_rest(); forever()",
         around=frozen_v2,
         privileged=True,
-        here=freezable(2),
+        barred=unfreezable(2),
     ),
     State(
         "stuck in a hung file system",
@@ -205,7 +207,7 @@ STATES: Final = (
         "init(); text(); at_rest(); os.stat(os.environ['ZOO_HUNG'] + '/x')",
         inside=hung,
         privileged=True,
-        here=MOUNTABLE,
+        barred=_NO_FUSE,
     ),
     State(
         "a thread stuck in a hung file system",
@@ -216,7 +218,7 @@ STATES: Final = (
         """,
         inside=hung,
         privileged=True,
-        here=MOUNTABLE,
+        barred=_NO_FUSE,
     ),
     State(
         "a tool stuck in a hung file system",
@@ -226,7 +228,7 @@ STATES: Final = (
         """,
         inside=hung,
         privileged=True,
-        here=MOUNTABLE,
+        barred=_NO_FUSE,
     ),
     State(
         "a thread in D, whose child cannot be executed",
@@ -238,7 +240,7 @@ STATES: Final = (
         """,
         inside=hung,
         privileged=True,
-        here=MOUNTABLE,
+        barred=_NO_FUSE,
     ),
     State(
         "gone, and nobody has noticed",

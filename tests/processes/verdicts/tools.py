@@ -321,6 +321,24 @@ STATES: Final = (
         """,
     ),
     State(
+        "an MCP server that does not read, and a full pair of sockets",
+        Named("child_not_reading", words=("python",)),
+        """
+        init(); ours, its = socket.socketpair()
+        child("at_rest(); forever()", stdin=its, start_new_session=False); its.close()
+        text(); at_rest(); ours.sendall(bytes(1 << 22))
+        """,
+    ),
+    State(
+        "a command that is over, but for a daemon that holds its output",
+        Named("tool_hung", "tool_timeout", killed=False),
+        """
+        init(); reading, writing = os.pipe()
+        shell("setsid sleep 600 &", stdout=writing).wait(); os.close(writing)
+        tool(); at_rest(); poll = select.epoll(); poll.register(reading); poll.poll()
+        """,
+    ),
+    State(
         "its own output is not read",
         Named("output_blocked", "startup_timeout", words=("not being read",)),
         """

@@ -122,8 +122,8 @@ class State:
     starts: its environment. `config` are thresholds that differ. `share` is how much of a core
     its process must have had for the state to have come about at all: else it is tried again.
     `late` are samples that it may take in addition, to notice what the clock counts from. It
-    `needs` these programs, root's rights where it is `privileged`, and whatever else `here`
-    tells to be there.
+    `needs` these programs, and root's rights where it is `privileged`; `barred` says why this
+    kernel cannot bring anybody into it, if so.
     """
 
     name: str
@@ -140,13 +140,17 @@ class State:
     late: int = 0
     needs: tuple[str, ...] = ()
     privileged: bool = False
-    here: bool = True
+    barred: str | None = None
 
 
-def possible(state: State) -> bool:
-    """Whether this machine can be brought into a state at all."""
-    programs = all(shutil.which(program) for program in state.needs)
-    return programs and state.here and (os.geteuid() == 0 or not state.privileged)
+def impossible(state: State) -> str | None:
+    """Return why this machine cannot be brought into a state, None where it can."""
+    missing = [program for program in state.needs if shutil.which(program) is None]
+    if missing:
+        return f"there is no {' and no '.join(missing)}"
+    if state.privileged and os.geteuid() != 0:
+        return "only root can"
+    return state.barred
 
 
 class Witness(Listener):

@@ -45,7 +45,7 @@ def test_there_may_be_none(tmp_path: Path) -> None:
 def test_a_look_tells_what_was_found_by_then(tmp_path: Path) -> None:
     path = tmp_path / ".claude/projects/-src" / f"{SESSION}.jsonl"
     write(path, 1000.0)
-    watch = TranscriptWatch(state(), {"HOME": str(tmp_path)})
+    watch = TranscriptWatch(state(), lambda: b"A=b\0HOME=%s\0" % os.fsencode(tmp_path))
     eventually(watch.look)
     path.write_text("more")
     os.utime(path, (2000.0, 2000.0))

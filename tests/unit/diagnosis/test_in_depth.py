@@ -12,6 +12,7 @@ from otel_untether.diagnosis import wait_channels as wchan
 from otel_untether.proc_diag.deep_look import (
     CgroupLook,
     DescriptorLook,
+    PipeLook,
     SocketLook,
     StdinLook,
     ThreadLook,
@@ -82,6 +83,9 @@ def killed(found: list[Finding]) -> bool:
         (with_socket("unix", remote="/run/model.sock"), "model_silent"),
         (with_socket("udp", remote="203.0.113.9:443"), "model_silent"),
         (with_socket("tcp", state="LISTEN", local="0.0.0.0:1"), "agent_asleep"),
+        (with_threads(thread("anon_pipe_read", waits_on="/tmp/fifo")), "agent_asleep"),
+        (deep(QUIET, pipes=(PipeLook("pipe:[7]", process().identity, "claude"),)), "agent_asleep"),
+        (with_threads(thread("unix_wait_for_peer", waits_on="socket:[7]")), "unexplained"),
         (with_threads(thread("some_new_function")), "unexplained"),
         (with_threads(all_threads=False), "unexplained"),
         (deep(QUIET, complete=False, problems=("too many",)), "unexplained"),
