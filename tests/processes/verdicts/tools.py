@@ -329,12 +329,15 @@ STATES: Final = (
         text(); at_rest(); ours.sendall(bytes(1 << 22))
         """,
     ),
+    # The daemon goes when the agent does: the agent holds the other end of its input.
     State(
         "a command that is over, but for a daemon that holds its output",
         Named("tool_hung", "tool_timeout", killed=False),
         """
-        init(); reading, writing = os.pipe()
-        shell("setsid sleep 600 &", stdout=writing).wait(); os.close(writing)
+        init(); reading, writing = os.pipe(); its_input, _ = os.pipe()
+        leaves = "exec 3<&0; setsid cat <&3 3<&- 2>/dev/null &"
+        shell(leaves, stdin=its_input, stdout=writing).wait()
+        os.close(writing); os.close(its_input)
         tool(); at_rest(); poll = select.epoll(); poll.register(reading); poll.poll()
         """,
     ),
