@@ -314,7 +314,7 @@ STATES: Final = (
     ),
     State(
         "a model that never answers, asked by a thread; the main one has ended",
-        Named("model_silent", killed=False),
+        _SILENT,
         """
         init(); text(); connect(); alongside(forever); at_rest()
         ctypes.CDLL(None).pthread_exit(0)

@@ -332,7 +332,7 @@ STATES: Final = (
     # The daemon goes when the agent does: the agent holds the other end of its input.
     State(
         "a command that is over, but for a daemon that holds its output",
-        Named("tool_hung", "tool_timeout", killed=False),
+        _HUNG,
         """
         init(); reading, writing = os.pipe(); its_input, _ = os.pipe()
         leaves = "exec 3<&0; setsid cat <&3 3<&- 2>/dev/null &"
