@@ -148,9 +148,7 @@ def _full_pipe(facts: Facts) -> str | None:
     end = _other_end(facts.look, target)
     others = [p for p in facts.look.processes if p.identity != seen.identity]
     holder = [p for p in others if any(d.target == end for d in p.descriptors or ())]
-    if not holder:
-        return "somebody outside its tree"
-    return f"{holder[0].name} (pid {holder[0].identity.pid})"
+    return f"{holder[0].name} (pid {holder[0].identity.pid})" if holder else None
 
 
 def _other_end(look: DeepLook, target: str) -> str:
