@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tests.processes.verdicts.zoo import Named, State
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 _WEDGED: Final = Named("wedged")
 _JSON: Final = "-p hi --output-format stream-json --verbose"
@@ -20,18 +14,6 @@ _IDLE: Final = "init(); text(); at_rest(); forever()"
 def _thread(work: str) -> str:
     """The main thread is in its loop, as Node's, Bun's and tokio's are; a worker does this."""
     return f"init(); text(); alongside(lambda: {work}); time.sleep(0.05); at_rest(); forever()"
-
-
-@contextlib.contextmanager
-def fifo(folder: Path) -> Iterator[Mapping[str, str]]:
-    """Make a FIFO, whose writing end is ours."""
-    path = folder / "fifo"
-    os.mkfifo(path)
-    writing = os.open(path, os.O_RDWR)
-    try:
-        yield {"ZOO_FIFO": str(path)}
-    finally:
-        os.close(writing)
 
 
 STATES: Final = (
@@ -106,15 +88,6 @@ STATES: Final = (
         "an open subagent and no connection",
         Named("wedged", "subagent_timeout"),
         "init(); delegate('toolu_1', 't1'); at_rest(); forever()",
-    ),
-    State(
-        "in a FIFO that others may write to",
-        Named("agent_asleep", killed=False, words=("reads", "fifo")),
-        """
-        init(); text(); reading = os.open(os.environ["ZOO_FIFO"], os.O_RDONLY)
-        at_rest(); os.read(reading, 1)
-        """,
-        inside=fifo,
     ),
     State(
         "without standard input",

@@ -2,35 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tests.processes.verdicts.zoo import Named, Quiet, State
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 _SILENT: Final = Named("model_silent")
 _AT_LENGTH: Final = Named("model_silent", "liveness_timeout", killed=False)
 _LOST: Final = Named("network_lost")
-
-
-@contextlib.contextmanager
-def crowded(folder: Path) -> Iterator[Mapping[str, str]]:
-    """Listen on a UNIX socket, accept nobody, and fill its queue."""
-    path = str(folder / "s")
-    with contextlib.ExitStack() as stack:
-        server = stack.enter_context(socket.socket(socket.AF_UNIX))
-        server.bind(path)
-        server.listen(0)
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                one = stack.enter_context(socket.socket(socket.AF_UNIX))
-                one.settimeout(0)
-                one.connect(path)
-        yield {"ZOO_CROWDED": path}
 
 
 STATES: Final = (
@@ -135,7 +113,7 @@ STATES: Final = (
         _LOST,
         """
         init(); text()
-        one = socket.socket(); one.settimeout(0)
+        one = socket.socket(); one.setblocking(False)
         one.connect_ex(("127.0.0.1", int(os.environ["ZOO_FULL"])))
         at_rest(); forever()
         """,
@@ -149,7 +127,7 @@ STATES: Final = (
         "a peer that reads nothing",
         Named("network_lost", words=("not acknowledged",)),
         """
-        init(); text(); one = connect("deaf", 10); one.settimeout(0)
+        init(); text(); one = connect("deaf", 10); one.setblocking(False)
         try:
             while True:
                 one.send(bytes(1 << 20))
@@ -302,23 +280,6 @@ STATES: Final = (
         "init(); text(); local(); at_rest(); forever()",
         argv="unshare -n claude -p hi --output-format stream-json --verbose",
         privileged=True,
-    ),
-    State(
-        "over a UNIX socket whose server takes no more connections",
-        Named("unexplained", killed=False, words=("unix_wait_for_peer",)),
-        """
-        init(); text(); one = socket.socket(socket.AF_UNIX)
-        at_rest(); one.connect(os.environ["ZOO_CROWDED"])
-        """,
-        inside=crowded,
-    ),
-    State(
-        "a model that never answers, asked by a thread; the main one has ended",
-        _SILENT,
-        """
-        init(); text(); connect(); alongside(forever); at_rest()
-        ctypes.CDLL(None).pthread_exit(0)
-        """,
     ),
     State(
         "after a tool, to a model that never answers",

@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.processes.verdicts import asleep, machines, models, sessions, terminals, tools
+from tests.processes.verdicts import (
+    asleep,
+    machines,
+    models,
+    sessions,
+    terminals,
+    tools,
+    ways_in,
+)
 from tests.processes.verdicts.zoo import Named, Zoo, impossible, to_be_killed
 
 if TYPE_CHECKING:
@@ -30,7 +38,7 @@ pytestmark = [
     pytest.mark.timeout(900),
 ]
 
-TABLES: Final = (asleep, models, tools, terminals, sessions, machines)
+TABLES: Final = (asleep, models, tools, terminals, sessions, machines, ways_in)
 STATES: Final = {
     f"{table.__name__.rpartition('.')[2]}: {state.name}": state
     for table in TABLES

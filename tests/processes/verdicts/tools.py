@@ -321,27 +321,6 @@ STATES: Final = (
         """,
     ),
     State(
-        "an MCP server that does not read, and a full pair of sockets",
-        Named("child_not_reading", words=("python",)),
-        """
-        init(); ours, its = socket.socketpair()
-        child("at_rest(); forever()", stdin=its, start_new_session=False); its.close()
-        text(); at_rest(); ours.sendall(bytes(1 << 22))
-        """,
-    ),
-    # The daemon goes when the agent does: the agent holds the other end of its input.
-    State(
-        "a command that is over, but for a daemon that holds its output",
-        _HUNG,
-        """
-        init(); reading, writing = os.pipe(); its_input, _ = os.pipe()
-        leaves = "exec 3<&0; setsid cat <&3 3<&- 2>/dev/null &"
-        shell(leaves, stdin=its_input, stdout=writing).wait()
-        os.close(writing); os.close(its_input)
-        tool(); at_rest(); poll = select.epoll(); poll.register(reading); poll.poll()
-        """,
-    ),
-    State(
         "its own output is not read",
         Named("output_blocked", "startup_timeout", words=("not being read",)),
         """
