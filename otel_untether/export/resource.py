@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_untether import semconv
+from otel_untether.export.entry_points import entry_points
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,9 +54,10 @@ def _keys(value: str) -> set[str]:
 
 def _detected() -> dict[str, Any]:
     found: dict[str, Any] = {}
+    detectors = entry_points("opentelemetry_resource_detector")
     for name in _DETECTORS:
         # A host name that cannot be read is no reason to have no telemetry.
         with contextlib.suppress(Exception):
-            (point,) = entry_points(group="opentelemetry_resource_detector", name=name)
+            (point,) = (point for point in detectors if point.name == name)
             found.update(point.load()().detect().attributes)
     return {key: value for key, value in found.items() if key in DETECTED}

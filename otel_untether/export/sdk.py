@@ -12,12 +12,12 @@ import os
 import sys
 import warnings
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from opentelemetry import _logs, metrics, trace
 
 from otel_untether.export import environment as otlp_config
+from otel_untether.export.entry_points import entry_points
 from otel_untether.export.environment import SIGNALS, Plan, Signal
 from otel_untether.export.otlp_json import FILES, FileMetricExporter
 from otel_untether.export.resource import resource_attributes
@@ -95,7 +95,7 @@ def _has_config_file(environ: Mapping[str, str], problems: list[str]) -> bool:
 
 def _installed() -> dict[Signal, set[str]]:
     return {
-        signal: {point.name for point in entry_points(group=f"opentelemetry_{signal}_exporter")}
+        signal: {point.name for point in entry_points(f"opentelemetry_{signal}_exporter")}
         for signal in SIGNALS
     }
 
