@@ -60,6 +60,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
+def why(error: BaseException) -> str:
+    """Return what an error says, in a few words."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
 def _writable(fd: int) -> bool:
     if not hasattr(select, "poll"):
         return True

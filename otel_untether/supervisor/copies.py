@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 RING_BYTES: Final = 64 * 1024 * 1024
 # Where memory is limited (ulimit -v), so that something is seen at all.
 _SMALLEST: Final = 1024 * 1024
+# What a ring leaves of limited memory: whoever carries bytes needs some, too.
+_SPARED: Final = 8 * 1024 * 1024
 # More than this is given back to the system once the observer has caught up.
 _KEPT: Final = 1024 * 1024
 _HEADER: Final = 4096
@@ -82,6 +84,7 @@ def open_ring(size: int = RING_BYTES) -> Ring:
     """Make a ring of `size` bytes, or of what can be had; raise OSError where that is nothing."""
     while True:
         try:
+            mmap(-1, size + _SPARED).close()
             return Ring(size)
         except OSError:
             if size <= _SMALLEST:
