@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -33,6 +34,8 @@ SCALED = {
     "OTEL_METRIC_EXPORT_INTERVAL": "1000",
 }
 
+_WARNING = re.compile(r"^otel-untether: (?:silent|no progress) for ", re.MULTILINE)
+
 
 @dataclass
 class Session:
@@ -46,6 +49,11 @@ class Session:
     def errors(self) -> str:
         """What it has said on stderr so far."""
         return self.said.read_text()
+
+    @property
+    def warnings(self) -> int:
+        """How many stalls it has warned of: of silence, or of life without progress."""
+        return len(_WARNING.findall(self.errors))
 
     def wait_for(self, text: str) -> None:
         """Wait until it has said `text` on stderr."""
