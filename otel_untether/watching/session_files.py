@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 _MOST: Final = 20_000
 _HEAD: Final = 65_536
-# A file may say that it was begun a little before its process was seen to be.
+# A file may say that it was begun a little before its process was seen to be, and some file systems
+# count in seconds.
 _EARLY: Final = 2 * 10**9
 _DIRECTORY: Final = re.compile(rb'"cwd":\s*"((?:[^"\\]|\\.){1,4096})"')
 _HASH: Final = re.compile(rb'"projectHash":\s*"([0-9a-f]{64})"')
@@ -117,7 +118,7 @@ class Finder:
 
     def _is_its_own(self, path: Path, directory: str) -> bool:
         """Whether a file was begun since the process was, where the process works."""
-        if path.stat().st_mtime_ns < self._started or self._reader.is_part(path):
+        if path.stat().st_mtime_ns < self._started - _EARLY or self._reader.is_part(path):
             return False
         with regular(path) as file:
             head = file.read(_HEAD)
