@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MAGIC: Final = b"SQLite format 3\0"
-_STEPS: Final = 20_000_000  # about a second
+_STEPS: Final = 10_000_000  # about half a second
 _ROWS: Final = 100_000
 _SUBAGENTS: Final = 1_000
 _SESSIONS: Final = "SELECT id, parent_id, time_created, directory, version FROM session"
