@@ -52,9 +52,9 @@ class Prompts:
         return self.since is not None
 
     def _pace(self, result_at: int, now: int) -> float:
-        """Return the seconds between two looks: a twentieth of the wait, within bounds."""
+        """Return the seconds between two looks: half the wait, within bounds."""
         longest = self._config.stall_timeout / 10
-        passed = (now - result_at) / SECOND / 20
+        passed = (now - result_at) / SECOND / 2
         return max(self._config.sample_interval, min(longest, passed))
 
 

@@ -54,8 +54,8 @@ _SUPPRESSED: Final = ("suppress_instrumentation", "suppress_language_model_instr
 # are held up by a second for every hundred megabytes.
 _OWN_FILES: Final = 64 * 1024 * 1024
 _GUEST_FILES: Final = 8 * 1024 * 1024
-# How often a session is looked at, in seconds, at most.
-_TICK: Final = 1.0
+# How often a session is looked at, in seconds, at most: a program may have hundreds of them.
+_TICK: Final = 2.0
 
 
 class _Own(NamedTuple):

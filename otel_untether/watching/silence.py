@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from otel_untether import semconv
+from otel_untether.diagnosis.facts import SECOND
 from otel_untether.kill.left_behind import described, end_left_behind
 from otel_untether.proc_diag import Tree
 from otel_untether.proc_diag.gather import look_deeper
@@ -70,6 +71,7 @@ class SilenceWatch:
         self._transcript = TranscriptWatch(state, lambda: self.tree.backend.environ(pid))
         self._peaks = Peaks()
         self._seen = 0.0
+        self._judged = 0, 0  # when, and what its last sign was then (ns)
         self._stalls = 0
         self.stalled = False
         """Whether the last that was found is that it stalls."""
@@ -93,9 +95,12 @@ class SilenceWatch:
 
     def tick(self, now: int, lock: AbstractContextManager[object]) -> None:
         """Look once; `now` in ns. The session's state is read under `lock`."""
-        self._take_samples(now)
+        fresh = self._take_samples(now)
         if self.overtime or self.killed_for:
             return  # what it looks like from now on is our own doing
+        if not (fresh or self._is_due(now)):
+            return
+        self._judged = now, self._state.last_sign
         finding = self._judge(now, lock)
         if finding is not None:
             self._report(finding)
@@ -140,12 +145,21 @@ class SilenceWatch:
         for listener in self._listeners:
             listener.noted(event, facts, self._subject.clock.now())
 
-    def _take_samples(self, now: int) -> None:
+    def _is_due(self, now: int) -> bool:
+        """Whether to judge without a new sample: it spoke, or none has come for long."""
+        at, sign = self._judged
+        waited = (now - at) / SECOND >= self._config.sample_interval
+        return waited or sign != self._state.last_sign
+
+    def _take_samples(self, now: int) -> bool:
+        """Take the samples that are new; return whether there were any."""
+        before = self._seen
         for diag in self.window.since(self._seen):
             if diag.at > self._seen:
                 self._seen = diag.at
                 self._peaks.add(diag)
                 self._tell("sampled", diag, now)
+        return self._seen != before
 
     def _judge(self, now: int, lock: AbstractContextManager[object]) -> Finding | None:
         if not self._subject.hears:

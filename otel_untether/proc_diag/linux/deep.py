@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -218,15 +217,10 @@ class _Look:
         return self._writers[pipe]
 
     def _find_writer(self, pipe: str) -> Reach:
-        own = f"{self._root}/self"
-        if descriptors.holds_writing_end(own, self._own_targets, pipe):
+        if descriptors.own_writing_end(self._root, pipe):
             return "watcher"
         inside = (descriptors.holds_writing_end(h.base, h.targets, pipe) for h in self._holders)
         return "inside" if any(inside) else "outside"
-
-    @cached_property
-    def _own_targets(self) -> Mapping[int, str]:
-        return descriptors.read_targets(f"{self._root}/self") or {}
 
 
 def _as_looks(targets: Mapping[int, str]) -> tuple[DescriptorLook, ...]:

@@ -185,6 +185,29 @@ def holds_writing_end(base: str, targets: Mapping[int, str], pipe: str) -> bool:
     )
 
 
+def own_writing_end(root: str, pipe: str) -> bool:
+    """Whether this process has a pipe open for writing; `root` is where the kernel tells.
+
+    A program with hundreds of agents has a pipe or three of each. Which is where is remembered,
+    and asked again before it is believed; all are listed only for one that is not known.
+    """
+    own = f"{root}/self"
+    number = _own_ends.get((root, pipe))
+    if number is None or files.link(f"{own}/fd/{number}") != pipe:
+        targets = read_targets(own) or {}
+        _own_ends.clear()
+        _own_ends.update(
+            ((root, target), number)
+            for number, target in targets.items()
+            if target.startswith("pipe:[") and is_writable(f"{own}/fd/{number}")
+        )
+        number = _own_ends.get((root, pipe))
+    return number is not None and is_writable(f"{own}/fd/{number}")
+
+
+_own_ends: Final[dict[tuple[str, str], int]] = {}
+
+
 def is_writable(path: str) -> bool:
     """Whether a descriptor is open for writing, which its link's own permissions tell (proc(5))."""
     with contextlib.suppress(OSError):

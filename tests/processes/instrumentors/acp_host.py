@@ -64,5 +64,6 @@ def begun() -> bool:
 
 
 if __name__ == "__main__":
+    importlib.import_module("mistakes").make()  # beside this file
     split = sys.argv.index("--")
     asyncio.run(main(sys.argv[1:split], sys.argv[split + 1 :]))

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import anyio
 from opentelemetry import trace
@@ -49,17 +49,6 @@ def options(sdk: Any, scenario: str) -> Any:
         mcp_servers={"own": sdk.create_sdk_mcp_server("own", tools=[tool])},
         stderr=lambda line: print("claude:", line, file=sys.stderr),
     )
-
-
-def break_us(places: str) -> None:
-    """Put mistakes in what watches this program: `places` are functions, ``module:name,…``."""
-
-    def broken(*_: Any, **__: Any) -> NoReturn:
-        raise RuntimeError("a mistake")
-
-    for place in filter(None, places.split(",")):
-        module, _, name = place.partition(":")
-        setattr(importlib.import_module(f"otel_untether.instrumentors.{module}"), name, broken)
 
 
 async def main(scenario: str) -> None:
@@ -116,5 +105,5 @@ async def receive(client: Any) -> None:
 
 
 if __name__ == "__main__":
-    break_us(os.environ.get("BROKEN", ""))
+    importlib.import_module("mistakes").make()  # beside this file
     anyio.run(main, sys.argv[1])

@@ -56,4 +56,5 @@ def ask(client: Any, thread: str, prompt: str) -> None:
 
 
 if __name__ == "__main__":
+    importlib.import_module("mistakes").make()  # beside this file
     main(sys.argv[1:])

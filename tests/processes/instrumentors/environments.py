@@ -19,7 +19,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 CONSTRAINTS = ROOT / "constraints"
-DISTRO = "opentelemetry-distro"
+EXAMPLES = ROOT / "examples"
 
 
 def unavailable(why: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.conftest import ISOLATED, namespace
 from tests.e2e.open_clis import CLIS, files_written, install_cli, install_node
 
-from .environments import environment, site
+from .environments import EXAMPLES, environment, site
 from .told import Told, decoded
 
 pytestmark = pytest.mark.timeout(900)  # an environment may have to be made first
@@ -34,7 +34,7 @@ def ran(
     return run(request.param, ours, tmp_path_factory.mktemp(request.param))
 
 
-def run(name: str, ours: Path, home: Path, **environ: str) -> Told:
+def run(name: str, ours: Path, home: Path, host: Path = HOST, **environ: str) -> Told:
     cli = CLIS[name]
     (home / "project").mkdir()
     shell, more = cli.shell
@@ -58,8 +58,9 @@ def run(name: str, ours: Path, home: Path, **environ: str) -> Told:
     command = [*namespace(), sys.executable, str(ISOLATED), str(home / "script.json")]
     command += files_written(cli, home)
     command += ["env", "-i", *(f"{key}={value}" for key, value in env.items())]
-    command += [str(python.with_name("opentelemetry-instrument")), str(python), str(HOST)]
-    command += ["WORK", "CANCEL", "--", *([str(install_node())] if cli.node else [])]
+    command += [str(python.with_name("opentelemetry-instrument")), str(python), str(host)]
+    command += ["WORK", "CANCEL", "--"] if host == HOST else ["WORK"]
+    command += [str(install_node())] if cli.node else []
     done = subprocess.run(
         [*command, str(install_cli(name)), *cli.acp],
         cwd=home / "project",
@@ -69,7 +70,7 @@ def run(name: str, ours: Path, home: Path, **environ: str) -> Told:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return Told(decoded(done.stdout), done.stderr)
+    return Told(decoded(done.stdout), done.stderr, done.stdout)
 
 
 def test_each_prompt_is_a_turn_linked_to_the_span_in_which_it_was_given(ran: Told) -> None:
@@ -87,6 +88,23 @@ def test_the_program_gives_leave_under_the_span_that_waits_for_it(ran: Told) -> 
         wait = ran.above(span)
         assert wait["name"] == "untether.wait approval"
         assert ran.above(wait)["name"].startswith("execute_tool ")
+
+
+def test_the_example_shows_the_leave_it_gives(ours: Path, tmp_path: Path) -> None:
+    ran = run("opencode", ours, tmp_path, EXAMPLES / "acp_host.py")
+    assert "(end_turn)" in ran.printed
+    (wait,) = ran.named("untether.wait approval")
+    assert ran.above(wait)["name"].startswith("execute_tool ")
+
+
+BROKEN = "callbacks:_span,acp:_with_client,acp:_serves_acp,acp:_call,asyncio_agent:agent_of"
+
+
+def test_mistakes_of_ours_change_nothing_for_the_program(ours: Path, tmp_path: Path) -> None:
+    ran = run("opencode", ours, tmp_path, BROKEN=BROKEN)
+    ended = [line for line in ran.lines if line.startswith(("WORK", "CANCEL"))]
+    assert ended == ["WORK end_turn", "CANCEL cancelled"]
+    assert "a mistake of otel-untether" in ran.said
 
 
 def test_a_cancelled_prompt_is_noted(ran: Told) -> None:

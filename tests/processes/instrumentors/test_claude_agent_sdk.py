@@ -15,7 +15,7 @@ import pytest
 from tests.e2e.conftest import ISOLATED, namespace
 
 from .claude_sdk_host import HOOK_SECONDS
-from .environments import environment, site
+from .environments import EXAMPLES, environment, site
 from .told import Told, decoded
 
 pytestmark = pytest.mark.timeout(900)  # an environment may have to be made first
@@ -29,6 +29,7 @@ def bash(command: str) -> list[Any]:
 
 
 SCRIPTS = {
+    "sum": [{"tools": [["mcp__sums__add", {"a": 17, "b": 4}]]}, {"text": "It is 21."}],
     "work": [
         {"text": "First.", "tools": [bash("touch x; sleep 1")]},
         {"tools": [["mcp__own__add", {"a": 1, "b": 2}]]},
@@ -65,8 +66,10 @@ def ours(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return site(tmp_path_factory.mktemp("site"))
 
 
-def run(home: Path, ours: Path, scenario: str, *more: str, **environ: str) -> Ran:
-    """Run the program, in an environment with `more` packages."""
+def run(
+    home: Path, ours: Path, scenario: str, *more: str, host: Path = HOST, **environ: str
+) -> Ran:
+    """Run a program with a scenario, in an environment with `more` packages."""
     (home / "project").mkdir()
     script = home / "script.json"
     script.write_text(json.dumps({"MAINWORK": SCRIPTS[scenario]}))
@@ -90,12 +93,17 @@ def run(home: Path, ours: Path, scenario: str, *more: str, **environ: str) -> Ra
     launcher = python.with_name("opentelemetry-instrument")
     command = [*namespace(), sys.executable, str(ISOLATED), str(script), "env", "-i"]
     command += [f"{key}={value}" for key, value in env.items()]
-    command += [str(launcher), str(python), str(HOST), scenario]
+    command += [
+        str(launcher),
+        str(python),
+        str(host),
+        scenario if host == HOST else "MAINWORK please",
+    ]
     ran = subprocess.run(
         command, cwd=home / "project", capture_output=True, text=True, timeout=300, check=False
     )
     assert ran.returncode == 0, ran.stderr
-    return Ran(decoded(ran.stdout), ran.stderr)
+    return Ran(decoded(ran.stdout), ran.stderr, ran.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +192,15 @@ def test_beside_another_instrumentation_nothing_of_ours_is_there_twice(queried: 
     assert len(queried.named("execute_tool mcp__own__add")) == 1
     counted = [s["name"] for s in queried.spans if "gen_ai.usage.input_tokens" in s["attributes"]]
     assert not [name for name in counted if name.startswith("ClaudeAgentSDK")]
+
+
+def test_the_example_shows_its_own_tool_in_the_agents_trace(ours: Path, tmp_path: Path) -> None:
+    ran = run(tmp_path, ours, "sum", host=EXAMPLES / "claude_agent_sdk_host.py")
+    assert "It is 21." in ran.printed
+    (tool,) = ran.named("execute_tool mcp__sums__add")
+    assert tool["attributes"]["gen_ai.tool.type"] == "function"
+    (wait,) = ran.named("untether.wait approval")
+    assert wait["attributes"]["untether.wait.answer"] == "allow"
 
 
 RESTORED = """\

@@ -39,7 +39,10 @@ SCRIPT = {
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Told:
     """Two turns: one whose commands need leave, and one that is interrupted at its command."""
-    home = tmp_path_factory.mktemp("codex")
+    return run(tmp_path_factory.mktemp("codex"))
+
+
+def run(home: Path, **environ: str) -> Told:
     (home / "project").mkdir()
     (home / "script.json").write_text(json.dumps(SCRIPT))
     env = {
@@ -52,6 +55,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Told:
         "OTEL_TRACES_EXPORTER": "console",
         "OTEL_METRICS_EXPORTER": "none",
         "OTEL_LOGS_EXPORTER": "none",
+        **environ,
     }
     python = environment(SDK)
     command = [*namespace(), sys.executable, str(ISOLATED), str(home / "script.json")]
@@ -106,3 +110,15 @@ def test_an_interruption_is_noted(ran: Told) -> None:
     assert "untether.host.interrupt" in [event["name"] for event in root["events"]]
     (turn,) = ran.named("turn 2")
     assert turn["attributes"]["error.type"] == "interrupted"
+
+
+BROKEN = "callbacks:_span,codex_sdk:_request,claims:opened"
+
+
+def test_mistakes_of_ours_change_nothing_for_the_program(tmp_path: Path) -> None:
+    ran = run(tmp_path, BROKEN=BROKEN)
+    assert [line for line in ran.lines if line.startswith(("WORK", "CANCEL"))] == [
+        "WORK completed",
+        "CANCEL interrupted",
+    ]
+    assert "a mistake of otel-untether" in ran.said

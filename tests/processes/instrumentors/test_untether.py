@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from .environments import environment, site
+from .environments import EXAMPLES, environment, site
 from .told import decoded
 
 pytestmark = pytest.mark.timeout(900)  # an environment may have to be made first
@@ -86,7 +86,9 @@ def untether(request: pytest.FixtureRequest) -> Path:
     return environment(f"untether=={request.param}", python=(3, 12))
 
 
-def run(python: Path, ours: Path, home: Path, prompt: str, **environ: str) -> Bridge:
+def run(
+    python: Path, ours: Path, home: Path, prompt: str, *, bridge: Path = BRIDGE, **environ: str
+) -> Bridge:
     binaries = home / "bin"
     binaries.mkdir(parents=True, exist_ok=True)
     (binaries / "claude").write_text(CLAUDE.format(python=os.path.realpath(sys.executable)))
@@ -101,13 +103,13 @@ def run(python: Path, ours: Path, home: Path, prompt: str, **environ: str) -> Br
         "OTEL_LOGS_EXPORTER": "none",
         **environ,
     }
-    command = [*map(str, (python.with_name("opentelemetry-instrument"), python, BRIDGE)), prompt]
+    command = [*map(str, (python.with_name("opentelemetry-instrument"), python, bridge)), prompt]
     ran = subprocess.run(
         command, env=env, cwd=home, capture_output=True, text=True, timeout=300, check=False
     )
     assert ran.returncode == 0, ran.stderr
-    last = json.loads(ran.stderr.strip().splitlines()[-1])
-    return Bridge(decoded(ran.stdout), last["messages"], ran.stderr)
+    last = json.loads(ran.stderr.strip().splitlines()[-1]) if bridge == BRIDGE else {}
+    return Bridge(decoded(ran.stdout), last.get("messages", [ran.stdout]), ran.stderr)
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +141,12 @@ def test_a_run_is_a_trace(worked: Bridge) -> None:
     attributes = worked.root["attributes"]
     assert attributes["untether.session.outcome"] == "completed"
     assert attributes["untether.host.project"] == "my project"
+
+
+def test_the_example_shows_its_run(untether: Path, ours: Path, tmp_path: Path) -> None:
+    example = run(untether, ours, tmp_path, "hello", bridge=EXAMPLES / "untether_run.py")
+    assert "told 00-" in example.messages[-1]
+    assert example.root["attributes"]["untether.session.outcome"] == "completed"
 
 
 def test_nothing_of_the_chat_leaves(worked: Bridge) -> None:

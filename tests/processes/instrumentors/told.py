@@ -10,10 +10,11 @@ from typing import Any
 
 @dataclass
 class Told:
-    """A program's spans, and what it said on standard error."""
+    """A program's spans, what it said on standard error, and all of its standard output."""
 
     spans: list[dict[str, Any]]
     said: str = ""
+    printed: str = ""
     lines: list[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -34,10 +35,9 @@ class Told:
 
 
 def decoded(text: str) -> list[dict[str, Any]]:
-    """Return the JSON documents that follow one another in a text."""
-    found, decoder = [], json.JSONDecoder()
-    while text := text.lstrip():
-        document, end = decoder.raw_decode(text)
+    """Return the spans in a program's output, whatever it has printed between them."""
+    found, decoder, at = [], json.JSONDecoder(), 0
+    while (at := text.find("{\n", at)) >= 0:
+        document, at = decoder.raw_decode(text, at)
         found.append(document)
-        text = text[end:]
     return found
