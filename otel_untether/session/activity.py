@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from otel_untether.session.events import Usage, WaitKind
 
 ABANDONED: Final = "abandoned"
@@ -26,7 +28,8 @@ class Activity:
     `reason` says why an activity ended whose own end was never seen. `children` holds the open
     ones only. `detached` says that a call returned while its work goes on; `concluded` is when
     the end of something came that must stay open for the work under it; `floor` is the latest
-    end under it. `last_sign` is when it was last heard of, `progress` when it last moved on (a
+    end under it, `ceiling` the end of what it lies under, if that is over. `last_sign` is when
+    it was last heard of, `progress` when it last moved on (a
     heartbeat is a sign and no progress). `left` says that the agent went on without waiting for
     the call's end. `recalled` says that only the agent's own files tell of it, and will tell of its
     end, whatever ended above it meanwhile. `timeout` is the limit a tool call itself carries, in
@@ -47,6 +50,7 @@ class Activity:
     detached: bool = False
     concluded: int | None = None
     floor: int = 0
+    ceiling: int | None = None
     last_sign: int = 0
     progress: int = 0
     left: bool = False
@@ -62,6 +66,13 @@ class Activity:
         """Take this activity, which has ended, off its parent's list of open ones."""
         if self.parent is not None:
             self.parent.children.pop(self, None)
+
+    def hold(self) -> None:
+        """Have what this lies under end no earlier than it began, though it may end first."""
+        above = self.parent
+        while above is not None and above.floor <= self.start:
+            above.floor = self.start + 1
+            above = above.parent
 
     def within(self, ancestor: Activity) -> bool:
         """Whether this is `ancestor` or lies somewhere below it."""
@@ -120,6 +131,15 @@ class Noted:
 Change: TypeAlias = Opened | Closed | Noted
 
 
+def begin(kind: ActivityKind, key: str, name: str, at: int, parent: Activity) -> Activity:
+    """Begin an activity under `parent`: not before it, and not after it if it is over."""
+    ceiling = parent.ceiling if parent.end is None else parent.end
+    begun = at if ceiling is None else min(at, ceiling - 1)
+    child = Activity(kind, key, name, max(begun, parent.start), parent, ceiling=ceiling)
+    parent.children[child] = None
+    return child
+
+
 def close(activity: Activity, at: int, *, error: str | None = None) -> list[Change]:
     """End an activity and all that is open below it, deepest first; parents enclose children.
 
@@ -160,6 +180,15 @@ def _cut(activity: Activity, at: int, reason: str, error: str | None) -> tuple[i
     return at, activity.error or error or ABANDONED
 
 
+def _put_under(ceiling: int, outliving: Iterable[Activity]) -> None:
+    """Bound what is told of later by the end of what it lies under."""
+    todo = list(outliving)
+    while todo:
+        activity = todo.pop()
+        activity.ceiling = ceiling
+        todo += activity.children
+
+
 def _end(activity: Activity, at: int, error: str | None) -> Closed:
     """End one activity, below which nothing is open any more.
 
@@ -167,7 +196,10 @@ def _end(activity: Activity, at: int, error: str | None) -> Closed:
     Jaeger (2.13) warns of a span that ends when it starts as of one of negative duration.
     """
     activity.end = max(at, activity.start + 1, activity.floor)
+    if activity.ceiling is not None:
+        activity.end = min(activity.end, activity.ceiling)
     activity.error = activity.error or error
+    _put_under(activity.end, activity.children)
     if activity.parent is not None:
         activity.parent.floor = max(activity.parent.floor, activity.end)
     activity.owner_forget()

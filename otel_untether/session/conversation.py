@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from otel_untether.session.activity import Activity, Change, Opened, close
+from otel_untether.session.activity import Activity, Change, Opened, begin, close
 from otel_untether.session.events import ModelMessage, Usage
 
 # What begins within so many ns of a call's end was called in the same answer: CLIs that run the
@@ -106,10 +106,7 @@ class Lane:
     def _open(self, message: ModelMessage, at: int, model: str | None) -> Activity:
         named = model if message.error else message.model or model
         start = at if self.asked_at is None else min(self.asked_at, at)
-        chat = Activity(
-            "chat", message.id or "", named or "", max(start, self.owner.start), self.owner
-        )
-        self.owner.children[chat] = None
+        chat = begin("chat", message.id or "", named or "", start, self.owner)
         self.asked_at = None
         self.spoken = True
         self.chat = chat
@@ -129,8 +126,7 @@ class Lane:
         """Return a chat for the answer that is still owed, or None when none is."""
         if self.asked_at is None:
             return None
-        chat = Activity("chat", "", model or "", max(self.asked_at, self.owner.start), self.owner)
-        self.owner.children[chat] = None
+        chat = begin("chat", "", model or "", self.asked_at, self.owner)
         self.asked_at = None
         return chat
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from otel_untether.session import events as ev
-from otel_untether.session.activity import Activity, Wait
+from otel_untether.session.activity import Activity, Wait, begin
 from otel_untether.session.conversation import Lane
 from otel_untether.session.traits import UNKNOWN, Traits
 
@@ -191,11 +191,12 @@ class SessionState:
     def child(
         self, parent: Activity, kind: ActivityKind, key: str, at: int, name: str = ""
     ) -> Activity:
-        """Begin an activity under `parent`, not before it."""
-        child = Activity(kind, key, name or key, max(at, parent.start), parent)
+        """Begin an activity under `parent`."""
+        child = begin(kind, key, name or key, at, parent)
         child.last_sign = child.progress = child.start
         child.recalled = self.recalling and not self.lags and kind in ("tool", "agent")
-        parent.children[child] = None
+        if self.followed:
+            child.hold()
         return child
 
     def remember(self, call: Activity) -> None:
