@@ -104,21 +104,21 @@ class Page:
 
     def open(
         self,
-        path: Path,
+        path: Path | str,
         *,
         script: bool = True,
         dark: bool = False,
         width: int = 1280,
         height: int = 900,
     ) -> None:
-        """Open a file, and wait until it is loaded."""
+        """Open a file, or a URL, and wait until it is loaded."""
         self.call("Emulation.setScriptExecutionDisabled", value=not script)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.call("Emulation.setDeviceMetricsOverride", **metrics)
         self.events.clear()
-        self.call("Page.navigate", url=path.as_uri())
+        self.call("Page.navigate", url=path if isinstance(path, str) else path.as_uri())
         self.wait_for("Page.loadEventFired")
 
     def run(self, expression: str) -> Any:

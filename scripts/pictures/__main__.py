@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from scripts.browser import find
 from scripts.chromium import Page
-from scripts.pictures import costs, terminal
+from scripts.pictures import costs, jaeger, terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +40,7 @@ def main() -> None:
         _demo(environ)
         _stalled(environ, Path(folder))
     write("costs.svg", costs.chart())
+    jaeger.pages(IMAGES)
 
 
 def write(name: str, content: str) -> None:
