@@ -115,7 +115,7 @@ class Session:
         The thresholds are a hundredth of those that people have: on a busy machine a CLI may
         still be at what it does after its last line.
         """
-        return set(itertools.dropwhile(lambda cause: cause == "spinning", self.causes))
+        return set(itertools.dropwhile(("spinning", "cpu_starved").__contains__, self.causes))
 
     def named(self, name: str) -> list[dict[str, Any]]:
         return [span for span in self.spans if span["name"] == name]
@@ -166,6 +166,7 @@ class Agents:
         *,
         signal_after: tuple[signal.Signals, float] | None = None,
         typed: Sequence[tuple[float, bytes]] = (),
+        beside: Path | None = None,
         **watchdog: float | str,
     ) -> Session:
         state = self.home / "state"
@@ -178,7 +179,12 @@ class Agents:
             **settings,
         }
         command = ["env", "-i", *(f"{k}={v}" for k, v in environment.items())]
-        command += [sys.executable, "-m", "otel_untether", "run", "--", *agent]
+        if beside is not None:  # a program that was there before us
+            start = '"$0" -SE "$1" </dev/null >/dev/null 2>&1 & shift; exec "$0" "$@"'
+            command += ["sh", "-c", start, sys.executable, str(beside)]
+            command += ["-m", "otel_untether", "run", "--", *agent]
+        else:
+            command += [sys.executable, "-m", "otel_untether", "run", "--", *agent]
         process = subprocess.Popen(
             [*namespace(), sys.executable, str(ISOLATED), str(self._script), *command],
             cwd=self.project,

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,28 @@ for line in sys.stdin:
     if asked.get("method") in known:
         said = {"jsonrpc": "2.0", "id": asked["id"], "result": known[asked["method"]]}
         print(json.dumps(said), flush=True)
+"""
+
+# What `docker exec` is: a client; who runs the agent, elsewhere, is no part of its tree.
+DAEMON = """
+import json, os, socket, subprocess
+listening = socket.socket(socket.AF_UNIX)
+listening.bind(os.path.join(os.environ["HOME"], "docker.sock"))
+listening.listen()
+connection, _ = listening.accept()
+argv = json.loads(connection.makefile().readline())
+subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=connection, start_new_session=True)
+"""
+CLIENT = """#!{python} -SE
+import json, os, socket, sys, time
+path = os.path.join(os.environ["HOME"], "docker.sock")
+while not os.path.exists(path):
+    time.sleep(0.01)
+connection = socket.socket(socket.AF_UNIX)
+connection.connect(path)
+connection.sendall(json.dumps(sys.argv[sys.argv.index("box") + 1:]).encode() + b"\\n")
+while chunk := connection.recv(65536):
+    os.write(1, chunk)
 """
 
 
@@ -71,6 +93,11 @@ class Watched(Agents):
         keys |= {"subagent_timeout": 4, "hook_timeout": 60, "sample_interval": 1}
         return {**{k: self.seconds(v) for k, v in keys.items()}, "stall_auto_kill": "true"}
 
+    @property
+    def patient_with_tools(self) -> dict[str, Any]:
+        """What a tool is doing is told by the CLI's own files; its first line comes last."""
+        return {"startup_timeout": self.seconds(4), "tool_timeout": self.seconds(60)}
+
     def end_once_named(self, cause: str) -> None:
         """Have the session ended some time after a stall with that cause was found."""
         threading.Thread(target=self._end, args=(cause,), daemon=True).start()
@@ -82,8 +109,10 @@ class Watched(Agents):
             eventually(lambda: named(state / "runs", cause), 240)
         signal_wrapper(state, signal.SIGTERM, self.seconds(8))
 
-    def plain(self, prompt: str, *more: str, **options: Any) -> Session:
-        words = [str(self._clis("claude")), "-p", *([prompt] if prompt else [])]
+    def plain(
+        self, prompt: str, *more: str, through: Sequence[str] = (), **options: Any
+    ) -> Session:
+        words = [*through, str(self._clis("claude")), "-p", *([prompt] if prompt else [])]
         words += ["--permission-mode", "bypassPermissions", *more]
         return self._run(words, CLAUDE_SETTINGS, **{**self.times, **options})
 
@@ -118,13 +147,13 @@ def streamed(one: Watched) -> Session:
 
 def text_mode(one: Watched) -> Session:
     one.script(MAIN=[{"tools": [bash(f"sleep {one.seconds(14):.0f}")]}, {"text": "done"}])
-    return one.plain("MAIN go", startup_timeout=one.seconds(4))
+    return one.plain("MAIN go", **one.patient_with_tools)
 
 
 def codex_text_mode(one: Watched) -> Session:
     command = {"cmd": f"sleep {one.seconds(14):.0f}", "yield_time_ms": 30_000}
     one.script(MAIN=[{"tools": [["exec_command", command]]}, {"text": "done"}])
-    return one.codex("MAIN go", "--color=never", **{**one.times, "startup_timeout": one.seconds(4)})
+    return one.codex("MAIN go", "--color=never", **{**one.times, **one.patient_with_tools})
 
 
 def slow_hook(one: Watched) -> Session:
@@ -142,6 +171,17 @@ def three_prompts(one: Watched) -> Session:
     prompt = json.dumps(content).encode() + b"\n"
     typed = [(0.0, prompt), *[(one.seconds(14), prompt)] * 2, (one.seconds(10), b"")]
     return one.plain("", *JSON, "--input-format", "stream-json", typed=typed)
+
+
+def through_docker(one: Watched) -> Session:
+    """The model falls silent, of which a client knows nothing."""
+    daemon, client = one.home / "dockerd.py", one.home / "docker"
+    daemon.write_text(DAEMON)
+    client.write_text(CLIENT.format(python=sys.executable))
+    client.chmod(0o755)
+    one.script(MAIN=[{"text": "on it", "tools": [bash("echo before")]}, {"hang": "headers"}])
+    one.end_once_named("model_silent")
+    return one.plain("MAIN go", *JSON, through=(str(client), "exec", "-i", "box"), beside=daemon)
 
 
 def stopped(one: Watched) -> Session:
@@ -175,7 +215,7 @@ def named(runs: Path, cause: str) -> bool:
 
 JSON = ("--output-format", "stream-json", "--verbose")
 CASES = (hung_mcp, heartbeats, streamed, text_mode, codex_text_mode, slow_hook, three_prompts,
-         stopped)  # fmt: skip
+         stopped, through_docker)  # fmt: skip
 
 
 def _run(
@@ -230,4 +270,11 @@ def test_a_stopped_agent_is_named_and_spared(judged: Judged) -> None:
     session = judged(stopped)
     assert "stopped" in session.causes
     assert "kill -CONT" in session.stderr
+    assert "otel-untether: killing it" not in session.stderr
+
+
+def test_who_runs_elsewhere_is_not_judged_by_its_client(judged: Judged) -> None:
+    session = judged(through_docker)
+    assert session.causes[-1] == "model_silent", session.stderr
+    assert "docker is a client: the agent runs elsewhere" in session.stderr
     assert "otel-untether: killing it" not in session.stderr
