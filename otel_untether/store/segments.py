@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 
 # Set aside at this size: some 9,000 spans, more than most sessions ever have.
 LARGEST: Final = 16 << 20
-# A compressed line may be any number of times as long as what it is read from.
-MOST_READ: Final = 4 << 30
+MOST_READ: Final = 4 << 30  # of all parts; of one, `files.MOST_READ`, compressed or not
 _COMPRESSION: Final = 1  # zlib's fastest: twentyfold for spans; its best is half of that again
 _CHUNK: Final = 1 << 18
 
@@ -143,14 +142,15 @@ def lines(
     """Yield the lines of a file and of its parts, the oldest first, as `files.lines` does.
 
     A part that cannot be read costs itself: OSError is raised for it after all others. It is
-    also raised after `most` bytes, and FileNotFoundError where there is no file at all.
+    also raised after `most` bytes, of a part after `files.MOST_READ`, and FileNotFoundError
+    where there is no file at all.
     """
     problem: OSError | None = None
     found = parts(path)
     left = most
     for part in found:
         try:
-            for line in lines_of(part, longest=longest, most=left):
+            for line in lines_of(part, longest=longest, most=min(left, files.MOST_READ)):
                 left -= len(line)
                 yield line
         except FileNotFoundError as error:
@@ -175,7 +175,7 @@ def tidy(run_dir: Path) -> None:
 
 
 def lines_of(
-    part: Path, *, longest: int = files.LONGEST_LINE, most: int = MOST_READ
+    part: Path, *, longest: int = files.LONGEST_LINE, most: int = files.MOST_READ
 ) -> Iterator[bytes]:
     """Yield the lines of one file; one that is compressed meanwhile is read where it went.
 
