@@ -171,6 +171,10 @@ def _describe(parser: ArgumentParser) -> None:
         metavar="S",
         help="seconds of silence before the first warning (default 300)",
     )
+    _describe_the_rest(parser)
+
+
+def _describe_the_rest(parser: ArgumentParser) -> None:
     parser.add_argument("--state-dir", metavar="DIR", help="keep the run there")
     parser.add_argument(
         "--exit-timeout",

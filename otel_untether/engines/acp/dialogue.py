@@ -36,8 +36,9 @@ from otel_untether.engines.acp.shapes import (
     Tokens,
     Update,
 )
+from otel_untether.engines.parsing.json_rpc import Reader
 from otel_untether.engines.parsing.reasons import reason
-from otel_untether.engines.parsing.salvage import BROKEN, LARGEST, fit, given, loads
+from otel_untether.engines.parsing.salvage import BROKEN, given
 from otel_untether.engines.parsing.values import word
 from otel_untether.session.events import (
     Event,
@@ -53,9 +54,9 @@ from otel_untether.session.events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from otel_untether.engines.acp.shapes import Id
+    from otel_untether.engines.parsing.json_rpc import Id
     from otel_untether.session.events import WaitKind
 
 _REMEMBERED: Final = 1024  # requests without an answer, and sessions
@@ -92,33 +93,12 @@ class AcpDialogue:
 
     def output(self, line: bytes, at: int, /) -> tuple[Event, ...]:
         """Return what a line says that the agent printed."""
-        return self._read(line, at, self._notified, self._agent_asks, self._agent_answers)
+        return _reader.read(line, at, self._notified, self._agent_asks, self._agent_answers)
 
     def input(self, line: bytes, at: int, /) -> tuple[Event, ...]:
         """Return what a line says that the client wrote."""
         self._hears_client = True
-        return self._read(line, at, _nothing, self._client_asks, self._client_answers)
-
-    def _read(
-        self,
-        line: bytes,
-        at: int,
-        notified: Callable[[Message, int], Iterator[Event]],
-        asked: Callable[[Message, Id, int], Iterator[Event]],
-        answered: Callable[[Message, Id | None, int], Iterator[Event]],
-    ) -> tuple[Event, ...]:
-        message, faults = _message(line)
-        if message is None:
-            return (StrayLine(at=at, reason="not_json"),) if line.strip() else ()
-        if message.method is None:
-            if message.id is None and message.error is None:
-                return (StrayLine(at=at, reason="bad_shape"),)
-            events = tuple(answered(message, message.id, at))
-        elif message.id is None:
-            events = tuple(notified(message, at))
-        else:
-            events = tuple(asked(message, message.id, at))
-        return (*events, StrayLine(at=at, reason="bad_shape")) if faults else events
+        return _reader.read(line, at, _nothing, self._client_asks, self._client_answers)
 
     # The client's lines.
 
@@ -334,18 +314,5 @@ def _input(tokens: Tokens) -> int | None:
     return fresh + cached
 
 
-def _message(line: bytes) -> tuple[Message | None, int]:
-    """Return a line as a message and how much of it was not as it should be; None for no JSON."""
-    try:
-        return _decoder.decode(line), 0
-    except BROKEN:
-        pass
-    try:
-        value = loads(line) if 0 < len(line) <= LARGEST else None
-    except ValueError:
-        value = None
-    return fit(value, Message) if isinstance(value, dict) else (None, 0)
-
-
-_decoder: Final = msgspec.json.Decoder(Message)
+_reader: Final = Reader(Message)
 _text_decoder: Final[msgspec.json.Decoder[str | None]] = msgspec.json.Decoder(str | None)

@@ -7,15 +7,11 @@ one must not cost the rest. Whatever an update or an answer may hold is laid ove
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 from msgspec import Raw
 
+from otel_untether.engines.parsing.json_rpc import RpcMessage
 from otel_untether.engines.parsing.salvage import ABSENT
 from otel_untether.engines.parsing.values import Code, Count, Dollars, Plain
-
-Id: TypeAlias = int | str
-"""Of a request; the client's and the agent's are two series."""
 
 
 class Implementation(Plain):
@@ -147,11 +143,9 @@ class Failure(Plain):
     message: str | None = None
 
 
-class Message(Plain):
+class Message(RpcMessage):
     """A request has a method and an id, a notice no id, an answer no method."""
 
-    id: Id | None = None
-    method: str | None = None
     params: Params | None = None
     result: Result | None = None
     error: Failure | None = None

@@ -21,8 +21,8 @@ import msgspec
 from otel_untether.engines.codex.app_server_items import item_events
 from otel_untether.engines.codex.app_server_shapes import Message, Params, Result, Tokens, Turn
 from otel_untether.engines.engine import Engine, Traits
+from otel_untether.engines.parsing.json_rpc import Reader
 from otel_untether.engines.parsing.reasons import reason
-from otel_untether.engines.parsing.salvage import BROKEN, LARGEST, fit, loads
 from otel_untether.engines.parsing.values import word
 from otel_untether.session.events import (
     Event,
@@ -30,7 +30,6 @@ from otel_untether.session.events import (
     Ready,
     Retry,
     SessionStarted,
-    StrayLine,
     ToolStarted,
     TurnFinished,
     TurnStarted,
@@ -40,9 +39,9 @@ from otel_untether.session.events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from otel_untether.engines.codex.app_server_shapes import Id
+    from otel_untether.engines.parsing.json_rpc import Id
     from otel_untether.session.events import WaitKind
 
 _REMEMBERED: Final = 1024  # requests without an answer, turns at work
@@ -61,11 +60,11 @@ class AppServerDialogue:
 
     def output(self, line: bytes, at: int, /) -> tuple[Event, ...]:
         """Return what a line says that the server printed."""
-        return _read(line, at, self._notified, self._server_asks, self._server_answers)
+        return _reader.read(line, at, self._notified, self._server_asks, self._server_answers)
 
     def input(self, line: bytes, at: int, /) -> tuple[Event, ...]:
         """Return what a line says that the client wrote."""
-        return _read(line, at, _nothing, self._client_asks, _client_answers)
+        return _reader.read(line, at, _nothing, self._client_asks, _client_answers)
 
     def _client_asks(self, message: Message, request: Id, at: int) -> Iterator[Event]:
         method, thread = message.method or "", (message.params or Params()).thread_id
@@ -215,41 +214,7 @@ def _keep(table: dict[Any, Any], key: object, value: object) -> None:
         del table[next(iter(table))]
 
 
-def _read(
-    line: bytes,
-    at: int,
-    notified: Callable[[Message, int], Iterator[Event]],
-    asked: Callable[[Message, Id, int], Iterator[Event]],
-    answered: Callable[[Message, Id | None, int], Iterator[Event]],
-) -> tuple[Event, ...]:
-    message, faults = _message(line)
-    if message is None:
-        return (StrayLine(at=at, reason="not_json"),) if line.strip() else ()
-    if message.method is None:
-        if message.id is None and message.error is None:
-            return (StrayLine(at=at, reason="bad_shape"),)
-        events = tuple(answered(message, message.id, at))
-    elif message.id is None:
-        events = tuple(notified(message, at))
-    else:
-        events = tuple(asked(message, message.id, at))
-    return (*events, StrayLine(at=at, reason="bad_shape")) if faults else events
-
-
-def _message(line: bytes) -> tuple[Message | None, int]:
-    """Return a line as a message and how much of it was not as it should be; None for no JSON."""
-    try:
-        return _decoder.decode(line), 0
-    except BROKEN:
-        pass
-    try:
-        value = loads(line) if 0 < len(line) <= LARGEST else None
-    except ValueError:
-        value = None
-    return fit(value, Message) if isinstance(value, dict) else (None, 0)
-
-
-_decoder: Final = msgspec.json.Decoder(Message)
+_reader: Final = Reader(Message)
 
 SERVED: Final = Engine(
     "codex",

@@ -7,16 +7,12 @@ may hold is laid over each other.
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 from msgspec import Raw
 
 from otel_untether.engines.codex.shapes import AgentState, Failure
+from otel_untether.engines.parsing.json_rpc import RpcMessage
 from otel_untether.engines.parsing.salvage import ABSENT
 from otel_untether.engines.parsing.values import Code, Count, Plain
-
-Id: TypeAlias = int | str
-"""Of a request; the client's and the server's are two series."""
 
 
 class Tokens(Plain, rename="camel"):
@@ -95,11 +91,9 @@ class Result(Plain, rename="camel"):
     decision: str | None = None
 
 
-class Message(Plain):
+class Message(RpcMessage):
     """A request, a notification or an answer: which, `id` and `method` tell."""
 
-    id: Id | None = None
-    method: str | None = None
     params: Params | None = None
     result: Result | None = None
     error: Failure | None = None

@@ -25,7 +25,7 @@ from otel_untether.proc_diag.linux.unmoved import Unmoved, read_turns
 from otel_untether.proc_diag.sums import ENDED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from otel_untether.proc_diag.deep_look import Reach, SocketLook, StdinLook, ThreadLook
     from otel_untether.proc_diag.linux.unmoved import Turns
@@ -62,13 +62,7 @@ def look(
     ]
     # Some end while they are looked at; only of those who have not is something unknown.
     shown = [one for one in met if one.holder is not None or _lives(root, one.member.identity)]
-    problems = [
-        f"descriptors of process {one.member.identity.pid} cannot be read"
-        for one in shown
-        if one.holder is None
-    ]
-    if left := len(members) - len(met):
-        problems.append(f"{left} more processes were not looked at")
+    problems = list(_unseen(shown, len(members) - len(met)))
     whole = not problems
     known = [one.holder for one in shown if one.holder is not None]
     sockets = look_at_sockets(known, root, memory.sockets)
@@ -89,6 +83,15 @@ def look(
     pipes = tuple(look_at_pipes(known))
     known_sockets = sockets if whole else None
     return DeepLooks(processes, known_sockets, cgroup, tuple(problems), refusals, pipes)
+
+
+def _unseen(shown: Sequence[_Met], left: int) -> Iterator[str]:
+    """Yield whose descriptors are not known, and how many members were left out."""
+    for one in shown:
+        if one.holder is None:
+            yield f"descriptors of process {one.member.identity.pid} cannot be read"
+    if left:
+        yield f"{left} more processes were not looked at"
 
 
 def _lives(root: str, identity: Identity) -> bool:

@@ -25,8 +25,8 @@ RECORDED = [(engine, path) for engine in ENGINES for path in streams(engine.name
 
 
 def typed_decoder(engine: Engine) -> Any:
-    module, _, _ = str(engine.decoder or engine.dialogue).partition(":")
-    return resolve_name(f"{module}:_decoder")
+    module = resolve_name(str(engine.decoder or engine.dialogue).partition(":")[0])
+    return module._reader.decoder if hasattr(module, "_reader") else module._decoder
 
 
 def quiet_types(engine: Engine) -> frozenset[str]:
