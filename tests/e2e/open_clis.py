@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -317,10 +318,19 @@ class _Run:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
+        # Read from the first: whoever prints more than a pipe holds would wait for us.
+        self._told: Future[tuple[bytes, bytes]] = Future()
+        threading.Thread(target=self._listen, daemon=True).start()
         return self
 
+    def _listen(self) -> None:
+        try:
+            self._told.set_result(self._process.communicate())
+        except BaseException as error:  # noqa: BLE001  whoever asks is to raise it
+            self._told.set_exception(error)
+
     def ended(self) -> Session:
-        stdout, stderr = self._process.communicate(timeout=PATIENCE)
+        stdout, stderr = self._told.result(PATIENCE)
         spans = read_spans(self._state) if self._state.exists() else []
         return Session(self._process.returncode, stdout, stderr.decode(), self._state, spans)
 
