@@ -275,6 +275,6 @@ def test_a_stopped_agent_is_named_and_spared(judged: Judged) -> None:
 
 def test_who_runs_elsewhere_is_not_judged_by_its_client(judged: Judged) -> None:
     session = judged(through_docker)
-    assert session.causes[-1] == "model_silent", session.stderr
+    assert "model_silent" in session.causes, session.stderr
     assert "docker is a client: the agent runs elsewhere" in session.stderr
     assert "otel-untether: killing it" not in session.stderr

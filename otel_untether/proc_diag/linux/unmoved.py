@@ -62,7 +62,7 @@ class Unmoved:
             tid: thread
             for thread in seen.look.threads or ()
             if turns.get(tid := str(thread.tid)) == seen.turns[tid]
-            and thread.state in _ASLEEP
+            and _sleeps(thread)
             and thread.waits_on is None
         }
 
@@ -71,10 +71,15 @@ class Unmoved:
         if len(self._seen) >= _MOST:
             self._seen.clear()
         if turns and look.all_threads and len(look.threads or ()) == len(turns):
-            still = all(thread.state in _ASLEEP for thread in look.threads or ())
+            still = all(map(_sleeps, look.threads or ()))
             self._seen[look.identity] = Seen(turns, holder, look, still=still)
         else:
             self._seen.pop(look.identity, None)
+
+
+def _sleeps(thread: ThreadLook) -> bool:
+    """Whether a thread is asleep for good: on its way there it has the state, but no place yet."""
+    return thread.state in _ASLEEP and thread.wchan is not None and thread.placed
 
 
 def read_turns(base: str, limit: int) -> Turns | None:
