@@ -84,10 +84,13 @@ def test_what_a_subagents_subagent_does_is_told_by_its_file(nested: Session) -> 
     ids = [attribute(span, "gen_ai.response.id") for span in answers]
     assert len(ids) == len(set(ids)) == 6
     below = [span for span in answers if nested.parent(span) is not nested.root]
-    told = [attribute(span, "gen_ai.usage.output_tokens") for span in below]
-    # What the stream shows of a first answer may be over before the file tells what it took.
-    assert len(told) == 4
-    assert told.count(20) >= 3
+    shown = [span for span in below if nested.parent(span) is not nested.parent(deep)]
+    hidden = [span for span in below if span not in shown]
+    assert [attribute(span, "gen_ai.usage.output_tokens") for span in hidden] == [20] * 2
+    told = [attribute(span, "gen_ai.usage.output_tokens") for span in shown]
+    assert len(told) == 2
+    # An answer that the stream shows may be over before the file is read that says what it took.
+    assert set(told) <= ({20, None} if nested.stdout.startswith(b"{") else {20})
     assert attribute(nested.root, "untether.session.oddities") is None
 
 
