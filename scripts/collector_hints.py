@@ -60,7 +60,7 @@ _SHAPES: Final = (
     *(f"{whose}-[0-9a-f]{{8}}-[0-9a-f]{{4}}-4" for whose in ("sdk", "mob", "api")),
     "a[ks]-[a-z0-9]{22}",
     ":thin:",
-    "mii[a-z0-9+/]{20}",
+    "mii[a-z0-9+/]{2}[agwq]iba(?:akc|danbgkqhkig9w0baqefaasc)",
     "mighageambmgbyqgsm49",
     "mhccaqeei",
     "migkagebbd",
