@@ -30,7 +30,7 @@ from otel_untether.session.traits import UNKNOWN as UNKNOWN_TRAITS
 from otel_untether.session.traits import Traits
 
 if TYPE_CHECKING:
-    from otel_untether.engines.files import Files
+    from otel_untether.engines.debug_log import DebugLog
     from otel_untether.engines.transcripts import Transcripts
     from otel_untether.session.events import Event
 
@@ -136,9 +136,9 @@ class Engine:
     :param first_line: whether a line, one of the first, is certainly its own and no other's.
     :param tells: which of `TELLS` its lines say; the rest can only be seen elsewhere.
     :param transcripts: a `Transcripts`, or the module to import that is one.
-    :param files: what it calls its transcripts and its debug log on disk, None where not known.
     :param session_files: where it keeps what `transcripts` reads, None where nobody knows: then
         a running session's are not followed.
+    :param writes_log: what names its debug log, None where nothing does.
     :param joins_trace: whether, in an environment, spans of its own for what the model answers and
         for its calls join the trace that it is told of.
     :param traits: how it behaves while it works.
@@ -161,8 +161,8 @@ class Engine:
     first_line: Callable[[FirstLine], bool] = _never
     tells: frozenset[str] = frozenset()
     transcripts: str | Transcripts | None = None
-    files: Files | None = None
     session_files: SessionFiles | None = None
+    writes_log: DebugLog | None = None
     joins_trace: Callable[[Mapping[str, str]], bool] = lambda _environ: False
     traits: Traits = UNKNOWN_TRAITS
 
@@ -243,7 +243,8 @@ class Engine:
     def debug_log(self, argv: Sequence[str], environ: Mapping[str, str]) -> str | None:
         """Return the path of the debug log that `argv` or `environ` names, None if neither does."""
         args = self._arguments(argv)
-        return self.files.debug_log(args, environ) if self.files and args is not None else None
+        log = self.writes_log
+        return log.named(args, environ) if log is not None and args is not None else None
 
     def multi_prompt(self, argv: Sequence[str]) -> bool:
         """Tell whether the process takes one prompt after another on its stdin.

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _PLAIN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _NONE: Final = "*"
@@ -25,12 +25,14 @@ class SessionFiles(NamedTuple):
     :ivar pattern: the file, below that: a glob in which ``{session}`` is the session's id and
         ``{start}`` the first eight characters of that.
     :ivar process: likewise a JSON file with a running process's ``sessionId``; ``{pid}`` in it.
+    :ivar subagents: likewise the files of its subagents, where they have their own.
     :ivar holds_all: that file holds all sessions there are.
     """
 
     homes: tuple[tuple[str, str], ...]
     pattern: str
     process: str | None = None
+    subagents: str | None = None
     holds_all: bool = False
 
     def home(self, environ: Mapping[str, str]) -> str | None:
@@ -54,6 +56,20 @@ class SessionFiles(NamedTuple):
         """
         if session_id is None:
             return self.pattern.format(session=_NONE, start=_NONE)
-        if not _PLAIN_ID.fullmatch(session_id):
-            return None
-        return self.pattern.format(session=session_id, start=session_id[:8])
+        return next(self._named(session_id, self.pattern), None)
+
+    def written_by(self, session_id: str) -> Iterator[str]:
+        """Yield the globs of all files that a session alone writes, its subagents' included.
+
+        There is none for an id that is no plain word.
+
+        :param session_id: the session's own name for itself.
+        """
+        if not self.holds_all:
+            yield from self._named(session_id, self.pattern, self.subagents)
+
+    @staticmethod
+    def _named(session_id: str, *patterns: str | None) -> Iterator[str]:
+        if _PLAIN_ID.fullmatch(session_id):
+            start = session_id[:8]
+            yield from (each.format(session=session_id, start=start) for each in patterns if each)

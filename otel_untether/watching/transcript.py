@@ -18,7 +18,7 @@ from otel_untether.engines import registry
 from otel_untether.proc_diag.deep_look import TranscriptLook
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from otel_untether.session.state import SessionState
 
@@ -75,13 +75,24 @@ def variables(raw: bytes) -> dict[str, str]:
 
 def newest(state: SessionState, environ: Mapping[str, str]) -> TranscriptLook | None:
     """Return which file of a session's transcript was written last; None where there is none."""
-    files = registry.get(state.engine).files
-    if files is None or state.session_id is None:
+    if state.session_id is None:
         return None
-    patterns = files.transcript_patterns(state.session_id, environ)
+    patterns = transcripts(state.engine, state.session_id, environ)
     paths = itertools.chain.from_iterable(map(glob.iglob, patterns))
     looks = filter(None, map(_look_at, itertools.islice(paths, _MOST)))
     return max(looks, key=lambda look: look.modified, default=None)
+
+
+def transcripts(engine: str, session_id: str, environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield the globs of the files of a session, in the folder that its CLI has.
+
+    >>> list(transcripts("pi", "4711", {"HOME": "/home/u"}))
+    ['/home/u/.pi/agent/sessions/*/*_4711.jsonl']
+    """
+    files = registry.get(engine).session_files
+    home = files.home(environ) if files is not None else None
+    if files is not None and home is not None:
+        yield from (f"{glob.escape(home)}/{each}" for each in files.written_by(session_id))
 
 
 def _look_at(path: str) -> TranscriptLook | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from otel_untether.engines import argv
+from otel_untether.engines.debug_log import DebugLog
 from otel_untether.engines.engine import Engine, Traits
-from otel_untether.engines.files import Files
 from otel_untether.engines.session_files import SessionFiles
 
 if TYPE_CHECKING:
@@ -88,18 +88,13 @@ ENGINE: Final = Engine(
     first_line=_wrote,
     tells=frozenset({"starts", "ends", "subagents", "retries", "waits", "times", "usage", "cost"}),
     transcripts="otel_untether.engines.claude.transcript.reader",
-    files=Files(
-        ".claude",
-        "CLAUDE_CONFIG_DIR",
-        ("projects/*/{session}.jsonl", "projects/*/{session}/subagents/agent-*.jsonl"),
-        log_options=("--debug-file",),
-        log_variable="CLAUDE_CODE_DEBUG_LOGS_DIR",
-    ),
     session_files=SessionFiles(
         (("CLAUDE_CONFIG_DIR", ""), ("HOME", ".claude")),
         "projects/*/{session}.jsonl",
         process="sessions/{pid}.json",
+        subagents="projects/*/{session}/subagents/agent-*.jsonl",
     ),
+    writes_log=DebugLog(("--debug-file",), "CLAUDE_CODE_DEBUG_LOGS_DIR"),
     joins_trace=_joins_trace,
     traits=Traits(
         names_tools_late=False,

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from otel_untether.engines import argv
 from otel_untether.engines.engine import Engine, Traits
-from otel_untether.engines.files import Files
 from otel_untether.engines.session_files import SessionFiles
 
 if TYPE_CHECKING:
@@ -76,7 +75,6 @@ ENGINE: Final = Engine(
     first_line=_wrote,
     tells=frozenset({"starts", "ends", "retries", "waits", "usage"}),
     transcripts="otel_untether.engines.codex.transcript.reader",
-    files=Files(".codex", "CODEX_HOME", ("sessions/*/*/*/rollout-*-{session}.jsonl",)),
     session_files=SessionFiles(
         (("CODEX_HOME", ""), ("HOME", ".codex")), "sessions/*/*/*/rollout-*-{session}.jsonl"
     ),

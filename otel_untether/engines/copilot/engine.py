@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 from otel_untether.engines import argv
 from otel_untether.engines.engine import Engine, Traits
-from otel_untether.engines.files import Files
 from otel_untether.engines.session_files import SessionFiles
 
 if TYPE_CHECKING:
@@ -52,7 +51,6 @@ ENGINE: Final = Engine(
     first_line=_wrote,
     tells=frozenset({"starts", "ends", "subagents", "retries", "waits", "times"}),
     transcripts="otel_untether.engines.copilot.transcript.reader",
-    files=Files(".copilot", transcripts=("session-state/{session}/events.jsonl",)),
     session_files=SessionFiles(
         (("COPILOT_HOME", ""), ("HOME", ".copilot")), "session-state/{session}/events.jsonl"
     ),

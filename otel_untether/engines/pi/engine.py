@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 from otel_untether.engines import argv
 from otel_untether.engines.engine import Engine, Traits
-from otel_untether.engines.files import Files
 from otel_untether.engines.session_files import SessionFiles
 
 if TYPE_CHECKING:
@@ -56,7 +55,6 @@ ENGINE: Final = Engine(
     first_line=_wrote,
     tells=frozenset({"starts", "ends", "retries", "times", "usage", "cost"}),
     transcripts="otel_untether.engines.pi.transcript.reader",
-    files=Files(".pi", transcripts=("agent/sessions/*/*_{session}.jsonl",)),
     session_files=SessionFiles(
         (("PI_CODING_AGENT_DIR", ""), ("HOME", ".pi/agent")), "sessions/*/*_{session}.jsonl"
     ),

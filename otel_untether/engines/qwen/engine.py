@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 from otel_untether.engines import argv
 from otel_untether.engines.engine import Engine, Traits
-from otel_untether.engines.files import Files
 from otel_untether.engines.session_files import SessionFiles
 
 if TYPE_CHECKING:
@@ -59,7 +58,6 @@ ENGINE: Final = Engine(
     first_line=_wrote,
     tells=frozenset({"starts", "ends", "retries", "waits", "usage"}),
     transcripts="otel_untether.engines.qwen.transcript.reader",
-    files=Files(".qwen", transcripts=("projects/*/chats/{session}.jsonl",)),
     session_files=SessionFiles(
         (("QWEN_RUNTIME_DIR", ""), ("QWEN_HOME", ""), ("HOME", ".qwen")),
         "projects/*/chats/{session}.jsonl",
