@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +18,13 @@ _LOGGERS: Final = ("opentelemetry", "urllib3", "requests", "grpc")
 
 
 class _Quiet(logging.FileHandler):
-    """A log file whose own errors, such as a full disk, are not printed either."""
+    """A log file whose own errors, such as a full disk, are not printed either.
+
+    Closed, it stays closed, where `logging` opens a file anew for a record that comes later:
+    exporters left behind at a deadline go on complaining.
+    """
+
+    _ended = False
 
     def _open(self) -> TextIOWrapper:
         """Open it for its user only, which `open` leaves to the umask, and through no link."""
@@ -28,10 +35,18 @@ class _Quiet(logging.FileHandler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record; opening the file, which happens here, may fail too."""
+        if self._ended:
+            return
         try:
             super().emit(record)
         except OSError:
             self.handleError(record)
+
+    def close(self) -> None:
+        """Close the file for good."""
+        with self.lock or contextlib.nullcontext():
+            self._ended = True
+            super().close()
 
 
 def keep_off_stderr(run_dir: Path | None) -> None:
