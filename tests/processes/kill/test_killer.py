@@ -178,6 +178,7 @@ def subreaper() -> Iterator[None]:
 def test_a_double_fork_into_a_session_of_its_own_comes_back_to_the_subreaper(
     grove: Grove,
 ) -> None:
+    before = _zombies()
     leader = grove.plant(DEAF + "sleep 0.2; ( (setsid sleep 1000 &) & ); sleep 1000")
     tree = Tree(leader.pid, subreaper=True, traceparent=grove.traceparent)
     time.sleep(0.3)
@@ -185,7 +186,8 @@ def test_a_double_fork_into_a_session_of_its_own_comes_back_to_the_subreaper(
     time.sleep(0.1)
     assert len(kill(tree, reap=True).killed) == 3
     assert grove.living() == []
-    assert _zombies() == 1  # the leader, whose status is its parent's
+    left = {pid: line for pid, line in _zombies().items() if pid not in before}
+    assert left.keys() == {leader.pid}, left  # whose status is its parent's
 
 
 @pytest.mark.usefixtures("subreaper")
@@ -195,13 +197,13 @@ def test_a_process_that_hops_from_pid_to_pid_is_caught(grove: Grove) -> None:
     tree = Tree(leader.pid, subreaper=True, traceparent=grove.traceparent)
     leader.wait(10)
     deadline = time.monotonic() + 10
-    while _zombies() < 3:  # each life leaves one to the subreaper
+    while len(_zombies()) < 3:  # each life leaves one to the subreaper
         assert time.monotonic() < deadline, "it does not hop"
     report = kill(tree, grace=0.1, reap=True)
     assert report.survivors == ()
-    before = _zombies()
+    before = _zombies().keys()
     time.sleep(0.5)
-    assert (_zombies(), grove.living()) == (before, [])
+    assert (_zombies().keys(), grove.living()) == (before, [])
 
 
 def test_a_leader_that_exited_takes_its_remembered_children_along(grove: Grove) -> None:
@@ -341,10 +343,11 @@ def test_survivors_are_reported_by_pid_and_name(
     assert [(s.pid, s.name) for s in report.survivors] == [(leader.pid, "sleep")]
 
 
-def _zombies() -> int:
+def _zombies() -> dict[int, str]:
+    """Return this process's children that have ended: each with the kernel's line about it."""
     listed = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    states = [Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] for pid in listed]
-    return states.count("Z")
+    lines = {int(pid): Path(f"/proc/{pid}/stat").read_text() for pid in listed}
+    return {pid: line for pid, line in lines.items() if line.rsplit(")", 1)[1].split()[0] == "Z"}
 
 
 @pytest.mark.timeout(600)
@@ -352,6 +355,7 @@ def test_a_thousand_kills_leave_no_trace_and_hit_no_bystander(grove: Grove) -> N
     sentinels = Grove()
     sentinel = sentinels.plant("exec sleep 1000", own_session=False)
     fds, threads = len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
+    before = _zombies()
     try:
         for number in range(1000):
             leader = grove.plant("sleep 1000 & exec sleep 1000", own_session=number % 2 == 0)
@@ -362,7 +366,7 @@ def test_a_thousand_kills_leave_no_trace_and_hit_no_bystander(grove: Grove) -> N
         assert grove.living() == []
         assert len(list(Path("/proc/self/fd").iterdir())) <= fds
         assert threading.active_count() <= threads
-        assert _zombies() == 0
+        assert {pid: line for pid, line in _zombies().items() if pid not in before} == {}
     finally:
         sentinels.clear()
 
