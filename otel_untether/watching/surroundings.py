@@ -66,6 +66,14 @@ def _ask(pid: int, answers: list[Surroundings]) -> None:
     raw, directory = backend.environ(pid), backend.directory(pid)
     if not raw or not directory:
         return  # it has ended
-    pairs = (word.partition(b"=") for word in raw.split(b"\0"))
-    environ = {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs if name}
-    answers.append(Surroundings(environ, directory))
+    answers.append(Surroundings(variables(raw), directory))
+
+
+def variables(raw: bytes) -> dict[str, str]:
+    r"""Return an environment as a mapping.
+
+    >>> variables(b"HOME=/home/u\0X=a=b\0")
+    {'HOME': '/home/u', 'X': 'a=b'}
+    """
+    pairs = (word.partition(b"=") for word in raw.split(b"\0") if b"=" in word)
+    return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}

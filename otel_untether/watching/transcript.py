@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_untether.engines import registry
 from otel_untether.proc_diag.deep_look import TranscriptLook
+from otel_untether.watching.surroundings import variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -61,16 +62,6 @@ class TranscriptWatch:
         finally:
             _threads.release()
             self._looking.release()
-
-
-def variables(raw: bytes) -> dict[str, str]:
-    r"""Return an environment as a mapping.
-
-    >>> variables(b"HOME=/home/u\0X=a=b\0")
-    {'HOME': '/home/u', 'X': 'a=b'}
-    """
-    pairs = (word.partition(b"=") for word in raw.split(b"\0") if b"=" in word)
-    return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
 
 
 def newest(state: SessionState, environ: Mapping[str, str]) -> TranscriptLook | None:
