@@ -221,11 +221,13 @@ class Killer:
             self._record(event, facts)
 
     def _collect(self) -> None:
-        """Wait for those that this process inherited."""
+        """Wait for those that this process inherited, dead when they were met or since."""
         if not self._reap:
             return
-        ended = self.tree.walk(self.tree.backend.begin()).found.values()
-        for identity in {*self._targets, *(member.identity for member in ended)}:
-            if identity != self.tree.identity:
+        left = self.tree.walk(self.tree.backend.begin()).found.values()
+        for identity in {*self._targets, *self._ended, *(member.identity for member in left)}:
+            # Whoever has taken over a pid may be a child of ours whose status another waits for.
+            same = self.tree.backend.identify(identity.pid) == identity
+            if same and identity != self.tree.identity:
                 with contextlib.suppress(OSError):
                     os.waitpid(identity.pid, os.WNOHANG)
