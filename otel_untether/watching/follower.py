@@ -8,6 +8,7 @@ large the files.
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -142,8 +143,8 @@ class Follower:
         """Return what tells whether the files have changed; nothing, where none may be read."""
         log = file.path.with_name(file.path.name + "-wal")
         paths = [file.path, *existing([log]), *self._reader.parts(file.path)]
-        stats = [path.stat() for path in paths[:_FILES]]
-        safe = all(lies_within(path, file.home) for path in paths)
+        stats = [stat for stat in map(_stat, paths[:_FILES]) if stat is not None]
+        safe = not any(_leads_astray(path, file.home) for path in paths)
         size = 0 if self._finder.asks_by_session else sum(s.st_size for s in stats)
         if not safe or len(paths) > _FILES or size > self._limit:
             self._state.odd("session_files_not_read")
@@ -182,6 +183,22 @@ class Follower:
         """What a session used before this process resumed it is not this process's."""
         if self._plain and isinstance(event, ev.TurnFinished) and event.session_usage:
             self._state.resumes(event.session_usage, event.session_cost_usd)
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    """Return a file's; None where it has gone since its folder was listed.
+
+    CLIs write a file under a name of its own (`agent-7.meta.json.tmp.311`) and rename it.
+    """
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
+
+
+def _leads_astray(path: Path, home: Path) -> bool:
+    """Whether a path is there, and is no file that lies below `home`."""
+    return not lies_within(path, home) and os.path.lexists(path) and not lies_within(path, home)
 
 
 def _whole(reader: Transcripts, path: Path, session_id: str | None) -> Iterable[ev.Event]:

@@ -205,6 +205,28 @@ def test_nor_does_what_lies_in_a_subagents_place(
     assert tools(following(plain=False, session_id=SESSION)) == []
 
 
+def test_a_name_that_is_gone_when_it_is_looked_at_was_a_file_being_written(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing odd: the CLI has renamed it meanwhile to what it is called."""
+    (project / f"{SESSION}.jsonl").write_text(entry("user", 1, "hi") + call(2, "a"))
+    found = following(session_id=SESSION)
+    gone = project / SESSION / "subagents" / "agent-1.meta.json.tmp.7"
+    monkeypatch.setattr(found._reader, "parts", lambda _path: [gone])
+    assert tools(found) == ["toolu_a"]
+    assert found._state.oddities == {}
+
+
+def test_a_link_out_of_its_home_in_a_subagents_place_is_told(project: Path, tmp_path: Path) -> None:
+    (project / f"{SESSION}.jsonl").write_text(entry("user", 1, "hi") + call(2, "a"))
+    (project / SESSION / "subagents").mkdir(parents=True)
+    (tmp_path / "elsewhere.jsonl").write_text(entry("user", 1, "hi") + call(2, "b"))
+    (project / SESSION / "subagents" / "agent-1.jsonl").symlink_to(tmp_path / "elsewhere.jsonl")
+    found = following(session_id=SESSION)
+    assert tools(found) == []
+    assert found._state.oddities["session_files_not_read"] > 0
+
+
 def test_a_loop_of_processes_files_does_no_harm(project: Path, tmp_path: Path) -> None:
     processes = tmp_path / ".claude" / "sessions"
     processes.mkdir()
