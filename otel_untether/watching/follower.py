@@ -188,7 +188,7 @@ class Follower:
 def _stat(path: Path) -> os.stat_result | None:
     """Return a file's; None where it has gone since its folder was listed.
 
-    CLIs write a file under a name of its own (`agent-7.meta.json.tmp.311`) and rename it.
+    CLIs write a file under a name of its own (`agent-7.meta.json.tmp.3f7a0b11`) and rename it.
     """
     try:
         return path.stat()

@@ -211,7 +211,7 @@ def test_a_name_that_is_gone_when_it_is_looked_at_was_a_file_being_written(
     """Nothing odd: the CLI has renamed it meanwhile to what it is called."""
     (project / f"{SESSION}.jsonl").write_text(entry("user", 1, "hi") + call(2, "a"))
     found = following(session_id=SESSION)
-    gone = project / SESSION / "subagents" / "agent-1.meta.json.tmp.7"
+    gone = project / SESSION / "subagents" / "agent-1.meta.json.tmp.3f7a0b11"
     monkeypatch.setattr(found._reader, "parts", lambda _path: [gone])
     assert tools(found) == ["toolu_a"]
     assert found._state.oddities == {}
