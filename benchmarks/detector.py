@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import statistics
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from otel_untether.config.settings import WatchdogConfig
@@ -18,6 +17,7 @@ from otel_untether.session import events as ev
 from otel_untether.session.fold.apply import apply
 from otel_untether.session.state import SessionState
 from otel_untether.stall import StallDetector
+from otel_untether.struct import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -37,6 +37,10 @@ class ProgressClock(NamedTuple):
     since: int
     subject: Activity | Wait | None = None
 
+    def __repr__(self) -> str:
+        """Name it without its subject, which holds what a call was given and returned."""
+        return f"<{self.name} clock of {self.seconds:g} s since {self.since}>"
+
     def stands(self, state: SessionState) -> bool:
         """Whether nothing has moved since: what it timed is still owed, and no further."""
         subject = self.subject

@@ -7,7 +7,6 @@ no kill. Times are ns since the epoch, spans of time are seconds.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +14,7 @@ from otel_untether.diagnosis.clocks import starts_subagent
 from otel_untether.diagnosis.scene import Connection, Scene, of_the_model, picture
 from otel_untether.diagnosis.ternary import Fact, always, at_least, below, negated
 from otel_untether.diagnosis.work import STREAM_BOUND, WRITING, received, wants, work_of
+from otel_untether.struct import Struct
 
 if TYPE_CHECKING:
     from otel_untether.config.settings import WatchdogConfig
@@ -35,8 +35,7 @@ HUNGRY: Final = 0.75
 STARVED: Final = 0.08
 
 
-@dataclass(eq=False)
-class Facts:
+class Facts(Struct, eq=False, dict=True):
     """A session and its process tree, as far as silence is concerned.
 
     `clock` is what ran out, or would next; `quiet` how many seconds of it nothing explained.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 from otel_untether.session.wording import duration
+from otel_untether.struct import Struct, field
 
 if TYPE_CHECKING:
     from otel_untether.diagnosis.clocks import ProgressClock
@@ -31,8 +31,7 @@ class Decision(NamedTuple):
     window: float
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """Something worth telling about a silence; times in ns since the epoch.
 
     `stall` is a warning, `number` counting from 1 in each silence; `recovered` ends one that
@@ -63,7 +62,7 @@ class Finding:
     last_sign: int = 0
     leads: tuple[str, ...] = ()
     transcript: TranscriptLook | None = None
-    clock: ProgressClock | None = field(default=None, repr=False, compare=False)
+    clock: ProgressClock | None = None
 
     @property
     def idle_s(self) -> float:

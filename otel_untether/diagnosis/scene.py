@@ -6,8 +6,9 @@ known: every socket of the tree may be the agent's, and nobody knows where it le
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from otel_untether.struct import Struct
 
 if TYPE_CHECKING:
     from otel_untether.proc_diag.deep_look import DeepLook, ProcessLook, SocketLook
@@ -50,8 +51,7 @@ class Connection(NamedTuple):
         return self.port == _NAME_SERVICE
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
+class Scene(Struct, frozen=True):
     """Who is there, and what leads out.
 
     `agent` is the agent's own process, behind whatever launched it; `children` the living

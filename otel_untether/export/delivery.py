@@ -20,7 +20,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_untether.export import sdk
@@ -30,6 +29,7 @@ from otel_untether.export.item_keys import line_key, log_key, span_key
 from otel_untether.export.otlp_json import FILES, encode
 from otel_untether.store.files import LineFile, lines
 from otel_untether.store.run_folder import DELIVERED, UNDELIVERED
+from otel_untether.struct import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -218,8 +218,7 @@ def _append(run_dir: Path | None, what: str, keys: Iterable[str]) -> None:
         append_line(run_dir / DELIVERED, " ".join((what, *keys)).encode())
 
 
-@dataclass(slots=True)
-class Delivered:
+class Delivered(Struct):
     """What collectors have taken of a run: keys by signal, and how many they threw away."""
 
     settled: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))

@@ -10,9 +10,10 @@ Without one, metrics go to the run's folder (traces and logs are there in any ca
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
+
+from otel_untether.struct import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -27,8 +28,7 @@ HTTP_JSON: Final = "http/json"
 _OTLP: Final = ("otlp", "otlp_proto_http", "otlp_proto_grpc")
 
 
-@dataclass(slots=True)
-class Plan:
+class Plan(Struct):
     """What to tell the SDK.
 
     `variables` go over the environment, `otlp` are the signals meant for a collector,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.trace import SpanProcessor
 
 from otel_untether.store.otlp_values import plain
+from otel_untether.struct import Struct, field
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from otel_untether.store.journal import Journal
 
 
-@dataclass(slots=True)
-class _Root:
+class _Root(Struct):
     """An open root span, and what the journal knows of it."""
 
     span: ReadableSpan

@@ -10,7 +10,6 @@ import atexit
 import os
 import signal
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import psutil
@@ -22,6 +21,7 @@ from otel_untether.engines import registry
 from otel_untether.instrumentors.harmless import harmless
 from otel_untether.sources.spawning import environment, into_clean
 from otel_untether.store.runs import new_run_id
+from otel_untether.struct import replace
 from otel_untether.watching.subject import End, RunInfo, Subject
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ import contextlib
 import os
 import signal
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from otel_untether import semconv
 from otel_untether.kill.targets import Target, await_exit, strays
+from otel_untether.struct import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -46,8 +46,7 @@ class Survivor(NamedTuple):
     name: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class KillReport:
+class KillReport(Struct, frozen=True):
     """What became of a kill. `refused` says why it was not even begun.
 
     `terminated` got SIGTERM, `killed` got SIGKILL; `seconds` from the first signal to the end.

@@ -9,8 +9,9 @@ was read and found empty; one that could not be read is None. Times in seconds, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from otel_untether.struct import Struct, field
 
 if TYPE_CHECKING:
     from otel_untether.proc_diag.snapshot import Identity, ProcessState, TcpState
@@ -23,8 +24,7 @@ Reach: TypeAlias = Literal["nowhere", "inside", "watcher", "kernel", "outside"]
 StdinKind: TypeAlias = Literal["pipe", "socket", "terminal", "null", "file", "closed", "other"]
 
 
-@dataclass(frozen=True, slots=True)
-class ThreadLook:
+class ThreadLook(Struct, frozen=True):
     """One thread: its state, where in the kernel it waits, and the CPU time it has used.
 
     `wchan` is None while it runs, and also where the kernel does not tell us (another user's):
@@ -51,8 +51,7 @@ class ThreadLook:
         return self.state is not None and (self.state in "RZX" or self.wchan is not None)
 
 
-@dataclass(frozen=True, slots=True)
-class DescriptorLook:
+class DescriptorLook(Struct, frozen=True):
     """An open descriptor: its number and what it points to, as the kernel names it.
 
     `target` is a path, `pipe:[inode]`, `socket:[inode]`, `anon_inode:[eventpoll]`, …
@@ -62,8 +61,7 @@ class DescriptorLook:
     target: str
 
 
-@dataclass(frozen=True, slots=True)
-class StdinLook:
+class StdinLook(Struct, frozen=True):
     """Descriptor 0 of a process.
 
     `unread` is how many bytes lie in it that the process has not taken. `writer` says where
@@ -79,8 +77,7 @@ class StdinLook:
     open_ended: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SocketLook:
+class SocketLook(Struct, frozen=True):
     """A socket that a process of the tree holds.
 
     `owner` is the first process that holds it (members in the order they were met, the agent
@@ -124,8 +121,7 @@ class SocketLook:
         return self.reach not in ("inside", "nowhere")
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessLook:
+class ProcessLook(Struct, frozen=True):
     """One living process of the tree, in detail.
 
     `threads` are all of them, unless it has more than are looked at: then `all_threads` is
@@ -158,8 +154,7 @@ class ProcessLook:
     at: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class CgroupLook:
+class CgroupLook(Struct, frozen=True):
     """The control group of the agent, v2 or v1.
 
     `frozen` is whether it, or a group above it, is frozen (`docker pause`, `systemctl freeze`).
@@ -176,8 +171,7 @@ class CgroupLook:
     oom_kills: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PipeLook:
+class PipeLook(Struct, frozen=True):
     """A pipe that a process of the tree reads, and to which only others can write.
 
     `target` is `pipe:[inode]`, `owner` the first process that holds it.
@@ -188,8 +182,7 @@ class PipeLook:
     owner_name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TranscriptLook:
+class TranscriptLook(Struct, frozen=True):
     """The file of the session's transcript that was written last.
 
     `size` is bytes, `modified` when it was written, in seconds since the epoch.
@@ -200,8 +193,7 @@ class TranscriptLook:
     modified: float
 
 
-@dataclass(frozen=True, slots=True)
-class DeepLook:
+class DeepLook(Struct, frozen=True):
     """A process tree in detail, at one moment (`at`, `time.monotonic()`).
 
     `agent` is the process that is the agent itself: the one that was spawned, or the one that

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from otel_untether.proc_diag.gather import look_deeper
@@ -19,6 +18,7 @@ from otel_untether.proc_diag.linux import procfs
 from otel_untether.proc_diag.redaction import option_names
 from otel_untether.proc_diag.tree import sample
 from otel_untether.session.redaction import redact as hide_secrets
+from otel_untether.struct import Struct, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -44,8 +44,7 @@ _RECORDS: Final = (".jsonl", ".log", ".txt", ".ndjson")
 _stuck = threading.BoundedSemaphore(_MAX_STUCK)
 
 
-@dataclass(frozen=True, slots=True)
-class ThreadDump:
+class ThreadDump(Struct, frozen=True):
     """One thread: its name, state letter, and the kernel function it waits in.
 
     `cpu` is the CPU time it has used, in seconds; `waits_on` what the descriptor is that its
@@ -62,8 +61,7 @@ class ThreadDump:
     stack: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FileDump:
+class FileDump(Struct, frozen=True):
     """A file that a process has open and writes down what it does in: transcript, debug log.
 
     `size` is bytes, `modified` when it was last written, in seconds since the epoch.
@@ -75,8 +73,7 @@ class FileDump:
     modified: float
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessDump:
+class ProcessDump(Struct, frozen=True):
     """One process. `command` is None when it could not be read in time.
 
     `descriptors` are what its first descriptors point to, None where they may not be read;
@@ -92,8 +89,7 @@ class ProcessDump:
     files: tuple[FileDump, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Dump:
+class Dump(Struct, frozen=True):
     """A tree in detail; `complete` is False when reading it took too long.
 
     `agent`, `launchers`, `remote_client`, `sockets` and `cgroup` are those of `DeepLook`.

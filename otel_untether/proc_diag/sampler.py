@@ -14,10 +14,10 @@ import math
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from otel_untether.proc_diag import Tree, TreeSnapshot, sample
+from otel_untether.struct import Struct, field, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -76,8 +76,7 @@ class Window:
             return reversed(tuple(self._samples))
 
 
-@dataclass(slots=True)
-class _Session:
+class _Session(Struct):
     """`early` holds when it is to be looked at off the beat (`time.monotonic()`), in order."""
 
     tree: Tree

@@ -7,11 +7,12 @@ sizes in bytes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 # Linux's one-letter process states (proc(5)): R running, S sleeping, D disk sleep, Z zombie,
 # T stopped, t tracing stop, X dead, I idle kernel thread.
+from otel_untether.struct import Struct, field
+
 ProcessState: TypeAlias = Literal["R", "S", "D", "Z", "T", "t", "X", "I"]
 TcpState: TypeAlias = Literal[
     "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT",
@@ -19,8 +20,7 @@ TcpState: TypeAlias = Literal[
 ]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """A process that cannot be mistaken for another: pids are recycled, start times are not.
 
     `start_time` is in clock ticks since boot on Linux (field 22 of /proc/pid/stat), seconds
@@ -31,8 +31,7 @@ class Identity:
     start_time: float
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessSnapshot:
+class ProcessSnapshot(Struct, frozen=True):
     """One process of the tree.
 
     `name` is the kernel's (comm), never from the command line. `cpu_waited` is the CPU time of
@@ -62,8 +61,7 @@ class ProcessSnapshot:
     detached: bool = False  # left the leader's process group and session, or was reparented
 
 
-@dataclass(frozen=True, slots=True)
-class SocketDiag:
+class SocketDiag(Struct, frozen=True):
     """One TCP socket that a process of the tree holds; ages in seconds, queues in bytes.
 
     `receive_age` and `send_age` are the time since data last came and went, or since the
@@ -79,8 +77,7 @@ class SocketDiag:
     send_age: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class HostDiag:
+class HostDiag(Struct, frozen=True):
     """The machine. Pressures are PSI averages over 10 s, in per cent."""
 
     memory_available: int | None = None
@@ -91,8 +88,7 @@ class HostDiag:
     pressure_io_some: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CgroupDiag:
+class CgroupDiag(Struct, frozen=True):
     """The cgroup (v2) of the leader; `memory_max` None also where there is no limit."""
 
     path: str | None = None
@@ -102,8 +98,7 @@ class CgroupDiag:
     throttled: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TreeSnapshot:
+class TreeSnapshot(Struct, frozen=True):
     """A process tree at one moment.
 
     `at` is `time.monotonic()`. `alive` is that of the process that was spawned: True, False, or

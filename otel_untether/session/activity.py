@@ -6,8 +6,9 @@ metrics are made of nothing but changes, so that what belongs under what is deci
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from otel_untether.struct import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,8 +21,7 @@ ActivityKind: TypeAlias = Literal["session", "turn", "chat", "tool", "agent", "w
 AttributeValue: TypeAlias = str | bool | int | float | tuple[str, ...]
 
 
-@dataclass(slots=True, eq=False)
-class Activity:
+class Activity(Struct, eq=False):
     """Something with a beginning and an end; times in ns since the epoch.
 
     `key` is the engine's id (of the call, the task, the message). `error` is low-cardinality;
@@ -84,8 +84,7 @@ class Activity:
         return False
 
 
-@dataclass(slots=True)
-class Wait:
+class Wait(Struct):
     """An expected wait; `since` and `until` in ns since the epoch, `until` None if unknown.
 
     `since` is when it began: a notice that is repeated (the next retry, the compaction's beat)
@@ -105,22 +104,19 @@ class Wait:
     renewed: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(Struct, frozen=True):
     """An activity began."""
 
     activity: Activity
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(Struct, frozen=True):
     """An activity ended; nothing about it changes any more."""
 
     activity: Activity
 
 
-@dataclass(frozen=True, slots=True)
-class Noted:
+class Noted(Struct, frozen=True):
     """Something happened at one moment; `name` is an event of `semconv`."""
 
     name: str

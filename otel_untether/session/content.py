@@ -7,10 +7,10 @@ decoded, redacted (`session.redaction`), cut to a limit, and passed through a ho
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from otel_untether.session.redaction import redact, redact_json
+from otel_untether.struct import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,8 +23,7 @@ __all__ = ["VARIABLE", "Capture", "Redact", "from_environ", "redact"]
 Redact: TypeAlias = "Callable[[str], str]"
 
 
-@dataclass(frozen=True, slots=True)
-class Capture:
+class Capture(Struct, frozen=True):
     """Whether content is captured, how much of it, and what goes over it last.
 
     `limit` is in characters of one attribute's value. `redact` is a host's own function from

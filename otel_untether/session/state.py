@@ -7,13 +7,13 @@ reads a clock: every time comes with an event, in ns since the epoch.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from otel_untether.session import events as ev
 from otel_untether.session.activity import Activity, Wait, begin
 from otel_untether.session.conversation import Lane
 from otel_untether.session.traits import UNKNOWN, Traits
+from otel_untether.struct import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,8 +34,7 @@ class Recent(NamedTuple):
     tool: str | None
 
 
-@dataclass(slots=True)
-class SessionState:
+class SessionState(Struct):
     """Everything known about one session. All times are ns since the epoch, on one clock.
 
     `open` holds the tool calls whose result has not come, by call id; `background` those that
@@ -104,17 +103,18 @@ class SessionState:
     last_result_at: int | None = None  # a result was printed and nothing has begun since
     last_tool_result_at: int | None = None  # a tool ended and the model has not spoken since
 
-    root: Activity = field(init=False)
-    turn: Activity | None = field(default=None, init=False)
-    only_turn: ev.TurnFinished | None = field(default=None, init=False)  # one was finished so far
-    may_wake: bool = field(default=False, init=False)  # what it left at work may begin a turn
-    turns_begun: int = field(default=0, init=False)
-    turn_cost_base: float = field(default=0.0, init=False)
-    line_moved: int | None = field(default=None, init=False)
-    calls: dict[str, Activity] = field(default_factory=dict, init=False)
-    lanes: dict[str | None, Lane] = field(default_factory=dict, init=False)
-    past_lanes: dict[str | None, Lane] = field(default_factory=dict, init=False)
-    wait_activities: dict[str, Activity] = field(default_factory=dict, init=False)
+    # What the fold works out; nobody gives these.
+    root: Activity = field(default_factory=lambda: Activity("session", "", "", 0))
+    turn: Activity | None = None
+    only_turn: ev.TurnFinished | None = None  # one was finished so far
+    may_wake: bool = False  # what it left at work may begin a turn
+    turns_begun: int = 0
+    turn_cost_base: float = 0.0
+    line_moved: int | None = None
+    calls: dict[str, Activity] = field(default_factory=dict)
+    lanes: dict[str | None, Lane] = field(default_factory=dict)
+    past_lanes: dict[str | None, Lane] = field(default_factory=dict)
+    wait_activities: dict[str, Activity] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.root = Activity("session", self.run_id, self.engine, self.started)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from otel_untether import semconv
 from otel_untether.session.wording import duration, figure
+from otel_untether.struct import Struct, field, replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 _FAILED: Final = frozenset({"failed", "needs-auth"})
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(Struct, frozen=True):
     """What the completion line and the event `untether.session.summary` say.
 
     `duration` in seconds, `cost_usd` None where the engine prints no cost, `turns`, `tools` and

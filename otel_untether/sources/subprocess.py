@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import anyio
@@ -24,6 +23,7 @@ from otel_untether.sources.spawned_agent import SpawnedAgent
 from otel_untether.sources.spawning import environment, spawning, unstarted
 from otel_untether.sources.watched_process import BlockingWatchedProcess, WatchedProcess
 from otel_untether.store.runs import RunIdentity, new_run_id, store_at
+from otel_untether.struct import replace
 from otel_untether.watching.host import Host
 from otel_untether.watching.subject import RunInfo, Subject
 from otel_untether.watching.surroundings import Surroundings

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
 from otel_untether.store import files, run_folder, run_lock
 from otel_untether.store.process_identity import ProcessIdentity, is_running
+from otel_untether.struct import Struct
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,8 +24,7 @@ class StoreError(Exception):
     """The state directory, or a run in it, is not usable; the text says which and why."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunIdentity:
+class RunIdentity(Struct, frozen=True):
     """What names a run in its telemetry."""
 
     run_id: str
@@ -57,8 +56,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cause: str | None = None
 
 
-@dataclass(slots=True)
-class Run:
+class Run(Struct):
     """A run's folder and what is known about the run; `lock` is its lock while we have it."""
 
     path: Path

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import mmap
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -14,6 +13,7 @@ from otel_untether.store import run_folder, segments
 from otel_untether.store.files import lines, open_regular
 from otel_untether.store.otlp_values import integer, moment
 from otel_untether.store.record import StoreError, load_run
+from otel_untether.struct import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +27,7 @@ _MOST_READ: Final = 1 << 30
 _ENDED: Final = '"endTimeUnixNano"'
 
 
-@dataclass(slots=True)
-class Journaled:
+class Journaled(Struct):
     """What a journal says: each span that began, and what is known of its end."""
 
     last: int = 0
@@ -77,8 +76,7 @@ def merge(span: Span, news: Span) -> None:
         span["events"] = events
 
 
-@dataclass(slots=True)
-class OnDisk:
+class OnDisk(Struct):
     """What is in traces.jsonl: the ids of all spans, and what matters of some."""
 
     ids: set[str] = field(default_factory=set)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +18,7 @@ from otel_untether.store import process_stat, retention, run_folder, run_lock
 from otel_untether.store.private_folder import require_private, require_real
 from otel_untether.store.record import Run, RunIdentity, RunRecord, StoreError, load_run
 from otel_untether.store.sessions import SessionOutcome, Sessions
+from otel_untether.struct import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,8 +43,7 @@ MAX_COUNT: Final = 500
 MAX_BYTES: Final = 2 << 30
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(Struct, frozen=True):
     """Runs, newest first, and a line about each folder that could not be read."""
 
     runs: tuple[Run, ...]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from otel_untether import semconv
@@ -19,6 +18,7 @@ from otel_untether.proc_diag import Tree
 from otel_untether.proc_diag.gather import look_deeper
 from otel_untether.spans import finding_attributes
 from otel_untether.stall import StallDetector
+from otel_untether.struct import replace
 from otel_untether.watching.kill_order import KillOrder
 from otel_untether.watching.listener import hooks
 from otel_untether.watching.peaks import Peaks

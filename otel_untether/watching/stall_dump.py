@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,6 +9,7 @@ import msgspec
 from otel_untether import proc_diag
 from otel_untether.session.redaction import redact, redact_lines
 from otel_untether.stall import describe
+from otel_untether.struct import replace
 
 if TYPE_CHECKING:
     from otel_untether.proc_diag import Tree

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
 from otel_untether.clock import Clock
 from otel_untether.engines import registry
+from otel_untether.struct import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from otel_untether.watching.surroundings import Surroundings
 
 
-@dataclass(frozen=True, slots=True)
-class RunInfo:
+class RunInfo(Struct, frozen=True):
     """What is known of a run before it says anything.
 
     `run_id` names it in all telemetry; `started` is ns since the epoch. `engine` is the CLI's
@@ -83,8 +82,7 @@ def _never() -> int | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """A session to watch: what its run is, and what of it can be seen.
 
     `sampled` says that its process is there to be looked at, `heard` that its standard output

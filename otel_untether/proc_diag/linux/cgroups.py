@@ -6,13 +6,13 @@ A frozen process sleeps (state S) wherever it happened to be, which looks like a
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from otel_untether.proc_diag.deep_look import CgroupLook
 from otel_untether.proc_diag.linux import kernel_files as files
 from otel_untether.proc_diag.linux import procfs
 from otel_untether.proc_diag.linux.host import Mount, find_cgroup2, parse_membership
+from otel_untether.struct import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

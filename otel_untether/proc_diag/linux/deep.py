@@ -8,7 +8,6 @@ of those none that takes a process's memory lock.
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -23,6 +22,7 @@ from otel_untether.proc_diag.linux.sockets import Holder, look_at_sockets
 from otel_untether.proc_diag.linux.threads import look_at_threads
 from otel_untether.proc_diag.linux.unmoved import Unmoved, read_turns
 from otel_untether.proc_diag.sums import ENDED
+from otel_untether.struct import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

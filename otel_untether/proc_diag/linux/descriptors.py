@@ -9,12 +9,12 @@ import os
 import select
 import stat
 import termios
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from otel_untether.proc_diag.deep_look import StdinLook
 from otel_untether.proc_diag.linux import kernel_files as files
 from otel_untether.proc_diag.linux import procfs
+from otel_untether.struct import replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

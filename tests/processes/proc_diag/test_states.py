@@ -47,7 +47,7 @@ def test_every_fact_of_an_own_process_is_known() -> None:
     with processes.sleeper() as pid:
         diag = look_twice(pid)
     assert diag.leader is not None
-    unknown = [name for name in diag.leader.__slots__ if getattr(diag.leader, name) is None]
+    unknown = [name for name in diag.leader.__struct_fields__ if getattr(diag.leader, name) is None]
     assert unknown == []
     sums = ("cpu_time", "cpu_rate", "leader_cpu_rate", "rss", "threads", "fds", "io_read")
     assert [name for name in sums if getattr(diag, name) is None] == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +10,7 @@ from otel_untether.diagnosis.advice import ADVICE
 from otel_untether.proc_diag.snapshot import CgroupDiag
 from otel_untether.session import events as ev
 from otel_untether.stall import CAUSES, StallDetector, describe
+from otel_untether.struct import replace
 from tests.unit.diagnosis.worlds import (
     CONFIG,
     LEADER,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +10,7 @@ from otel_untether.proc_diag.deep_look import StdinLook, ThreadLook
 from otel_untether.session import events as ev
 from otel_untether.session.state import SessionState
 from otel_untether.stall import Finding, StallDetector, describe
+from otel_untether.struct import replace
 from tests.unit.diagnosis.worlds import (
     CONFIG,
     T0,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import pytest
 
 from otel_untether.proc_diag.deep_look import CgroupLook, SocketLook, StdinLook, ThreadLook
 from otel_untether.stall import StallDetector
+from otel_untether.struct import replace
 from tests.unit.diagnosis.worlds import CONFIG, LEADER, T0, S, deep, process, sample, session
 
 if TYPE_CHECKING:

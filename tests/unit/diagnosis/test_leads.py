@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +10,7 @@ from otel_untether import semconv
 from otel_untether.proc_diag.deep_look import TranscriptLook
 from otel_untether.session import events as ev
 from otel_untether.stall import StallDetector, describe
+from otel_untether.struct import replace
 from otel_untether.watching.operator import Operator
 from tests.unit.diagnosis.worlds import CONFIG, T0, S, deep, sample, samples, session, tell
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from otel_untether.proc_diag.linux.descriptors import parse_polled
 from otel_untether.proc_diag.linux.threads import parse_turns
 from otel_untether.session import events as ev
 from otel_untether.stall import Finding, StallDetector
+from otel_untether.struct import replace
 from tests.unit.diagnosis.worlds import (
     CONFIG,
     T0,

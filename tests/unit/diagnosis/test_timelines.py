@@ -18,6 +18,7 @@ from hypothesis import settings
 from otel_untether.config.settings import WatchdogConfig
 from otel_untether.session import events as ev
 from otel_untether.stall import Finding, StallDetector
+from otel_untether.struct import replace
 from tests.unit.diagnosis.worlds import (
     T0,
     S,
@@ -131,7 +132,7 @@ class Life:
 
 
 def sample_at(look: TreeSnapshot, at: float) -> TreeSnapshot:
-    return type(look)(**{**{name: getattr(look, name) for name in look.__slots__}, "at": at})
+    return replace(look, at=at)
 
 
 def provably_asleep(look: TreeSnapshot) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from otel_untether.config.settings import WatchdogConfig
@@ -19,6 +18,7 @@ from otel_untether.session import events as ev
 from otel_untether.session.fold.apply import apply
 from otel_untether.session.state import SessionState
 from otel_untether.stall import StallDetector
+from otel_untether.struct import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
