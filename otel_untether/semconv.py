@@ -368,6 +368,14 @@ EXCEPTION_TYPE: Final = _attribute("exception.type", "string", "The class of the
 EVENT_HOST_INTERRUPT: Final = _event(
     "untether.host.interrupt", "The program asked the agent to stop what it is doing."
 )
+EVENT_HOST_ERROR: Final = _event(
+    "untether.host.error", "The program counts the agent's run as failed, for a reason of its own."
+)
+HOST_ERROR: Final = _attribute(
+    "untether.host.error.source",
+    "string",
+    "What made it fail, in the program's word (`process_error`, `stream_end`), or an exception.",
+)
 EVENT_HOST_VERDICT: Final = _event(
     "untether.host.verdict", "What the program's own watchdog says of the session."
 )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psutil
 from opentelemetry import trace
+from opentelemetry._logs import SeverityNumber
 
 from otel_untether import semconv
 from otel_untether.clock import Clock
@@ -27,8 +28,14 @@ from otel_untether.watching.subject import End, RunInfo, Subject
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from opentelemetry.util.types import AttributeValue
+
     from otel_untether.instrumentors.guest import Guest
     from otel_untether.watching.session import WatchedSession
+
+# How long (s) an ended agent's session waits for what its program makes of that, at most. Untether
+# gives what holds the output open five seconds, and what ignores SIGTERM two.
+_LAST_WORD: Final = 10.0
 
 
 class HostedAgent:
@@ -36,7 +43,8 @@ class HostedAgent:
 
     `argv` is its command line. `heard` says whether its output is told to `took`; `unread_since`
     tells since when (ns) the program does not read what is there. `returncode`, set by whoever
-    knows, tells the status it has ended with, None while it runs.
+    knows, tells the status it has ended with, None while it runs. `through` is set once the
+    program has said what it makes of the agent's end; the session waits for that, if it is there.
     """
 
     def __init__(
@@ -53,6 +61,8 @@ class HostedAgent:
         self.pid = 0
         self.returncode: Callable[[], int | None] = lambda: None
         self.answers: set[str] = set()  # what it asked that the program's own code is at
+        self.through: threading.Event | None = None
+        self._ended_at: int | None = None
         info = RunInfo.of_command(new_run_id(), self.clock.now(), argv)
         with harmless("what the program knows"):
             info = replace(info, attributes=guest.attributes())
@@ -105,35 +115,69 @@ class HostedAgent:
     def interrupted(self) -> None:
         """Note that the program asks it to stop what it is doing."""
         with harmless("an interruption"):
-            now = self.clock.now()
-            self.session.signalled(signal.SIGINT, now)
-            self.session.tracer.note(semconv.EVENT_HOST_INTERRUPT, now, {})
+            self.session.signalled(signal.SIGINT, self.clock.now())
+            self.note(semconv.EVENT_HOST_INTERRUPT, {})
+
+    def note(
+        self,
+        event: str,
+        facts: Mapping[str, AttributeValue],
+        severity: SeverityNumber = SeverityNumber.INFO,
+    ) -> None:
+        """Note what the program does or says; after the agent's end, at that end.
+
+        Viewers draw an event where it lies within its span.
+        """
+        if not self.ended:
+            self.session.tracer.note(event, self._ended_at or self.clock.now(), facts, severity)
 
     @property
     def over(self) -> bool:
-        """Whether its session has ended, or does so now."""
+        """Whether it has ended."""
         return self._over.locked()
 
-    def finish(self, status: int | None, *, unheard: bool = False) -> None:
+    @property
+    def ended(self) -> bool:
+        """Whether its session has ended, of which nothing can be told any more."""
+        return self.session.summary is not None
+
+    def finish(self, status: int | None, *, leaving: bool = False) -> None:
         """End the session, once; `status` as `subprocess` has it.
 
-        `unheard` says that the program leaves before the agent does. Seeing a kill through
-        takes as long as its grace, and no event loop may wait for that.
+        `leaving` says that the program ends, perhaps before the agent does. Seeing a kill through
+        takes as long as its grace, and no event loop may wait for that, nor for the program.
         """
         if not self._over.acquire(blocking=False):
             return
         _close(self)
-        end = End.of_status(status, self.clock.now())._replace(unheard=unheard)
-        if self.session.overtime or self._guest.settings.watchdog.reap_orphans:
+        self._ended_at = self.clock.now()
+        end = End.of_status(status, self._ended_at)._replace(unheard=leaving and status is None)
+        if leaving:  # by then no thread can begin, and nobody says any more
+            self.through = None
+        if leaving or self._ends_at_once:
+            self._end(end)
+        else:
             # No daemon: the program's last breath waits for it, and then exports it.
             threading.Thread(target=self._end, args=(end,), name="untether-end").start()
-        else:
-            self._end(end)
+
+    @property
+    def _ends_at_once(self) -> bool:
+        reaps = self._guest.settings.watchdog.reap_orphans
+        return not (self.session.overtime or reaps or self._awaited)
+
+    @property
+    def _awaited(self) -> bool:
+        """Whether the program is still to say what it makes of the end."""
+        return self.through is not None and not self.through.is_set()
+
+    def _hear_out(self) -> None:
+        if self.through is not None:
+            self.through.wait(_LAST_WORD)
 
     def _end(self, end: End) -> None:
         with harmless("a session ends"):
             try:
-                self.session.finish(end)
+                self.session.finish(end, last_word=self._hear_out)
             except BaseException:
                 self.session.on_end()  # nobody is to look after it for ever
                 raise
@@ -182,8 +226,7 @@ def _leave() -> None:
     """End what is open while the program ends: what its agents do now nobody hears."""
     for agent in tuple(_alive):
         with harmless("the program ends"):
-            status = agent.returncode()
-            agent.finish(status, unheard=status is None)
+            agent.finish(agent.returncode(), leaving=True)
 
 
 if hasattr(os, "register_at_fork"):

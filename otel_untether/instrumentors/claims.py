@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import threading
+    from collections.abc import AsyncGenerator, Iterator
 
     from otel_untether.instrumentors.agent import HostedAgent
 
@@ -15,11 +16,13 @@ if TYPE_CHECKING:
 class Claim:
     """A piece of an SDK that starts one agent; `agent` is there once it has, if it is watched.
 
-    `owner` is the instrumentor of that SDK.
+    `owner` is the instrumentor of that SDK. `through` is set once the program is through with the
+    agent, where the agent's session shall wait for that; None where it shall not.
     """
 
-    def __init__(self, owner: object) -> None:
+    def __init__(self, owner: object, through: threading.Event | None = None) -> None:
         self.owner = owner
+        self.through = through
         self.agent: HostedAgent | None = None
 
     @contextmanager
@@ -30,6 +33,19 @@ class Claim:
             yield
         finally:
             _claim.reset(token)
+
+    async def around(self, events: Any) -> AsyncGenerator[Any]:
+        """Yield what an asynchronous generator does, each step of which is within the claim."""
+        try:
+            while True:
+                with self.here():  # not around the yield: what the caller starts is not ours
+                    try:
+                        event = await anext(events)
+                    except StopAsyncIteration:
+                        return
+                yield event
+        finally:
+            await events.aclose()
 
 
 _claim: Final[ContextVar[Claim | None]] = ContextVar("untether_claim", default=None)
@@ -57,3 +73,4 @@ def opened(agent: HostedAgent) -> None:
     claim = _claim.get()
     if claim is not None and claim.agent is None:
         claim.agent = agent
+        agent.through = claim.through

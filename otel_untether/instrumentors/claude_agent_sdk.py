@@ -22,7 +22,7 @@ from otel_untether.instrumentors.harmless import harmless
 from otel_untether.instrumentors.seams import Seam, Wrapping
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
     from otel_untether.instrumentors.agent import HostedAgent
     from otel_untether.instrumentors.guest import Guest
@@ -107,7 +107,7 @@ class ClaudeAgentSdkInstrumentor(AgentInstrumentor):
         with harmless("a query"):
             args, kwargs = _with_options(args, kwargs, claim)
         messages = wrapped(*args, **kwargs)
-        return _claimed(messages, claim) if isasyncgen(messages) else messages
+        return claim.around(messages) if isasyncgen(messages) else messages
 
     async def _prompts(
         self, wrapped: Callable[..., Any], client: Any, args: Positional, kwargs: Named
@@ -143,20 +143,6 @@ class ClaudeAgentSdkInstrumentor(AgentInstrumentor):
         with harmless("whose client it is"):
             claim = self._claims.get(client)
         return None if claim is None else claim.agent
-
-
-async def _claimed(messages: Any, claim: Claim) -> AsyncIterator[Any]:
-    """Yield what a generator does, each step of which is within the claim."""
-    try:
-        while True:
-            with claim.here():  # not around the yield: what the caller starts is not ours
-                try:
-                    message = await anext(messages)
-                except StopAsyncIteration:
-                    return
-            yield message
-    finally:
-        await messages.aclose()
 
 
 def _addressed(server_name: str, message: dict[str, Any]) -> tuple[str, str | None]:

@@ -1,14 +1,18 @@
 """Untether, the Telegram bridge: `UntetherInstrumentor`.
 
 Its agents are watched like any that asyncio starts. What only Untether knows is added: which
-project a run is of, runs that it refuses for want of memory, and what its own watchdog says.
-Chat and user ids never leave.
+project a run is of, runs that it refuses for want of memory, errors that it makes of an agent's
+end, and what its own watchdog says. Chat and user ids never leave.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
+from contextlib import aclosing
 from dataclasses import replace
+from inspect import isasyncgen
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,12 +22,13 @@ from otel_untether.engines.parsing.names import name as fit
 from otel_untether.instrumentors.agent import HostedAgent
 from otel_untether.instrumentors.asyncio import spawns
 from otel_untether.instrumentors.base import AgentInstrumentor
+from otel_untether.instrumentors.claims import Claim
 from otel_untether.instrumentors.harmless import harmless
 from otel_untether.instrumentors.seams import Patch, Seam, wrap
-from otel_untether.instrumentors.untether_verdicts import Verdicts, bound
+from otel_untether.instrumentors.untether_verdicts import Verdicts, bound, broken_off
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, Callable
 
     from opentelemetry.util.types import AttributeValue
 
@@ -37,6 +42,13 @@ _GUARD: Final = Seam(
     "JsonlSubprocessRunner._check_prespawn_ram_guard",
     _PACKAGE,
     since="0.35.2",
+)
+_RUN: Final = Seam("how long Untether's runs last", "untether.runner", "BaseRunner.run", _PACKAGE)
+_COMPLETED: Final = Seam(
+    "errors that Untether adds",
+    "untether.runner",
+    "JsonlSubprocessRunner._log_completed_event",
+    _PACKAGE,
 )
 _REFUSED: Final = "prespawn_blocked"  # Untether's own word
 
@@ -58,7 +70,16 @@ class UntetherInstrumentor(AgentInstrumentor):
             _not_by_its_word(guest), attributes=_project, begun=verdicts.follow, into_clean=True
         )
         spawns.join(self, self._guest, special=lambda _argv: True)
-        self._patches = tuple(wrap({_LOGGING: self._logging_set_up, _GUARD: self._guarded}))
+        self._patches = tuple(
+            wrap(
+                {
+                    _LOGGING: self._logging_set_up,
+                    _GUARD: self._guarded,
+                    _RUN: self._runs,
+                    _COMPLETED: self._completed,
+                }
+            )
+        )
         with harmless("Untether's verdicts"):
             verdicts.tap()
 
@@ -84,6 +105,30 @@ class UntetherInstrumentor(AgentInstrumentor):
                 self._verdicts.tap()
         return result
 
+    def _runs(
+        self,
+        wrapped: Callable[..., Any],
+        _runner: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        """Follow a run past the end of its agent, of which it may say something yet."""
+        events = wrapped(*args, **kwargs)
+        return _followed(events, self) if isasyncgen(events) else events
+
+    def _completed(
+        self,
+        wrapped: Callable[..., Any],
+        _runner: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        """Hear how it counts a run, before it says so."""
+        with harmless("Untether's errors"):
+            if self._verdicts is not None:
+                self._verdicts.completed(**kwargs)
+        return wrapped(*args, **kwargs)
+
     def _guarded(
         self,
         wrapped: Callable[..., Any],
@@ -99,6 +144,22 @@ class UntetherInstrumentor(AgentInstrumentor):
                 agent.session.state.last_error = _REFUSED
                 agent.finish(None)
         return refusal
+
+
+async def _followed(events: Any, owner: UntetherInstrumentor) -> AsyncGenerator[Any]:
+    """Yield the events of a run, whose agent's session waits until there are no more."""
+    claim = Claim(owner, through=threading.Event())
+    try:
+        async with aclosing(claim.around(events)) as its:  # in the task that leaves it
+            async for event in its:
+                yield event
+    except (Exception, asyncio.CancelledError) as error:
+        with harmless("a run that is broken off"):
+            broken_off(claim.agent, error)
+        raise
+    finally:
+        if claim.through is not None:
+            claim.through.set()
 
 
 def _project() -> dict[str, AttributeValue]:

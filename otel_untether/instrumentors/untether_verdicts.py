@@ -1,4 +1,4 @@
-"""What Untether's own watchdog says of its agents, heard where it is logged.
+"""What Untether says of its agents: how it counts their runs, and what its own watchdog logs.
 
 Untether logs each verdict as a structlog event, whose names are steadier than its functions: all
 of `VERDICTS` that a version has mean the same in it. The events pass us on their way, unchanged.
@@ -6,6 +6,7 @@ of `VERDICTS` that a version has mean the same in it. The events pass us on thei
 
 from __future__ import annotations
 
+import asyncio
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
@@ -52,7 +53,7 @@ class Verdicts:
 
     def follow(self, agent: HostedAgent) -> None:
         """Note that an agent runs; those that ended are forgotten."""
-        self._agents = {pid: one for pid, one in self._agents.items() if not one.over}
+        self._agents = {pid: one for pid, one in self._agents.items() if not one.ended}
         self._agents[agent.pid] = agent
 
     def tap(self) -> None:
@@ -77,9 +78,21 @@ class Verdicts:
                 self._said(name, event)
         return event
 
+    def completed(self, *, pid: int, event: Any, source: str | None = None, **_: object) -> None:
+        """Hear that it counts a run as completed, or as failed.
+
+        :param pid: of the agent.
+        :param event: its ``CompletedEvent``.
+        :param source: whence it has that; None where the agent said so.
+        """
+        agent = self._agents.get(pid)
+        if agent is None or event.ok or source is None:
+            return
+        _failed(agent, fit(source))
+
     def _said(self, name: str, event: MutableMapping[str, Any]) -> None:
         agent = self._agent(event)
-        if agent is None or agent.over:
+        if agent is None:
             return
         facts: dict[str, AttributeValue] = {semconv.HOST_VERDICT: name}
         if isinstance(reason := event.get("reason"), str):
@@ -89,17 +102,35 @@ class Verdicts:
             silence = agent.session.silence
             facts[semconv.HOST_AGREES] = silence is not None and silence.stalled
         severity = SeverityNumber.WARN if stalls else SeverityNumber.INFO
-        agent.session.tracer.note(semconv.EVENT_HOST_VERDICT, agent.clock.now(), facts, severity)
+        agent.note(semconv.EVENT_HOST_VERDICT, facts, severity)
 
     def _agent(self, event: MutableMapping[str, Any]) -> HostedAgent | None:
         """Return whom an event is about: by process, by session, or as there is only one."""
         for key in ("pid", "pgid"):
             if event.get(key) in self._agents:
                 return self._agents[event[key]]
-        live = [agent for agent in self._agents.values() if not agent.over]
+        live = [agent for agent in self._agents.values() if not agent.ended]
         session = event.get("session_id") or bound("session_id")
         named = [agent for agent in live if session and agent.session.state.session_id == session]
         return next(iter(named or live)) if len(named or live) == 1 else None
+
+
+def broken_off(agent: HostedAgent | None, error: BaseException) -> None:
+    """Note that a run is broken off, by the program or by a fault of its own.
+
+    Of a fault its class is told, never its words.
+    """
+    if agent is None:
+        return
+    if isinstance(error, asyncio.CancelledError):
+        agent.note(semconv.EVENT_HOST_INTERRUPT, {})
+    else:
+        _failed(agent, fit(type(error).__qualname__))
+
+
+def _failed(agent: HostedAgent, why: str) -> None:
+    agent.session.state.host_error = why
+    agent.note(semconv.EVENT_HOST_ERROR, {semconv.HOST_ERROR: why}, SeverityNumber.ERROR)
 
 
 def bound(name: str) -> Any:

@@ -40,7 +40,8 @@ def judge(
     `exit_code` and `signal_number` are the process's, both None where there was none to see (a
     recording); `killed_for` is the cause when we ended it. The engine's own result wins over
     its exit code: Claude exits 0 after SIGINT, and prints what happened, or prints nothing. What
-    was sent SIGINT while it was at work is interrupted, whatever it makes of that.
+    was sent SIGINT while it was at work is interrupted, whatever it makes of that. An error that
+    only the program which spawned it knows of is one where nothing else tells of any.
     """
     if killed_for is not None:
         return Outcome("killed", killed_for)
@@ -67,10 +68,14 @@ def _finished_well(state: SessionState) -> bool:
 
 
 def _without_error(state: SessionState, *, exited: bool) -> Outcome:
-    if state.turn_open and not state.lags:
+    midway = state.turn_open and not state.lags
+    if midway and exited:
         # Exit 0 in the middle of a turn is how a CLI looks that lost its thread.
-        return Outcome("failed", "no_result") if exited else Outcome("unknown")
-    return Outcome("completed" if exited or state.last_result_at is not None else "unknown")
+        return Outcome("failed", "no_result")
+    if state.host_error is not None:
+        return Outcome("failed", state.host_error)
+    done = exited or state.last_result_at is not None
+    return Outcome("completed" if done and not midway else "unknown")
 
 
 def _signal_name(exit_code: int | None, signal_number: int | None) -> str | None:

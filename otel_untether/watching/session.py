@@ -221,15 +221,24 @@ class WatchedSession:
         finally:
             state.recalling = False
 
-    def finish(self, end: End, killed_for: str | None = None) -> Summary:
+    def finish(
+        self,
+        end: End,
+        killed_for: str | None = None,
+        *,
+        last_word: Callable[[], object] | None = None,
+    ) -> Summary:
         """End everything that is open, and the root with how the session went.
 
-        `killed_for` is the cause where somebody else ended the agent on purpose.
+        `killed_for` is the cause where somebody else ended the agent on purpose. `last_word`
+        waits until whoever spawned it has said what he makes of that.
         """
         extra: Mapping[str, AttributeValue] = {}
         if self.silence is not None:
             self.silence.close(self._lock)
             extra = self.silence.attributes()
+        if last_word is not None:
+            last_word()
         self._recall(end.at or self.state.last_sign, last=True)
         with self._lock:
             self.summary = self._finish(end, killed_for or self.killed_for, extra)

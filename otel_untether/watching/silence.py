@@ -78,6 +78,7 @@ class SilenceWatch:
         self._order: KillOrder | None = None
         self._cause = ""
         self._left_behind: tuple[str, ...] = ()
+        self._closed = False
 
     @property
     def killed_for(self) -> str | None:
@@ -95,6 +96,8 @@ class SilenceWatch:
 
     def tick(self, now: int, lock: AbstractContextManager[object]) -> None:
         """Look once; `now` in ns. The session's state is read under `lock`."""
+        if self._closed:
+            return  # its session waits for somebody's last word
         fresh = self._take_samples(now)
         if self.overtime or self.killed_for:
             return  # what it looks like from now on is our own doing
@@ -107,6 +110,7 @@ class SilenceWatch:
 
     def close(self, lock: AbstractContextManager[object]) -> None:
         """Stop watching, but see a kill through: a dead leader may leave descendants."""
+        self._closed = True
         if self._order is not None:
             self._order.join()
         last = self._judge(self._subject.clock.now(), lock)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -38,12 +39,18 @@ def result(of, *, parent=None):
 if "--help" in sys.argv:
     sys.exit("claude")
 prompt = sys.argv[-1]
+if "MUTE" in prompt:
+    sys.exit(0)
 say({{"type": "system", "subtype": "init", "session_id": "s", "cwd": "/", "tools": ["Bash"],
      "mcp_servers": [], "model": "claude-fake", "permissionMode": "default",
      "claude_code_version": "2.1.330"}})
 assistant({{"type": "tool_use", "id": "t1", "name": "Bash", "input": {{"command": "ls"}}}})
 time.sleep(0.3)
 result("t1")
+if "CRASH" in prompt:
+    sys.exit("a secret of the agent's")
+if "LOST" in prompt:
+    sys.exit(0)
 if "HANG" in prompt:
     time.sleep(600)
 told = "told " + str(os.environ.get("TRACEPARENT"))
@@ -63,16 +70,17 @@ class Bridge(NamedTuple):
 
     @property
     def root(self) -> dict[str, Any]:
-        (root,) = (span for span in self.spans if span["name"] == "invoke_agent claude")
-        return root
+        """The first run's; newer versions go on by themselves where one was lost."""
+        roots = [span for span in self.spans if span["name"] == "invoke_agent claude"]
+        return min(roots, key=lambda root: str(root["start_time"]))
 
     def verdicts(self) -> list[dict[str, Any]]:
         """What Untether said, as attributes of the events."""
-        return [
-            event["attributes"]
-            for event in self.root["events"]
-            if event["name"] == "untether.host.verdict"
-        ]
+        return self.told("untether.host.verdict")
+
+    def told(self, event: str) -> list[dict[str, Any]]:
+        """The attributes of the root's events of a name."""
+        return [it["attributes"] for it in self.root["events"] if it["name"] == event]
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +157,11 @@ def test_the_example_shows_its_run(untether: Path, ours: Path, tmp_path: Path) -
     assert example.root["attributes"]["untether.session.outcome"] == "completed"
 
 
+def steady(message: str) -> str:
+    """Return a message without its times."""
+    return re.sub(r"told .*|[0-9.]+ ?m?s", "", message)
+
+
 def test_nothing_of_the_chat_leaves(worked: Bridge) -> None:
     assert "4711" not in json.dumps(worked.spans)
 
@@ -165,6 +178,52 @@ def test_the_chat_is_as_it_would_be(
 def test_the_trace_goes_on_in_an_agent_whose_environment_is_clean(worked: Bridge) -> None:
     span = worked.root["context"]["span_id"].removeprefix("0x")
     assert f"-{span}-01" in worked.messages[-1]
+
+
+ERRORS = {
+    "CRASH": ("process_error", "1"),
+    "LOST": ("stream_end", "no_result"),
+    "MUTE": ("stream_end", "stream_end"),
+}
+
+
+@pytest.mark.parametrize("prompt", ERRORS)
+def test_an_error_that_it_adds_after_its_agent_has_ended_is_the_runs(
+    untether: Path, ours: Path, tmp_path: Path, prompt: str
+) -> None:
+    source, error = ERRORS[prompt]
+    broken = run(untether, ours, tmp_path, prompt)
+    (told,) = broken.told("untether.host.error")
+    assert told["untether.host.error.source"] == source
+    assert broken.root["attributes"]["untether.session.outcome"] == "failed"
+    assert broken.root["attributes"]["error.type"] == error
+    assert broken.root["status"]["status_code"] == "ERROR"
+    assert "a secret" not in json.dumps(broken.spans)
+
+
+BROKEN = [
+    "untether:_project",
+    "untether:broken_off",
+    "untether_verdicts:_failed",
+    *(f"untether_verdicts:Verdicts.{name}" for name in ("completed", "follow", "tap", "_said")),
+    *(f"agent:HostedAgent.{name}" for name in ("_hear_out", "note", "command")),
+]
+
+
+@pytest.mark.parametrize("prompt", ["hello", "CRASH"])
+def test_mistakes_of_ours_change_nothing_of_the_chat(
+    untether: Path, ours: Path, tmp_path: Path, prompt: str
+) -> None:
+    without = {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "*"}
+    bare = run(untether, ours, tmp_path / "bare", prompt, **without)
+    broken = run(untether, ours, tmp_path / "broken", prompt, BROKEN=",".join(BROKEN))
+    assert "a mistake of otel-untether" in broken.said
+    assert steady(broken.messages[-1]) == steady(bare.messages[-1])
+
+
+def test_a_run_that_it_breaks_off_says_so(hung: Bridge) -> None:
+    assert hung.told("untether.host.interrupt")
+    assert hung.root["attributes"]["error.type"] == "SIGTERM"
 
 
 def test_what_its_watchdog_says_stands_beside_what_ours_finds(hung: Bridge) -> None:

@@ -82,4 +82,5 @@ async def main(prompt: str, mode: str | None = None) -> None:
 
 
 if __name__ == "__main__":
+    importlib.import_module("mistakes").make()  # beside this file
     anyio.run(main, sys.argv[1], sys.argv[2] if sys.argv[2:] else None)

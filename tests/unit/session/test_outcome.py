@@ -76,3 +76,24 @@ def test_who_was_done_when_it_was_sent_sigint_completed() -> None:
 
 def test_who_was_killed_after_sigint_was_killed() -> None:
     assert judge(sent_sigint(midway()), None, 9) == Outcome("terminated", "SIGKILL")
+
+
+def told(state: SessionState) -> SessionState:
+    state.host_error = "stream_end"
+    return state
+
+
+@pytest.mark.parametrize(
+    ("state", "exit_code", "expected"),
+    [
+        pytest.param(SessionState("r", 0), 0, "stream_end", id="it-said-nothing"),
+        pytest.param(midway(), None, "stream_end", id="nobody-knows-its-status"),
+        pytest.param(midway(), 0, "no_result", id="it-lost-its-thread"),
+        pytest.param(midway(), 3, "3", id="its-status-says-more"),
+        pytest.param(ended(error="max_turns"), 1, "max_turns", id="it-said-why"),
+    ],
+)
+def test_what_its_program_calls_an_error_counts_where_nothing_else_tells_of_one(
+    state: SessionState, exit_code: int | None, expected: str
+) -> None:
+    assert judge(told(state), exit_code, None) == Outcome("failed", expected)
