@@ -214,9 +214,15 @@ BROKEN = [
 def test_mistakes_of_ours_change_nothing_of_the_chat(
     untether: Path, ours: Path, tmp_path: Path, prompt: str
 ) -> None:
-    without = {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "*"}
-    bare = run(untether, ours, tmp_path / "bare", prompt, **without)
-    broken = run(untether, ours, tmp_path / "broken", prompt, BROKEN=",".join(BROKEN))
+    disabled, mistakes = "*", ",".join(BROKEN)
+    bare = run(
+        untether,
+        ours,
+        tmp_path / "bare",
+        prompt,
+        OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=disabled,
+    )
+    broken = run(untether, ours, tmp_path / "broken", prompt, BROKEN=mistakes)
     assert "a mistake of otel-untether" in broken.said
     assert steady(broken.messages[-1]) == steady(bare.messages[-1])
 
