@@ -30,7 +30,8 @@ _log: Final = logging.getLogger(__name__)
 @cache
 def engines() -> Mapping[str, Engine]:
     """Return the engines that installed packages offer, by name; looked for once."""
-    from importlib.metadata import entry_points  # noqa: PLC0415  10 ms, where nobody asks
+    # OpenTelemetry's own look at all packages, which it keeps: another takes 8 ms for 80 of them.
+    from opentelemetry.util._importlib_metadata import entry_points  # noqa: PLC0415  where nobody asks
 
     found: dict[str, Engine] = {}
     for point in entry_points(group=GROUP):

@@ -16,6 +16,7 @@ import functools
 import re
 from typing import Final, Literal, TypeAlias
 
+from otel_untether.session.patterns import lazily
 from otel_untether.session.secret_values import is_random, says_nothing
 
 REDACTED: Final = "[redacted]"
@@ -26,7 +27,7 @@ _LOOKED_AT: Final = 256
 _MOST: Final = 500
 _NAME_TAIL: Final = 64  # characters of a name that tell what it is the name of
 
-_STRONG: Final = re.compile(
+_STRONG: Final = lazily(
     r"""(?x)
     pass[_-]?(?:w(?:or[dt]|d)|phrase|code|key) | secret | token | credential
   | authorization | api[_. -]?key | auth[_-]?(?:header|code|key) | mnemonic
@@ -40,7 +41,7 @@ _STRONG: Final = re.compile(
   | (?:store|key|user|db|root|admin|my|smtp)pass(?![a-z_.-]) | [a-z]pwd\Z
     """
 )
-_WEAK: Final = re.compile(
+_WEAK: Final = lazily(
     r"""(?x)
     key | auth | access | client | session | salt | signature | bearer | seed | license | webhook
   | api | (?:\A|[^a-z])(?:sid|sig)(?![a-z])
@@ -54,7 +55,7 @@ _WEAK: Final = re.compile(
     """
 )
 # What a name goes on to say, after which its value is about the secret and not the secret.
-_ABOUT: Final = re.compile(
+_ABOUT: Final = lazily(
     r"s?[_. -]?(?:counts?|limits?|types?|names?|ur[li]s?|endpoints?|files?|paths?|dir(?:ectory)?"
     r"|expir\w*|ttl|len(?:gth)?|sizes?|usage|budget|used|polic(?:y|ies)|hint|prompt|fields?|labels?"
     r"|regex|pattern|rotation|min|max|lifetime|formats?|version|kind|scopes?|issuer|audience"
@@ -62,14 +63,14 @@ _ABOUT: Final = re.compile(
     r"|[\w.-]*\.(?:py|js|jsx|ts|tsx|go|rs|rb|java|kt|md|txt|json|ya?ml|toml|sh|cc?|cpp|h|html|css)"
     r"|arn|refs?|less|stdin|env|param\w*|source|at|in|jar|accepted|input|box|strength)\Z"
 )
-_ID: Final = re.compile(r"id(?:entifier)?s?\Z")
-_COUNTED: Final = re.compile(r"(?:\A|[a-z_. -])tokens(?:_(?:before|after|in|out|left))?\Z")
+_ID: Final = lazily(r"id(?:entifier)?s?\Z")
+_COUNTED: Final = lazily(r"(?:\A|[a-z_. -])tokens(?:_(?:before|after|in|out|left))?\Z")
 _COMMON: Final = frozenset(
     {"pass", "secret", "secrets", "token", "credential", "credentials", "auth"}
 )
 _FRAGMENTS: Final = frozenset({"key", "keys", "code", "phrase", "string", "signature", "header"})
 
-_PAIR: Final = re.compile(
+_PAIR: Final = lazily(
     r"""(?xi)
     (?<![\w.-]) (?P<tag>(?<=<))? (?P<name>(?P<dash>-)?[\w.-]{2,}+)
     (?= [ \t]{0,8}[:=?] | [\\"'`\]>] | [ ]{0,4}\n[ ]{0,40}value: | (?(tag)[ ]|(?!))
@@ -87,17 +88,17 @@ _PAIR: Final = re.compile(
     )
     """
 )
-_SCHEME: Final = re.compile(
+_SCHEME: Final = lazily(
     r"(?:bearer|basic|token|digest|negotiate|apikey|bot)[ \t]{1,4}", re.IGNORECASE
 )
-_QUOTE: Final = re.compile(r"(?:[bfru$])?(\\{0,3}[\"'`])")
-_TO_BLANK: Final = re.compile(r"(?:[^\s\"'`<>\\]|\\(?![nrt\"']))*+")
-_TO_QUOTE: Final = re.compile(r"(?:[^\r\n\"'`\\]|\\(?![nrt\"']))*+")
-_TO_END: Final = re.compile(r"(?:[^\r\n\\ \t]|\\(?![nr\"])|[ \t](?!#|&&|\|\|))*+")
-_IN_QUERY: Final = re.compile(r"(?:[^\s\"'`<>&#\\]|\\(?![nrt\"']))*+")
-_IN_CONNECTION: Final = re.compile(r"[^\r\n\"'`;]*+")
-_BLOCK: Final = re.compile(r"[|>][+-]?[0-9]?[ \t]*\n((?:[ \t]+[^\n]*+(?:\n|\Z)|\n)+)")
-_LINE_BEGINS: Final = re.compile(
+_QUOTE: Final = lazily(r"(?:[bfru$])?(\\{0,3}[\"'`])")
+_TO_BLANK: Final = lazily(r"(?:[^\s\"'`<>\\]|\\(?![nrt\"']))*+")
+_TO_QUOTE: Final = lazily(r"(?:[^\r\n\"'`\\]|\\(?![nrt\"']))*+")
+_TO_END: Final = lazily(r"(?:[^\r\n\\ \t]|\\(?![nr\"])|[ \t](?!#|&&|\|\|))*+")
+_IN_QUERY: Final = lazily(r"(?:[^\s\"'`<>&#\\]|\\(?![nrt\"']))*+")
+_IN_CONNECTION: Final = lazily(r"[^\r\n\"'`;]*+")
+_BLOCK: Final = lazily(r"[|>][+-]?[0-9]?[ \t]*\n((?:[ \t]+[^\n]*+(?:\n|\Z)|\n)+)")
+_LINE_BEGINS: Final = lazily(
     r"(?:.{0,60}\\[nr])?[\s+#>*|-]{0,40}(?:[\w./~-]{1,60}:)?(?:[0-9]{1,6}[-:\s→|]{1,4})?"
     r"(?:(?:export|set|setx|env|ENV|ARG|declare -x|local|readonly)\s{1,4})?[\"']?\Z"
 )

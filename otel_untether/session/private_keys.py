@@ -6,22 +6,21 @@ A tool prints them with line numbers, in JSON, indented, or only their first lin
 
 from __future__ import annotations
 
-import re
 from typing import Final
+
+from otel_untether.session.patterns import lazily
 
 _REDACTED: Final = "[redacted]"
 _LONGEST: Final = 32_768
-_BEGIN: Final = re.compile(r"-----BEGIN[ A-Z0-9_-]{0,64}PRIVATE KEY(?: BLOCK)?-----")
-_END: Final = re.compile(r"-----END[ A-Z0-9_-]{0,64}PRIVATE KEY(?: BLOCK)?-----")
+_BEGIN: Final = lazily(r"-----BEGIN[ A-Z0-9_-]{0,64}PRIVATE KEY(?: BLOCK)?-----")
+_END: Final = lazily(r"-----END[ A-Z0-9_-]{0,64}PRIVATE KEY(?: BLOCK)?-----")
 # What may stand before a line of a key: a number, a quote, a diff's sign, an escaped newline.
 _MARGIN: Final = r"(?:\\[nrt]|[\s\"'+,>|→\\-]|[0-9]{1,6}[\t:→|-])"
 _HEADER: Final = r"(?:Proc-Type|DEK-Info|Comment|Version):[^\r\n\\]{0,80}"
 _LINE: Final = rf"{_MARGIN}{{1,80}}+(?:{_HEADER}|[A-Za-z0-9+/=]{{8,20000}}+)"
-_BODY: Final = re.compile(rf"(?:{_LINE}){{1,2000}}+")
-_KEY_LINE: Final = re.compile(r"(?:[0-9]{1,6}[\t:→| ]{1,3})?[+>| ]{0,4}[A-Za-z0-9+/=]{16,128}")
-_PUTTY: Final = re.compile(
-    r"(Private-(?:Lines: [0-9]{1,4}|MAC: ))((?:\s{0,4}[A-Za-z0-9+/=]{4,128})+)"
-)
+_BODY: Final = lazily(rf"(?:{_LINE}){{1,2000}}+")
+_KEY_LINE: Final = lazily(r"(?:[0-9]{1,6}[\t:→| ]{1,3})?[+>| ]{0,4}[A-Za-z0-9+/=]{16,128}")
+_PUTTY: Final = lazily(r"(Private-(?:Lines: [0-9]{1,4}|MAC: ))((?:\s{0,4}[A-Za-z0-9+/=]{4,128})+)")
 
 
 def hide_private_keys(text: str) -> str:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 from otel_untether.session import secret_patterns as table
 from otel_untether.session import secret_places as places
 from otel_untether.session.named_secrets import REDACTED, hide_named, names_secret
+from otel_untether.session.patterns import lazily
 from otel_untether.session.private_keys import hide_private_keys
 from otel_untether.session.secret_columns import hide_columns
 from otel_untether.session.secret_members import (
@@ -45,20 +46,18 @@ _OPTION_SIGNS: Final = (" -", "/", "put", "set")
 _MOST: Final = 100
 _COMMANDS: Final = frozenset({"command", "cmd", "script", "bash_command", "shell"})
 # Colours stand in the middle of what `grep` has found, and hide where a word begins.
-_COLOUR: Final = re.compile(
-    r"(?:\x1b|\\(?:u00|x)1b|\\033|\\e)\[[0-9;]{0,16}[A-Za-z]", re.IGNORECASE
-)
-_ESCAPED: Final = re.compile(
+_COLOUR: Final = lazily(r"(?:\x1b|\\(?:u00|x)1b|\\033|\\e)\[[0-9;]{0,16}[A-Za-z]", re.IGNORECASE)
+_ESCAPED: Final = lazily(
     r"(?:\\[abefnrtv]|\\x[0-9a-f]{2}|\\u[0-9a-f]{4}|%[0-9a-f]{2})\Z", re.IGNORECASE
 )
-_SECRET_MANIFEST: Final = re.compile(r"(?m)^[ \t-]{0,12}kind:[ ]{1,4}Secret\b")
-_MANIFEST_DATA: Final = re.compile(
+_SECRET_MANIFEST: Final = lazily(r"(?m)^[ \t-]{0,12}kind:[ ]{1,4}Secret\b")
+_MANIFEST_DATA: Final = lazily(
     r"(?m)(^[ ]{0,12}(?:data|stringData):[ ]*\n)((?:[ ]{1,16}[\w.-]{1,256}:[^\n]*+\n?)+)"
 )
-_DATA_LINE: Final = re.compile(r"(?m)(^[ ]{1,16}[\w.-]{1,256}:[ ]{0,4})\S[^\n]*")
+_DATA_LINE: Final = lazily(r"(?m)(^[ ]{1,16}[\w.-]{1,256}:[ ]{0,4})\S[^\n]*")
 # Always a match, so that a run of one alphabet is read once; a token only with its second part.
-_WEB_TOKEN: Final = re.compile(r"eyJ[A-Za-z0-9_-]*+((?:\.[A-Za-z0-9_-]{8,}+){1,4})?")
-_BASE64: Final = re.compile(r"[A-Za-z0-9+/]{64}")
+_WEB_TOKEN: Final = lazily(r"eyJ[A-Za-z0-9_-]*+((?:\.[A-Za-z0-9_-]{8,}+){1,4})?")
+_BASE64: Final = lazily(r"[A-Za-z0-9+/]{64}")
 
 
 def redact(text: str, *, command: bool = False) -> str:
@@ -248,7 +247,7 @@ def _formats() -> tuple[tuple[str, re.Pattern[str], bool], ...]:
     return tuple(
         (
             form.prefix,
-            re.compile(rf"{re.escape(form.prefix)}[{form.alphabet}]{{{form.least},}}+"),
+            lazily(rf"{re.escape(form.prefix)}[{form.alphabet}]{{{form.least},}}+"),
             form.distinct,
         )
         for form in table.FORMATS
@@ -258,18 +257,18 @@ def _formats() -> tuple[tuple[str, re.Pattern[str], bool], ...]:
 @functools.cache
 def _shapes() -> tuple[tuple[str, re.Pattern[str]], ...]:
     return tuple(
-        (shape.hint, re.compile(shape.expression)) for shape in table.SHAPES if shape.hint != "eyJ"
+        (shape.hint, lazily(shape.expression)) for shape in table.SHAPES if shape.hint != "eyJ"
     )
 
 
 @functools.cache
 def _told() -> tuple[tuple[str, re.Pattern[str]], ...]:
-    return tuple((told.hint, re.compile(told.expression)) for told in table.COMMANDS)
+    return tuple((told.hint, lazily(told.expression)) for told in table.COMMANDS)
 
 
 @functools.cache
 def _places() -> tuple[tuple[str, re.Pattern[str]], ...]:
-    return tuple((place.hint, re.compile(place.expression)) for place in places.PLACES)
+    return tuple((place.hint, lazily(place.expression)) for place in places.PLACES)
 
 
 def _hide_web_tokens(text: str) -> str:
@@ -308,8 +307,8 @@ def _options() -> tuple[tuple[tuple[str, ...], re.Pattern[str], re.Pattern[str]]
     return tuple(
         (
             tuple(option.program.split("|")),
-            re.compile(rf"\b(?:{option.program})\b"),
-            re.compile(option.expression),
+            lazily(rf"\b(?:{option.program})\b"),
+            lazily(option.expression),
         )
         for option in (*table.OPTIONS, *places.PROGRAMS)
     )

@@ -12,25 +12,26 @@ import re
 from typing import Final
 
 from otel_untether.session.named_secrets import REDACTED, names_secret
+from otel_untether.session.patterns import lazily
 from otel_untether.session.secret_values import says_nothing
 
 _MOST: Final = (
     50  # heads, columns of a head, and rows' values of a tuple: what is wider is no table
 )
-_HEAD: Final = re.compile(
+_HEAD: Final = lazily(
     r"(?im)^[^\n]{0,400}(?:pass|secret|token|api_?key|private_?key|credential|\bkey\b)[^\n]{0,400}$"
 )
 _RULED: Final = ("|", "│")
 _PLAIN: Final = ("\t", ";", ",")
-_TITLE: Final = re.compile(
+_TITLE: Final = lazily(
     r"[ ]*[\"'`*]{0,3}([A-Za-z_][\w.-]{0,40}(?: [\w.-]{1,20}){0,3})[\"'`*]{0,3}[ ]*"
 )
-_SENTENCE: Final = re.compile(r"[,;][ ]")
-_RULE: Final = re.compile(r"[-+=:| \t│─┼├┤]*")
-_FIELD: Final = re.compile(r"([ \t]*[\"'`]?)(.*?)([\"'`]?[ \t\r]*)", re.DOTALL)
-_INSERT: Final = re.compile(r"(?i)\(([\w,.\"'`\s\[\]]{3,2000}?)\)\s{0,8}(?:VALUES|SELECT)\b\s{0,8}")
-_TUPLE: Final = re.compile(r"\s{0,8},?\s{0,8}\(")
-_VALUE: Final = re.compile(
+_SENTENCE: Final = lazily(r"[,;][ ]")
+_RULE: Final = lazily(r"[-+=:| \t│─┼├┤]*")
+_FIELD: Final = lazily(r"([ \t]*[\"'`]?)(.*?)([\"'`]?[ \t\r]*)", re.DOTALL)
+_INSERT: Final = lazily(r"(?i)\(([\w,.\"'`\s\[\]]{3,2000}?)\)\s{0,8}(?:VALUES|SELECT)\b\s{0,8}")
+_TUPLE: Final = lazily(r"\s{0,8},?\s{0,8}\(")
+_VALUE: Final = lazily(
     r"\s{0,8}(?:[NEBX]?'((?:[^']|''){0,4096}+)'|[^',()]{0,256}(?:\(\))?)\s{0,8}(,|\))"
 )
 

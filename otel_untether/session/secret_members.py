@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import itertools
 import operator
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_untether.session.named_secrets import REDACTED, names_secret
+from otel_untether.session.patterns import lazily
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,18 +32,18 @@ _PRIVATE_OF_A_WEB_KEY: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "k", 
 # A member that says so, how, and the members that are secret then.
 _DOCUMENTS: Final = (
     # In the state of Terraform.
-    ("type", re.compile(r"random_password\Z"), frozenset({"instances", "values"})),
+    ("type", lazily(r"random_password\Z"), frozenset({"instances", "values"})),
     # Of Google's Secret Manager.
-    ("name", re.compile(r"/secrets/"), frozenset({"payload"})),
+    ("name", lazily(r"/secrets/"), frozenset({"payload"})),
     # What an agent types into a page: the field is described in words.
     (
         "element",
-        re.compile(r"(?i)\b(?:password|passphrase|passcode|secret|api[ _-]?key|token|pin)\b"),
+        lazily(r"(?i)\b(?:password|passphrase|passcode|secret|api[ _-]?key|token|pin)\b"),
         frozenset({"text", "value"}),
     ),
 )
 _MOST_WORDS: Final = 200
-_BLANK: Final = re.compile(r"\s")
+_BLANK: Final = lazily(r"\s")
 
 
 def secret_members(members: Mapping[str, Any]) -> frozenset[str]:

@@ -9,10 +9,12 @@ from collections import Counter
 from math import log2
 from typing import Final
 
+from otel_untether.session.patterns import lazily
+
 _LOOKED_AT: Final = 256  # characters of a value; what is random begins so
 
 # References, placeholders, templates: they say where a secret is, not what it is.
-_REFERENCE: Final = re.compile(
+_REFERENCE: Final = lazily(
     r"""(?x)
     \$\{[^}]{0,128}\}.{0,8} | \$\(.* | \$[A-Z_][A-Z0-9_]*\W? | \$(?:env|ENV|_ENV)?[:\[].{0,64}
   | %[A-Z_]{2,40}%? | %[sdr]\W{0,3} | \{\{.*\}\}.{0,4} | \{[\w.!:\[\]"']{0,64}\}
@@ -21,7 +23,7 @@ _REFERENCE: Final = re.compile(
     """,
     re.DOTALL,
 )
-_NOTHING: Final = re.compile(
+_NOTHING: Final = lazily(
     r"(?:none|null|nil|undefined|true|false|yes|no|on|off|n/?a|empty|missing|unset|required"
     r"|optional|invalid|expired|not set|str|string|text|bytes|bytearray|int|integer|number|float"
     r"|boolean|bool|object|any|void|never|dict|list|char|varchar|secretstr|basic|bearer|oauth2?"
@@ -29,7 +31,7 @@ _NOTHING: Final = re.compile(
     r"\.?(?:\s*[|,;)}\]>?!=&\[(].{0,64})?",
     re.IGNORECASE | re.DOTALL,
 )
-_CODE: Final = re.compile(
+_CODE: Final = lazily(
     r"(?:await|new|yield|return|typeof|not|lambda|async|function|class|def|import|from|if)\b"
     r"[^\n]{0,100}[(.;].{0,100}"
     r"|[A-Za-z_$][\w.$]{0,64}[\[(]|[A-Za-z_$][A-Za-z_.$!?]{0,64}\s?[(\[].*[)\]}({,;:\"'\w].{0,8}"
@@ -38,28 +40,26 @@ _CODE: Final = re.compile(
     r"[\w.\[\]()?!]{1,64}.{0,2}|\([^)]*\)\W*|\[.*|[{&|@].{0,2}",
     re.DOTALL,
 )
-_IDENTIFIER: Final = re.compile(r"[A-Za-z_$][A-Za-z_.$ -]{0,63}[\s,;:)}\]'\"]{0,4}")
-_ABOUT_SECRETS: Final = re.compile(
+_IDENTIFIER: Final = lazily(r"[A-Za-z_$][A-Za-z_.$ -]{0,63}[\s,;:)}\]'\"]{0,4}")
+_ABOUT_SECRETS: Final = lazily(
     r"(?:\A|[^A-Za-z]|(?<=[a-z])(?=[A-Z]))"
     r"(?:[Pp]ass(?:[Ww]ord|wd|phrase)?|PASS(?:WORD|WD)?|[Pp]wd|PWD|[Ss]ecret|SECRET|[Tt]oken|TOKEN"
     r"|[Kk]ey|KEY|[Cc]redential|CREDENTIAL|[Aa]uth(?:orization)?|AUTH|[Cc]ookie|COOKIE)[sS]?"
     r"(?:\Z|[^A-Za-z]|(?=[A-Z][a-z]))"
 )
-_NUMBER: Final = re.compile(
+_NUMBER: Final = lazily(
     r"[~≈<>]?[0-9][0-9_,.]{0,11}\s?[kKmM%]?(?:\s?/.{0,20})?[\s,;)}\]]*(?:tokens?\b.{0,32})?"
 )
-_SENTENCE: Final = re.compile(
+_SENTENCE: Final = lazily(
     r"\b(?:the|a|an|is|are|be|must|of|for|and|never|with|in|your|you|this|that|to|it|not|or)\b"
 )
-_PATH: Final = re.compile(r"(?:file:/|~|\.{1,2}|[A-Z]:)?(?:[/\\][\w.@ {}$-]{1,40}){2,}[\W]?")
-_MIXED: Final = re.compile(r"(?=[^/]*[a-z])(?=[^/]*[A-Z])[^/]*[0-9]")
-_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_HEX: Final = re.compile(r"(?:sha(?:1|256|512)[:-])?[0-9a-f]+|[0-9A-F]+")
-_RUN: Final = re.compile(r"[A-Za-z0-9+/_.~-]{12,512}={0,2}")
-_PARTS: Final = re.compile(r"[_./~+-]")
-_PART: Final = re.compile(
-    r"[A-Za-z]?[a-z]*(?:[A-Z][a-z]+)*[0-9]{0,4}|[A-Z]+[0-9]{0,4}|v?[0-9]{1,8}"
-)
+_PATH: Final = lazily(r"(?:file:/|~|\.{1,2}|[A-Z]:)?(?:[/\\][\w.@ {}$-]{1,40}){2,}[\W]?")
+_MIXED: Final = lazily(r"(?=[^/]*[a-z])(?=[^/]*[A-Z])[^/]*[0-9]")
+_UUID: Final = lazily(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_HEX: Final = lazily(r"(?:sha(?:1|256|512)[:-])?[0-9a-f]+|[0-9A-F]+")
+_RUN: Final = lazily(r"[A-Za-z0-9+/_.~-]{12,512}={0,2}")
+_PARTS: Final = lazily(r"[_./~+-]")
+_PART: Final = lazily(r"[A-Za-z]?[a-z]*(?:[A-Z][a-z]+)*[0-9]{0,4}|[A-Z]+[0-9]{0,4}|v?[0-9]{1,8}")
 
 
 def says_nothing(value: str, *, counted: bool = False, environment: bool = False) -> bool:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from otel_untether.session.patterns import lazily
+
 _REDACTED: Final = "[redacted]"
-_URL: Final = re.compile(r"://(?P<rest>[^\s\"'`<>|\\]{1,512}+)")
-_SCHEME: Final = re.compile(r"[a-z0-9+.-]{1,12}\Z", re.IGNORECASE)
-_REFERENCE: Final = re.compile(r"\$\{?\w+\}?|\$\(.*|\{\w*\}|\*+|%s|<.*|\[redacted\]")
-_PORT: Final = re.compile(r"[^:]*:[0-9]{0,5}")
+_URL: Final = lazily(r"://(?P<rest>[^\s\"'`<>|\\]{1,512}+)")
+_SCHEME: Final = lazily(r"[a-z0-9+.-]{1,12}\Z", re.IGNORECASE)
+_REFERENCE: Final = lazily(r"\$\{?\w+\}?|\$\(.*|\{\w*\}|\*+|%s|<.*|\[redacted\]")
+_PORT: Final = lazily(r"[^:]*:[0-9]{0,5}")
 _USERS: Final = frozenset({"git", "user", "username", "root", "admin", "ubuntu", "ec2-user", "hg"})
 _TOKENLESS: Final = frozenset({"ssh", "git+ssh", "sftp", "scp", "rsync", "svn+ssh"})
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -11,6 +10,10 @@ from otel_untether.engines.claude.shapes import Block, ResultMeta, ToolInput, To
 from otel_untether.engines.parsing.salvage import given, read
 from otel_untether.engines.parsing.values import word
 from otel_untether.session.events import Event, TaskFinished, ToolFinished, ToolStarted, WaitBegan
+from otel_untether.session.patterns import lazily
+
+if TYPE_CHECKING:
+    import re
 
 SUBAGENT_TOOLS: Final = frozenset({"Agent", "Task"})  # `Task` in older versions
 _WAKING_TOOLS: Final = frozenset({"ScheduleWakeup", "Monitor"})
@@ -19,17 +22,17 @@ _LAUNCHED: Final = frozenset({"async_launched", "remote_launched", "teammate_spa
 
 # A result is a string or a list of blocks, in either case raw JSON here.
 _START: Final = rb'\A(?:\[\s*\{\s*(?:"type":\s*"text",\s*)?"text":\s*)?"'
-_EXIT_CODE: Final = re.compile(_START + rb"Exit code (\d{1,9})(?!\d)(\\nCommand timed out)?")
-_DETACHED: Final = re.compile(
+_EXIT_CODE: Final = lazily(_START + rb"Exit code (\d{1,9})(?!\d)(\\nCommand timed out)?")
+_DETACHED: Final = lazily(
     _START + rb"(?:Async agent launched successfully.*?\\nagentId: ([\w-]+)"
     rb"|Command (?:running in|did not complete [^\"]{1,60} moved to the) background"
     rb" (?:with |\()ID: ([\w-]+))"
 )
-_REFUSED: Final = re.compile(
+_REFUSED: Final = lazily(
     _START + rb"(?:Claude requested permissions? to |Permission to use |The user doesn't want to )"
 )
 # What is written of a call that ran when it was interrupted; nobody decided on that one.
-_INTERRUPTED: Final = re.compile(_START + rb"The user doesn't want to proceed with this tool use")
+_INTERRUPTED: Final = lazily(_START + rb"The user doesn't want to proceed with this tool use")
 
 _input_decoder: Final = msgspec.json.Decoder(ToolInput)
 _outcome_decoder: Final = msgspec.json.Decoder(ToolOutcome)

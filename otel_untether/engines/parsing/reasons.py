@@ -5,21 +5,23 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from otel_untether.session.patterns import lazily
+
 # The reasons worth telling apart; the first that fits counts.
 _REASONS: Final = (
-    ("interrupted", re.compile(r"interrupt|abort", re.IGNORECASE)),
-    ("timeout", re.compile(r"time[d ]*\s*out", re.IGNORECASE)),
-    ("usage_limit", re.compile(r"usage limit|quota|billing", re.IGNORECASE)),
-    ("rate_limit", re.compile(r"rate.?limit|\b429\b|too many requests", re.IGNORECASE)),
-    ("context_window_exceeded", re.compile(r"context (?:window|length)", re.IGNORECASE)),
-    ("unauthorized", re.compile(r"\b40[13]\b|unauthori[sz]ed|forbidden|api key", re.IGNORECASE)),
-    ("overloaded", re.compile(r"high demand|overloaded|at capacity|\b503\b", re.IGNORECASE)),
-    ("invalid_request", re.compile(r"\b400\b|bad request|invalid_request", re.IGNORECASE)),
+    ("interrupted", lazily(r"interrupt|abort", re.IGNORECASE)),
+    ("timeout", lazily(r"time[d ]*\s*out", re.IGNORECASE)),
+    ("usage_limit", lazily(r"usage limit|quota|billing", re.IGNORECASE)),
+    ("rate_limit", lazily(r"rate.?limit|\b429\b|too many requests", re.IGNORECASE)),
+    ("context_window_exceeded", lazily(r"context (?:window|length)", re.IGNORECASE)),
+    ("unauthorized", lazily(r"\b40[13]\b|unauthori[sz]ed|forbidden|api key", re.IGNORECASE)),
+    ("overloaded", lazily(r"high demand|overloaded|at capacity|\b503\b", re.IGNORECASE)),
+    ("invalid_request", lazily(r"\b400\b|bad request|invalid_request", re.IGNORECASE)),
     (
         "disconnected",
-        re.compile(r"connect|stream closed|terminated|socket", re.IGNORECASE),
+        lazily(r"connect|stream closed|terminated|socket", re.IGNORECASE),
     ),
-    ("server_error", re.compile(r"\b5\d\d\b|server error", re.IGNORECASE)),
+    ("server_error", lazily(r"\b5\d\d\b|server error", re.IGNORECASE)),
 )
 
 

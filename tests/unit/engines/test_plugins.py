@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from opentelemetry.util import _importlib_metadata
 
 from otel_untether.engines import plugins, registry
 from otel_untether.session.events import SessionStarted
@@ -33,6 +34,12 @@ ENGINE = Engine(
 """
 
 
+def forget() -> None:
+    """Have installed packages looked for anew; OpenTelemetry keeps what it found, too."""
+    plugins.engines.cache_clear()
+    _importlib_metadata._original_entry_points_cached.cache_clear()
+
+
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Offer a package with a module and entry points, as an installation would."""
@@ -46,10 +53,10 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         (info / "entry_points.txt").write_text("\n".join([f"[{plugins.GROUP}]", *lines]))
         monkeypatch.syspath_prepend(str(tmp_path))
         importlib.invalidate_caches()
-        plugins.engines.cache_clear()
+        forget()
 
     yield installed
-    plugins.engines.cache_clear()
+    forget()
     sys.modules.pop("demo_engine", None)
 
 
