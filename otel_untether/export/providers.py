@@ -15,7 +15,6 @@ import contextlib
 import os
 import threading
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import _logs, metrics, trace
@@ -34,6 +33,7 @@ from otel_untether.export.keeping import LogKeeper, SpanKeeper
 from otel_untether.export.ledger import Ledger
 from otel_untether.export.otlp_json import FILES, Lines
 from otel_untether.store.journal import Journal
+from otel_untether.struct import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -50,8 +50,7 @@ __all__ = ["RootIdGenerator", "SeededIdGenerator", "Telemetry", "start"]
 _SHARE = 0.6
 
 
-@dataclass(slots=True, eq=False)
-class Telemetry:
+class Telemetry(Struct, eq=False):
     """The providers of one run.
 
     `parent` is the context to start the root span in: the ambient caller's, else empty.
