@@ -271,7 +271,7 @@ class Engine:
 
 
 _UNKNOWN = "otel_untether.engines.unknown:decode"
-_CLEAN = "otel_untether.engines.parsing.names:clean"
+_CLEANED = "otel_untether.engines.parsing.names:cleaned"
 
 
 def _nothing(_line: bytes, _at: int, /) -> tuple[Event, ...]:
@@ -279,8 +279,7 @@ def _nothing(_line: bytes, _at: int, /) -> tuple[Event, ...]:
 
 
 def _cleaned(decode: Decode) -> Decode:
-    clean = cast("Callable[[Event], Event]", _imported(_CLEAN))
-    return lambda line, at: tuple(map(clean, decode(line, at)))
+    return cast("Callable[[Decode], Decode]", _imported(_CLEANED))(decode)
 
 
 def _imported(what: object) -> object:

@@ -21,7 +21,7 @@ from otel_untether.engines.antigravity.shapes import (
     Tokens,
     ToolInfo,
 )
-from otel_untether.engines.parsing.line_reader import LineReader
+from otel_untether.engines.parsing.line_reader import line_reader
 from otel_untether.engines.parsing.reasons import reason
 from otel_untether.engines.parsing.salvage import Readers, decoder, given
 from otel_untether.session.events import (
@@ -131,4 +131,4 @@ def _usage(tokens: Tokens) -> Usage:
 
 _READERS: Final[Readers] = {InitLine: _init, StepLine: _step, ResultLine: _result}
 _decoder: Final = decoder(_READERS)
-decode: Final = LineReader(_decoder, _READERS)
+decode: Final = line_reader(_decoder, _READERS)

@@ -56,13 +56,13 @@ def usage(tokens: Tokens | None, *, final: bool = True) -> Usage | None:
     if tokens is None:
         return None
     read, written = tokens.cache_read_input_tokens, tokens.cache_creation_input_tokens
-    details = tokens.output_tokens_details
+    fresh, details = tokens.input_tokens, tokens.output_tokens_details if final else None
     return Usage(
-        input=all_input(tokens.input_tokens, read, written),
-        output=tokens.output_tokens if final else None,
-        cache_read=read,
-        cache_write=written,
-        reasoning=details.thinking_tokens if final and details else None,
+        None if fresh is None else fresh + (read or 0) + (written or 0),
+        tokens.output_tokens if final else None,
+        read,
+        written,
+        details.thinking_tokens if details else None,
     )
 
 

@@ -34,7 +34,7 @@ from otel_untether.engines.claude.shapes import (
     UserLine,
 )
 from otel_untether.engines.claude.system import system
-from otel_untether.engines.parsing.line_reader import LineReader
+from otel_untether.engines.parsing.line_reader import line_reader
 from otel_untether.engines.parsing.salvage import Readers, decoder
 from otel_untether.engines.parsing.values import word
 from otel_untether.session.events import (
@@ -218,4 +218,4 @@ _READERS: Final[Readers] = {
     KeepAliveLine: _keep_alive,
 }
 _decoder: Final = decoder(_READERS)
-decode: Final = LineReader(_decoder, _READERS, quiet=_QUIET)
+decode: Final = line_reader(_decoder, _READERS, quiet=_QUIET)

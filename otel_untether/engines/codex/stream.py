@@ -24,7 +24,7 @@ from otel_untether.engines.codex.shapes import (
     TurnFailed,
     TurnStartedLine,
 )
-from otel_untether.engines.parsing.line_reader import LineReader
+from otel_untether.engines.parsing.line_reader import line_reader
 from otel_untether.engines.parsing.reasons import reason
 from otel_untether.engines.parsing.salvage import Readers, decoder
 from otel_untether.session.events import (
@@ -103,4 +103,4 @@ _READERS: Final[Readers] = {
     ErrorLine: _error,
 }
 _decoder: Final = decoder(_READERS)
-decode: Final = LineReader(_decoder, _READERS, quiet=_QUIET)
+decode: Final = line_reader(_decoder, _READERS, quiet=_QUIET)

@@ -18,7 +18,7 @@ from otel_untether.engines.copilot.tools import (
     tool_start,
     tool_update,
 )
-from otel_untether.engines.parsing.line_reader import LineReader
+from otel_untether.engines.parsing.line_reader import line_reader
 from otel_untether.engines.parsing.reasons import of_status, reason
 from otel_untether.engines.parsing.salvage import Readers, decoder
 from otel_untether.engines.parsing.values import nanoseconds, word
@@ -203,4 +203,4 @@ _READERS: Final[Readers] = {
     shapes.Result: _result,
 }
 _decoder: Final = decoder(_READERS)
-decode: Final = LineReader(_decoder, _READERS, quiet=_QUIET)
+decode: Final = line_reader(_decoder, _READERS, quiet=_QUIET)

@@ -23,7 +23,7 @@ from otel_untether.engines.cursor.shapes import (
     ToolLine,
     UserLine,
 )
-from otel_untether.engines.parsing.line_reader import LineReader
+from otel_untether.engines.parsing.line_reader import line_reader
 from otel_untether.engines.parsing.reasons import reason
 from otel_untether.engines.parsing.salvage import BROKEN, Readers, decoder, given, read
 from otel_untether.engines.parsing.values import from_milliseconds, word
@@ -179,4 +179,6 @@ _decoder: Final = decoder(_READERS)
 _call_decoder: Final = msgspec.json.Decoder(Call)
 _arguments_decoder: Final = msgspec.json.Decoder(Arguments)
 _result_decoder: Final = msgspec.json.Decoder(dict[str, Exited | str | float | bool | None])
-decode: Final = LineReader(_decoder, _READERS, quiet=frozenset({"interaction_query", "connection"}))
+decode: Final = line_reader(
+    _decoder, _READERS, quiet=frozenset({"interaction_query", "connection"})
+)

@@ -24,7 +24,7 @@ from otel_untether.engines.gemini.shapes import (
     ToolResult,
     ToolUse,
 )
-from otel_untether.engines.parsing.line_reader import LineReader
+from otel_untether.engines.parsing.line_reader import line_reader
 from otel_untether.engines.parsing.reasons import reason
 from otel_untether.engines.parsing.salvage import Readers, decoder, given, read
 from otel_untether.engines.parsing.values import nanoseconds, word
@@ -159,4 +159,4 @@ _READERS: Final[Readers] = {
 }
 _decoder: Final = decoder(_READERS)
 _arguments_decoder: Final = msgspec.json.Decoder(Arguments)
-decode: Final = LineReader(_decoder, _READERS)
+decode: Final = line_reader(_decoder, _READERS)

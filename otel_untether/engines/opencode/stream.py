@@ -31,7 +31,7 @@ from otel_untether.engines.opencode.shapes import (
     ToolState,
     ToolUse,
 )
-from otel_untether.engines.parsing.line_reader import LineReader
+from otel_untether.engines.parsing.line_reader import line_reader
 from otel_untether.engines.parsing.reasons import of_status, reason
 from otel_untether.engines.parsing.salvage import Readers, decoder, given, read
 from otel_untether.engines.parsing.values import from_milliseconds, word
@@ -207,4 +207,4 @@ _READERS: Final[Readers] = {
 _decoder: Final = decoder(_READERS)
 _metadata_decoder: Final = msgspec.json.Decoder(Metadata)
 _arguments_decoder: Final = msgspec.json.Decoder(Arguments)
-decode: Final = LineReader(_decoder, _READERS)
+decode: Final = line_reader(_decoder, _READERS)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from otel_untether.engines.parsing.line_reader import LineReader
+from otel_untether.engines.parsing.line_reader import line_reader
 from otel_untether.engines.parsing.reasons import reason
 from otel_untether.engines.parsing.salvage import Readers, decoder, given, read
 from otel_untether.engines.parsing.values import nanoseconds, word
@@ -217,4 +217,4 @@ _READERS: Final[Readers] = {
 }
 _decoder: Final = decoder(_READERS)
 _message_decoder: Final = msgspec.json.Decoder(Message)
-decode: Final = LineReader(_decoder, _READERS, quiet=_QUIET)
+decode: Final = line_reader(_decoder, _READERS, quiet=_QUIET)

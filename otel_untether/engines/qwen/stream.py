@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from otel_untether.engines.parsing.line_reader import LineReader
+from otel_untether.engines.parsing.line_reader import line_reader
 from otel_untether.engines.parsing.reasons import reason
 from otel_untether.engines.parsing.salvage import Readers, decoder, given, read
 from otel_untether.engines.parsing.values import word
@@ -260,4 +260,4 @@ _READERS: Final[Readers] = {
 }
 _decoder: Final = decoder(_READERS)
 _arguments_decoder: Final = msgspec.json.Decoder(Arguments)
-decode: Final = LineReader(_decoder, _READERS)
+decode: Final = line_reader(_decoder, _READERS)

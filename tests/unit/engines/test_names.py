@@ -75,3 +75,29 @@ def test_every_decoder_is_cleaned() -> None:
     events = registry.get("claude").decode(line, 1)
     (tool,) = (event for event in events if isinstance(event, ToolStarted))
     assert tool.name == "\ufffd[2J[redacted]" or tool.name == "[redacted]"
+
+
+def test_what_was_seen_fit_is_no_excuse_for_what_was_not() -> None:
+    fit = ToolStarted(at=1, id="toolu_01", name="Bash", parent="call_9")
+    assert names.clean(fit) is fit
+    event = names.clean(ToolStarted(at=1, id="toolu_01", name="Ba\x1bsh", parent="call_9"))
+    assert isinstance(event, ToolStarted)
+    assert (event.id, event.name, event.parent) == ("toolu_01", "Ba\ufffdsh", "call_9")
+
+
+def test_what_was_seen_is_bounded_however_many_names_come() -> None:
+    for number in range(3 * names.MOST_SEEN):
+        event = ToolStarted(at=1, id=f"toolu_{number:05}", name=f"tool {number}")
+        assert names.clean(event) is event
+    assert names.seen() <= names.MOST_SEEN
+
+
+@given(st.lists(st.text() | st.sampled_from(["Bash", "\x1b", KEY, "x" * 200]), max_size=4))
+def test_a_name_is_made_fit_alike_the_first_time_and_again(texts: list[str]) -> None:
+    events = [ToolStarted(at=1, id=text, name=text, parent=text) for text in texts]
+    for event in events:
+        first, again = names.clean(event), names.clean(event)
+        assert isinstance(first, ToolStarted)
+        assert first == again
+        assert first.name == names.name(event.name)
+        assert first.id == first.parent == names.identity(event.id)
