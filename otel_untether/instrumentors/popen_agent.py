@@ -1,7 +1,7 @@
 """An agent started with `subprocess.Popen`: seen where the program reads and waits.
 
-Three things of that one object are replaced by look-alikes: `stdout` and `stderr`, which pass on
-what is read; `communicate`, whose result is taken when it is there; and `wait`.
+Some things of that one object are replaced by look-alikes: `stdin`, `stdout` and `stderr`, which
+pass on what is written and read; `communicate`, overheard while it gathers; and `wait`.
 """
 
 from __future__ import annotations
@@ -10,26 +10,23 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any, Final, cast
 
-import wrapt
-
 from otel_untether.instrumentors import claims
 from otel_untether.instrumentors.agent import HostedAgent, ended
+from otel_untether.instrumentors.communicating import overheard
 from otel_untether.instrumentors.harmless import harmless
+from otel_untether.instrumentors.overheard import Overheard, Written, encoded
 from otel_untether.sources.spawned_agent import DRAIN
 from otel_untether.watching.attendant import attendant
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from otel_untether.instrumentors.guest import Guest
 
-    _Proxy = wrapt.ObjectProxy[Any]
-else:
-    _Proxy = wrapt.ObjectProxy  # before wrapt 2 it takes no argument
-
 # How often (s) we look whether it has ended, for programs that never ask.
 _LOOK: Final = 1.0
+_STDOUT, _STDERR = 1, 2
 
 
 class PopenAgent:
@@ -45,6 +42,7 @@ class PopenAgent:
         self._process: subprocess.Popen[Any]
         self._waiting_for_lines = 0
         self._communicates = False
+        self._told_at_once: set[int] = set()  # descriptors whose pieces were told as they came
         self._read_to_end = False
         self._left_at: float | None = None
 
@@ -69,9 +67,9 @@ class PopenAgent:
         else:
             self._read_to_end = True
         if process.stdin is not None:
-            theirs.stdin = Written(process.stdin, self._agent.given)
+            theirs.stdin = Written(process.stdin, self._gave)
         if process.stderr is not None:
-            theirs.stderr = Overheard(process.stderr, self._agent.complained, lambda: None)
+            theirs.stderr = Overheard(process.stderr, self._complained, lambda: None)
         theirs.communicate = self._communicating(process.communicate)
         theirs.wait = self._waiting(process.wait)
 
@@ -83,10 +81,17 @@ class PopenAgent:
         self._agent.finish(status)
 
     def _took(self, chunk: bytes) -> None:
-        if self._communicates:
-            return  # it will be in the result
+        self._told_at_once.add(_STDOUT)
         self._left_at = None
         self._agent.took(chunk)
+
+    def _complained(self, chunk: bytes) -> None:
+        self._told_at_once.add(_STDERR)
+        self._agent.complained(chunk)
+
+    def _gave(self, chunk: bytes) -> None:
+        if not self._communicates:  # else it was told of all of it before
+            self._agent.given(chunk)
 
     def _waits(self, more: int) -> None:
         self._waiting_for_lines += more
@@ -96,12 +101,18 @@ class PopenAgent:
         self._finish_if_over()
 
     def _communicating(self, theirs: Callable[..., Any]) -> Callable[..., Any]:
+        begun = False
+
         def communicate(*args: Any, **kwargs: Any) -> Any:
-            self._communicates = True
+            nonlocal begun
+            if not begun:  # rather than going on after a timeout
+                self._told_at_once.clear()
+            self._communicates = begun = True
             with harmless("the input of communicate"):
-                self._agent.given(_encoded((*args, kwargs.get("input"))[0] or b""))
+                self._agent.given(encoded((*args, kwargs.get("input"))[0] or b""))
             try:
-                result = theirs(*args, **kwargs)
+                with overheard(self._process, self._telling(), self._waits):
+                    result = theirs(*args, **kwargs)
             finally:
                 self._communicates = False
             with harmless("the result of communicate"):
@@ -110,11 +121,14 @@ class PopenAgent:
 
         return communicate
 
+    def _telling(self) -> dict[Any, Callable[[bytes], object]]:
+        return {self._process.stdout: self._took, self._process.stderr: self._complained}
+
     def _communicated(self, stdout: Any, stderr: Any) -> None:
-        if stdout:
-            self._agent.took(_encoded(stdout))
-        if stderr:
-            self._agent.complained(_encoded(stderr))
+        if stdout and _STDOUT not in self._told_at_once:
+            self._agent.took(encoded(stdout))
+        if stderr and _STDERR not in self._told_at_once:
+            self._agent.complained(encoded(stderr))
         self._read_to_end = True
         self._finish_if_over()
 
@@ -128,6 +142,8 @@ class PopenAgent:
         return wait
 
     def _finish_if_over(self) -> None:
+        if self._communicates:
+            return  # its result is yet to come
         if self._read_to_end and self._process.returncode is not None:
             self.finish(self._process.returncode)
 
@@ -147,139 +163,3 @@ class PopenAgent:
             self._left_at = now
         if self._read_to_end or now - self._left_at > DRAIN:
             self.finish(self._status())
-
-
-class Overheard(_Proxy):
-    """A file that tells `took` what is read from it, and `at_end` when there is no more.
-
-    `waits` is told 1 when somebody begins to wait for a line, and -1 when he has it. It is that
-    file in all else, `isinstance` included.
-    """
-
-    def __init__(
-        self,
-        file: Any,
-        took: Callable[[bytes], object],
-        at_end: Callable[[], object],
-        waits: Callable[[int], object] = lambda _more: None,
-    ) -> None:
-        super().__init__(file)
-        self._self_took = took
-        self._self_at_end = at_end
-        self._self_waits = waits
-
-    def read(self, *args: Any) -> Any:
-        """Read, and tell."""
-        data = self._self_tell(self.__wrapped__.read(*args), wanted=args[:1] != (0,))
-        if args[:1] in ((), (-1,), (None,)):
-            self._self_over()
-        return data
-
-    def read1(self, *args: Any) -> Any:
-        """Read what is there, and tell."""
-        with self._self_waiting():
-            data = self.__wrapped__.read1(*args)
-        return self._self_tell(data, wanted=args[:1] != (0,))
-
-    def readline(self, *args: Any) -> Any:
-        """Read a line, and tell."""
-        with self._self_waiting():
-            data = self.__wrapped__.readline(*args)
-        return self._self_tell(data, wanted=args[:1] != (0,))
-
-    def readinto(self, buffer: Any) -> Any:
-        """Read into a buffer, and tell."""
-        count = self.__wrapped__.readinto(buffer)
-        if count is not None:
-            with harmless("output is read"):
-                self._self_tell(bytes(memoryview(buffer).cast("B")[:count]), wanted=len(buffer))
-        return count
-
-    def readlines(self, *args: Any) -> Any:
-        """Read lines, and tell."""
-        lines = self.__wrapped__.readlines(*args)
-        with harmless("output is read"):
-            self._self_tell(type(lines[0])().join(lines) if lines else b"", wanted=True)
-        if args[:1] in ((), (-1,), (None,)):
-            self._self_over()
-        return lines
-
-    def __iter__(self) -> Iterator[Any]:
-        """Return what yields the lines: this file."""
-        return self
-
-    def __next__(self) -> Any:
-        """Read a line, and tell."""
-        try:
-            with self._self_waiting():
-                data = next(self.__wrapped__)
-            return self._self_tell(data, wanted=True)
-        except StopIteration:
-            self._self_tell(b"", wanted=True)
-            raise
-
-    def __enter__(self) -> Any:
-        """Enter the file's own context, as this file."""
-        self.__wrapped__.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> Any:
-        """Leave it: nobody reads any more."""
-        self._self_over()
-        return self.__wrapped__.__exit__(*error)
-
-    def close(self) -> None:
-        """Close it: nobody reads any more."""
-        self._self_over()
-        self.__wrapped__.close()
-
-    @contextlib.contextmanager
-    def _self_waiting(self) -> Iterator[None]:
-        with harmless("a line is waited for"):
-            self._self_waits(1)
-        try:
-            yield
-        finally:
-            with harmless("a line is there"):
-                self._self_waits(-1)
-
-    def _self_over(self) -> None:
-        with harmless("output ends"):
-            self._self_at_end()
-
-    def _self_tell(self, data: Any, *, wanted: object) -> Any:
-        with harmless("output is read"):
-            if data:
-                self._self_took(_encoded(data))
-            elif data is not None and wanted:
-                self._self_at_end()
-        return data
-
-
-class Written(_Proxy):
-    """A file that tells `gave` what is written to it; it is that file in all else."""
-
-    def __init__(self, file: Any, gave: Callable[[bytes], object]) -> None:
-        super().__init__(file)
-        self._self_gave = gave
-
-    def write(self, data: Any) -> Any:
-        """Write, and tell."""
-        count = self.__wrapped__.write(data)
-        with harmless("standard input"):
-            self._self_gave(_encoded(data))
-        return count
-
-    def writelines(self, lines: Any) -> None:
-        """Write several, and tell."""
-        for line in lines:
-            self.write(line)
-
-    def __enter__(self) -> Any:
-        """Enter the file's own context, as this file."""
-        self.__wrapped__.__enter__()
-        return self
-
-
-def _encoded(data: Any) -> bytes:
-    return data.encode("utf-8", "surrogateescape") if isinstance(data, str) else bytes(data)

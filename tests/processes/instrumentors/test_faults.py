@@ -14,6 +14,7 @@ from otel_untether.engines import argv
 from otel_untether.instrumentors import (
     AsyncioAgentInstrumentor,
     SubprocessAgentInstrumentor,
+    communicating,
     harmless,
     recognising,
     seams,
@@ -22,7 +23,8 @@ from otel_untether.instrumentors.agent import HostedAgent
 from otel_untether.instrumentors.asyncio_agent import AsyncioAgent
 from otel_untether.instrumentors.guest import Guest
 from otel_untether.instrumentors.loop_pulse import LoopPulse
-from otel_untether.instrumentors.popen_agent import Overheard, PopenAgent, Written
+from otel_untether.instrumentors.overheard import Overheard, Written
+from otel_untether.instrumentors.popen_agent import PopenAgent
 from otel_untether.watching.attendant import attendant
 from otel_untether.watching.session import WatchedSession
 from otel_untether.watching.subject import End
@@ -39,9 +41,17 @@ ASYNCIO = [
     "_received", "_lost", "_exited", "_finish", "_look_after", "_look_unread",
 ]  # fmt: skip
 POPEN = [
-    "__init__", "with_environment", "attend", "finish", "_took", "_waits", "_at_end",
-    "_communicating", "_communicated", "_status", "_waiting", "_finish_if_over", "_look_after",
+    "__init__", "with_environment", "attend", "finish", "_took", "_complained", "_gave", "_waits",
+    "_at_end", "_communicating", "_communicated", "_status", "_waiting", "_finish_if_over",
+    "_look_after",
 ]  # fmt: skip
+COMMUNICATING: list[tuple[Any, str]] = [
+    (communicating, "_overheard_kind"),
+    (communicating, "_Outputs"),
+    (communicating, "_Waiting"),
+    (communicating._Waiting, "begin"),
+    (communicating._Waiting, "end"),
+]
 PULSE = [(LoopPulse, "__init__"), (LoopPulse, "held_up")]
 SHARED: list[tuple[Any, str]] = [
     *((HostedAgent, name) for name in HOSTED),
@@ -104,7 +114,13 @@ def test_an_asyncio_program_notices_nothing(
 
 @pytest.mark.parametrize(
     "place",
-    [*SHARED, *((PopenAgent, n) for n in POPEN), (Overheard, "__init__"), (Written, "__init__")],
+    [
+        *SHARED,
+        *((PopenAgent, n) for n in POPEN),
+        *COMMUNICATING,
+        (Overheard, "__init__"),
+        (Written, "__init__"),
+    ],
     ids=named,
 )
 def test_a_popen_program_notices_nothing(

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,11 @@ from typing import Any
 import pytest
 
 from otel_untether.config.settings import WatchdogConfig
-from otel_untether.instrumentors import AsyncioAgentInstrumentor, SubprocessAgentInstrumentor
+from otel_untether.instrumentors import (
+    AsyncioAgentInstrumentor,
+    SubprocessAgentInstrumentor,
+    communicating,
+)
 from tests.support.otlp_receiver import wait_until
 from tests.support.processes import eventually
 from tests.support.program import Program, attributes
@@ -140,14 +144,70 @@ def test_a_program_that_reads_nothing_is_to_blame_and_not_its_agent(
     assert attributes(root)["untether.session.outcome"] == "terminated"
 
 
-def test_an_agent_that_only_communicate_hears_is_never_called_silent(
-    program: Program, make_agent: MakeAgent
+def run_to_its_end(command: list[str]) -> tuple[Any, int]:
+    done = subprocess.run(command, capture_output=True, check=False)
+    return done.stdout, done.returncode
+
+
+def run_as_text(command: list[str]) -> tuple[Any, int]:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    return done.stdout, done.returncode
+
+
+def run_one_pipe(command: list[str]) -> tuple[Any, int]:
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    return done.stdout, done.returncode
+
+
+def communicate_again(command: list[str]) -> tuple[Any, int]:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE) as process:
+        while True:
+            try:
+                stdout, _ = process.communicate(timeout=0.2)
+            except subprocess.TimeoutExpired:
+                continue
+            return stdout, process.returncode
+
+
+def read_all(command: list[str]) -> tuple[Any, int]:
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        return process.stdout.read(), process.wait()
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [run_to_its_end, run_as_text, run_one_pipe, communicate_again, read_all],
+    ids=lambda ask: ask.__name__,
+)
+def test_a_program_that_wants_all_at_once_has_its_agent_judged_like_any(
+    ask: Callable[[list[str]], tuple[Any, int]],
+    program: Program,
+    make_agent: MakeAgent,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("CHILD", str(tmp_path / "child"))
+    with instrumented(SubprocessAgentInstrumentor(), program, KILLING):
+        printed, status = ask(make_agent(FROZEN))
+    assert status == -signal.SIGTERM
+    assert printed in (f"{INIT}\n", f"{INIT}\n".encode())
+    assert wait_until(lambda: bool(program.roots))
+    assert attributes(program.roots[0])["error.type"] == "wedged"
+    eventually(lambda: gone(int((tmp_path / "child").read_text())))
+
+
+def test_an_agent_that_nobody_hears_is_never_called_silent(
+    program: Program, make_agent: MakeAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a Python whose `communicate` keeps elsewhere what it reads."""
+    monkeypatch.setattr(communicating, "_KEPT", "_elsewhere")
     command = make_agent(f"echo '{INIT}'; sleep 3")
     with instrumented(SubprocessAgentInstrumentor(), program, KILLING):
         done = subprocess.run(command, capture_output=True, check=False)
     assert done.returncode == 0
     assert not program.named("untether.stall")
+    assert attributes(program.roots[0])["gen_ai.conversation.id"] == "s"
 
 
 def test_what_a_popen_program_has_not_read_yet_is_no_silence(
