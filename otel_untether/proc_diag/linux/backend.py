@@ -19,7 +19,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otel_untether.proc_diag.linux import kernel_files as files
-from otel_untether.proc_diag.linux import procfs
+from otel_untether.proc_diag.linux import deep, procfs
 from otel_untether.proc_diag.linux.host import HostReader
 from otel_untether.proc_diag.linux.process import LinuxHandle, children_of, signalable
 from otel_untether.proc_diag.linux.socket_tables import SocketTables
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from otel_untether.proc_diag.backend import DeepLooks, Handle
-    from otel_untether.proc_diag.linux.deep import Memory
     from otel_untether.proc_diag.snapshot import ProcessSnapshot
 
 
@@ -39,7 +38,7 @@ class LinuxBackend:
     def __init__(self, root: str = "/proc") -> None:
         self.root = root
         self.budget = files.Budget()
-        self._memory: Memory | None = None
+        self._memory = deep.Memory()
         self.host = HostReader(root)
 
     def identify(self, pid: int) -> Identity | None:
@@ -75,10 +74,6 @@ class LinuxBackend:
         handles: Sequence[Handle],
     ) -> DeepLooks:
         """Look at living members in every detail, at the agent's control group as well."""
-        from otel_untether.proc_diag.linux import deep  # noqa: PLC0415  most sessions need it never
-
-        if self._memory is None:
-            self._memory = deep.Memory()
         turns = {one.identity: one.turns for one in handles if isinstance(one, LinuxHandle)}
         return deep.look(self.root, members, agent, turns, self._memory)
 
