@@ -18,8 +18,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from otel_untether.proc_diag.linux import kernel_files as files
 from otel_untether.proc_diag.linux import deep, procfs
+from otel_untether.proc_diag.linux import kernel_files as files
 from otel_untether.proc_diag.linux.host import HostReader
 from otel_untether.proc_diag.linux.process import LinuxHandle, children_of, signalable
 from otel_untether.proc_diag.linux.socket_tables import SocketTables
