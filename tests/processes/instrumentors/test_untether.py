@@ -18,6 +18,12 @@ from .told import decoded
 pytestmark = pytest.mark.timeout(900)  # an environment may have to be made first
 BRIDGE = Path(__file__).with_name("untether_bridge.py")
 VERSIONS = ["0.34.1", "0.36.0"]
+QUICK: dict[str, Any] = {
+    "OTEL_UNTETHER_STALL_TIMEOUT": "0.4",
+    "OTEL_UNTETHER_SAMPLE_INTERVAL": "0.1",
+    "OTEL_UNTETHER_LIVENESS_TIMEOUT": "1",
+    "OTEL_UNTETHER_KILL_CONFIRMATIONS": "1",
+}
 # Untether drops the environment, so what is to be done is said in the prompt.
 CLAUDE = """#!{python}
 import json, os, sys, time
@@ -51,8 +57,8 @@ if "CRASH" in prompt:
     sys.exit("a secret of the agent's")
 if "LOST" in prompt:
     sys.exit(0)
-if "HANG" in prompt:
-    time.sleep(600)
+if "HANG" in prompt or "FREEZE" in prompt:
+    time.sleep(900)
 told = "told " + str(os.environ.get("TRACEPARENT"))
 assistant({{"type": "text", "text": told}})
 say({{"type": "result", "subtype": "success", "is_error": False, "num_turns": 2,
@@ -131,16 +137,7 @@ def hung(untether: Path, ours: Path, tmp_path_factory: pytest.TempPathFactory) -
     home = tmp_path_factory.mktemp("hung")
     (home / ".untether").mkdir()
     (home / ".untether" / "untether.toml").write_text("[watchdog]\nstall_auto_kill = true\n")
-    return run(
-        untether,
-        ours,
-        home,
-        "HANG",
-        OTEL_UNTETHER_STALL_TIMEOUT="0.4",
-        OTEL_UNTETHER_SAMPLE_INTERVAL="0.1",
-        OTEL_UNTETHER_LIVENESS_TIMEOUT="1",
-        OTEL_UNTETHER_KILL_CONFIRMATIONS="1",
-    )
+    return run(untether, ours, home, "HANG", **QUICK)
 
 
 def test_a_run_is_a_trace(worked: Bridge) -> None:
@@ -225,6 +222,17 @@ def test_mistakes_of_ours_change_nothing_of_the_chat(
     broken = run(untether, ours, tmp_path / "broken", prompt, BROKEN=mistakes)
     assert "a mistake of otel-untether" in broken.said
     assert steady(broken.messages[-1]) == steady(bare.messages[-1])
+
+
+def test_ours_ends_a_wedged_agent_where_a_setting_of_ours_says_so_and_untether_is_told(
+    untether: Path, ours: Path, tmp_path: Path
+) -> None:
+    frozen = run(untether, ours, tmp_path, "FREEZE", OTEL_UNTETHER_STALL_AUTO_KILL="true", **QUICK)
+    assert frozen.root["attributes"]["untether.session.outcome"] == "killed"
+    assert frozen.root["attributes"]["error.type"] == "wedged"
+    (told,) = frozen.told("untether.host.error")
+    assert told["untether.host.error.source"] == "process_error"
+    assert "Claude Code failed" in frozen.messages[-1]
 
 
 def test_a_run_that_it_breaks_off_says_so(hung: Bridge) -> None:

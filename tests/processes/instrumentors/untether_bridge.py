@@ -76,7 +76,7 @@ async def main(prompt: str, mode: str | None = None) -> None:
         hurry(bridge, runner)
     logging.bind_run_context(project="my project", chat_id=4711)
     incoming = bridge.IncomingMessage(channel_id=4711, message_id=10, text=prompt)
-    with anyio.move_on_after(6 if "HANG" in prompt else 60):
+    with anyio.move_on_after(6 if "HANG" in prompt else 600):
         await bridge.handle_message(config, runner=runner, incoming=incoming, resume_token=None)
     print(json.dumps({"messages": transport.messages}), file=sys.stderr)
 
