@@ -21,9 +21,10 @@ WANTED: Final = "UNTETHER_PYTHON"
 _BRIDGE: Final = ROOT / "tests" / "processes" / "instrumentors" / "untether_bridge.py"
 _SERVICE: Final = "untether"
 _HASTE: Final = {
+    "HANG_SECONDS": "20",
     "OTEL_UNTETHER_SAMPLE_INTERVAL": "0.25",
     "OTEL_UNTETHER_STALL_TIMEOUT": "1",
-    "OTEL_UNTETHER_STALL_REPEAT_SECONDS": "2",
+    "OTEL_UNTETHER_STALL_REPEAT_SECONDS": "5",
 }
 
 

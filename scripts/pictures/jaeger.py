@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from scripts.browser import find
 from scripts.chromium import Page
+from scripts.pictures import bridge
 from scripts.stack.backends import CONFIG, Stack, eventually
 from scripts.stack.obtain import obtain
 from scripts.stack.recipes import RECIPES
@@ -52,7 +53,10 @@ _INTERNAL_SPANS: Final = """
 
 
 def pages(images: Path) -> None:
-    """Write `jaeger-search.png`, `stalled-session.png` and `jaeger-monitor.png`."""
+    """Write `jaeger-search.png`, `stalled-session.png` and `jaeger-monitor.png`.
+
+    And `untether-session.png`, where there is an Untether.
+    """
     if "JAEGER_UI_ASSETS" not in os.environ:
         print("no pages of Jaeger: JAEGER_UI_ASSETS names no build of its web interface")
         return
@@ -70,6 +74,9 @@ def pages(images: Path) -> None:
         _show(browser, f"{base}/trace/{trace_id}", "untether.stall", trace, *steps)
         browser.run(_INTERNAL_SPANS)
         _show(browser, monitor, "execute_tool", images / "jaeger-monitor.png")
+        if bridge.WANTED in os.environ:
+            url = f"{base}/trace/{bridge.session(running, folder)}"
+            _show(browser, url, "untether.stall", images / "untether-session.png", *steps)
 
 
 def _menu(*beginnings: str) -> Iterator[str]:

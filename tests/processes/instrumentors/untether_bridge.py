@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -72,11 +73,12 @@ async def main(prompt: str, mode: str | None = None) -> None:
     config = bridge.ExecBridgeConfig(
         transport=transport, presenter=markdown.MarkdownPresenter(), final_notify=False
     )
-    if "HANG" in prompt:
+    hangs = "HANG" in prompt
+    if hangs:
         hurry(bridge, runner)
     logging.bind_run_context(project="my project", chat_id=4711)
     incoming = bridge.IncomingMessage(channel_id=4711, message_id=10, text=prompt)
-    with anyio.move_on_after(6 if "HANG" in prompt else 600):
+    with anyio.move_on_after(float(os.environ.get("HANG_SECONDS", "6")) if hangs else 600):
         await bridge.handle_message(config, runner=runner, incoming=incoming, resume_token=None)
     print(json.dumps({"messages": transport.messages}), file=sys.stderr)
 
