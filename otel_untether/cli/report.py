@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import sys
@@ -106,7 +105,7 @@ def _print(recorded: Recorded, args: argparse.Namespace) -> int:
         if args.step_summary:
             _append_summary(markdown.document(recorded))
     if args.json:
-        print(json.dumps(machine.document(recorded), indent=2))
+        sys.stdout.writelines(machine.text(recorded))
     if not (args.html or args.markdown or args.step_summary or args.json):
         show(recorded, args)
     return 0

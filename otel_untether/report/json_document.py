@@ -6,6 +6,7 @@ seconds, moments ns since the epoch, and what is unknown is null.
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,8 +26,22 @@ SCHEMA: Final = 1
 _SLOWEST: Final = 10
 
 
+def text(recorded: Recorded) -> Iterator[str]:
+    """Yield the report as JSON, in pieces: a session may have a hundred thousand spans.
+
+    They come last, a line each; what people look at first is indented.
+    """
+    whole = json.dumps({**document(recorded), "spans": []}, indent=2)
+    yield whole.removesuffix("]\n}")
+    between = "\n"
+    for span in _spans(recorded.root) if recorded.root else ():
+        yield f"{between}    {json.dumps(span)}"
+        between = ",\n"
+    yield "\n  ]\n}\n"
+
+
 def document(recorded: Recorded) -> dict[str, Any]:
-    """Return the report as what `json` can write."""
+    """Return the report without its spans, as what `json` can write."""
     root, until = recorded.root, recorded.until
     return {
         "schema": SCHEMA,
@@ -38,7 +53,6 @@ def document(recorded: Recorded) -> dict[str, Any]:
         "slowest": list(_slowest(root, until)) if root else [],
         "silences": list(_silences(root, until)) if root else [],
         "stalls": list(_stalls(root)) if root else [],
-        "spans": list(_spans(root)) if root else [],
         "problems": list(recorded.problems),
     }
 
@@ -125,7 +139,7 @@ def _spans(root: SpanNode) -> Iterator[dict[str, Any]]:
             "start": node.start,
             "end": node.end,
             "failed": node.failed,
-            "attributes": node.attributes,
+            "attributes": node.unkept_attributes(),
             "events": [asdict(event) for event in node.events],
         }
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import msgspec
 
 from otel_untether import semconv
-from otel_untether.store.otlp_values import decode_attributes, integer, items, moment
+from otel_untether.store.otlp_values import decode, decode_attributes, integer, items, moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -90,6 +90,10 @@ class SpanNode:
         if self._decoded is None:
             self._decoded = _all_attributes(self.raw)
         return self._decoded
+
+    def unkept_attributes(self) -> Attributes:
+        """Return all of its attributes, for who goes through all spans once."""
+        return _all_attributes(self.raw) if self._decoded is None else self._decoded
 
     def attribute(self, name: str) -> Value:
         """Return one of its attributes, None where it has none of that name.
@@ -277,7 +281,44 @@ def _before_text(name: str) -> bytes:
     return f'"key":"{name}","value":{{"stringValue":"'.encode()
 
 
+class _Value(msgspec.Struct):
+    """An AnyValue, of which nearly all are text."""
+
+    stringValue: str | None = None  # noqa: N815  as above
+    intValue: str | int | None = None  # noqa: N815
+    boolValue: bool | None = None  # noqa: N815
+    doubleValue: float | str | None = None  # noqa: N815
+    arrayValue: Any = None  # noqa: N815
+    kvlistValue: Any = None  # noqa: N815
+
+
+class _Pair(msgspec.Struct):
+    key: str
+    value: _Value
+
+
+_PAIRS: Final = msgspec.json.Decoder(list[_Pair])
+
+
 def _all_attributes(raw: bytes) -> Attributes:
+    """Return the attributes in a list of OTLP JSON."""
+    try:
+        pairs = _PAIRS.decode(raw)
+    except (msgspec.MsgspecError, UnicodeError):
+        return _odd_attributes(raw)
+    return {
+        pair.key: _value(pair.value) if pair.value.stringValue is None else pair.value.stringValue
+        for pair in pairs
+    }
+
+
+def _value(value: _Value) -> Value:
+    told = ((kind, getattr(value, kind)) for kind in _Value.__struct_fields__)
+    return decode({kind: content for kind, content in told if content is not None})
+
+
+def _odd_attributes(raw: bytes) -> Attributes:
+    """Return those of a list in which something is not as OTLP has it."""
     try:
         return decode_attributes(msgspec.json.decode(raw))
     except (msgspec.MsgspecError, UnicodeError):

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_untether.report import span_tree as model
+from otel_untether.store.otlp_values import decode_attributes, encode_attributes
 from tests.unit.report.report_sessions import START, Session, at, healthy
 
 
@@ -209,3 +210,16 @@ def test_a_span_that_began_at_no_time_is_no_span() -> None:
     starts: list[Any] = ["-5", "0", str(2**70), "9" * 5000, None, []]
     for start in starts:
         assert model.span_node({"spanId": "a", "startTimeUnixNano": start}) is None
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(st.lists(st.tuples(st.text(), _VALUES)))
+def test_attributes_read_fast_are_those_read_carefully(pairs: list[tuple[str, Any]]) -> None:
+    raw = json.dumps(encode_attributes(pairs)).encode()
+    node = model.SpanNode("", "1", None, "x", 1, raw=raw)
+    assert node.unkept_attributes() == node.attributes == decode_attributes(json.loads(raw))

@@ -203,13 +203,19 @@ def test_open_spans_are_read_from_the_journal(tmp_path: Path) -> None:
 def test_the_machine_form_agrees_with_itself(tmp_path: Path) -> None:
     """Times add up, spans have their parents, and all of it is JSON."""
     stalled().write(tmp_path)
-    document = json.loads(json.dumps(machine.document(folder.read(tmp_path, 0))))
+    document = json.loads("".join(machine.text(folder.read(tmp_path, 0))))
     assert document["schema"] == 1
     assert document["session"]["outcome"] == "killed"
     assert sum(document["time"].values()) == document["session"]["duration_s"] == 700
     assert [stall["number"] for stall in document["stalls"]] == [1, 2, 3]
     ids = {span["span_id"] for span in document["spans"]}
     assert {span["parent_span_id"] for span in document["spans"]} - {None} <= ids
+
+
+def test_the_machine_form_of_a_run_without_spans_is_json(tmp_path: Path) -> None:
+    Session().write(tmp_path)
+    document = json.loads("".join(machine.text(folder.read(tmp_path, 0))))
+    assert (document["session"], document["spans"]) == (None, [])
 
 
 class Terminal(io.TextIOWrapper):
