@@ -69,8 +69,9 @@ def _finished_well(state: SessionState) -> bool:
 
 def _without_error(state: SessionState, *, exited: bool) -> Outcome:
     midway = state.turn_open and not state.lags
-    if midway and exited:
-        # Exit 0 in the middle of a turn is how a CLI looks that lost its thread.
+    if midway and exited and not state.missed:
+        # Exit 0 in the middle of a turn is how a CLI looks that lost its thread; or one whose
+        # result is in what did not come to us.
         return Outcome("failed", "no_result")
     if state.host_error is not None:
         return Outcome("failed", state.host_error)

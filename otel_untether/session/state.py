@@ -47,8 +47,8 @@ class SessionState(Struct):
     serves, if any, `debug_log` the path of the debug log it was told to write. `request_id` is
     what the provider calls the last request that it told of. `followed` says that its own files
     are read as well; an event of theirs may be about what is over, and is applied while
-    `recalling`. `usage` and `cost_usd` are as the
-    engine prints them, which for a resumed session includes its past.
+    `recalling`. `missed` says that some of what it printed did not come to us. `usage` and
+    `cost_usd` are as the engine prints them, which for a resumed session includes its past.
     """
 
     run_id: str
@@ -62,6 +62,7 @@ class SessionState(Struct):
     debug_log: str | None = None
     followed: bool = False
     recalling: bool = False
+    missed: bool = False
 
     session_id: str | None = None
     request_id: str | None = None

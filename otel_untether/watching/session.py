@@ -173,6 +173,7 @@ class WatchedSession:
     def gap(self) -> None:
         """Bytes were lost here: go on at the next newline."""
         with self._lock:
+            self.state.missed = True
             self._decoder.resynchronise()
 
     def signalled(self, number: int, at: int) -> None:

@@ -21,6 +21,12 @@ def midway() -> SessionState:
     return state
 
 
+def missed() -> SessionState:
+    state = midway()
+    state.missed = True
+    return state
+
+
 @pytest.mark.parametrize(
     ("state", "exit_code", "signal", "expected"),
     [
@@ -42,6 +48,7 @@ def midway() -> SessionState:
         pytest.param(midway(), None, 2, Outcome("interrupted", "SIGINT"), id="died-of-sigint"),
         pytest.param(midway(), 144, None, Outcome("failed", "144"), id="gemini-bad-request"),
         pytest.param(midway(), 0, None, Outcome("failed", "no_result"), id="lost-its-thread"),
+        pytest.param(missed(), 0, None, Outcome("unknown"), id="its-result-passed-us-by"),
         pytest.param(midway(), None, None, Outcome("unknown"), id="recording-cut-off"),
         pytest.param(SessionState("r", 0), 0, None, Outcome("completed"), id="nothing-known"),
     ],

@@ -140,6 +140,12 @@ def test_a_gap_costs_the_broken_line_only() -> None:
     assert list(recorded.recorder.state.open) == ["t1"]
 
 
+def test_a_session_whose_result_may_be_in_a_gap_is_not_said_to_have_none() -> None:
+    recorded = Recorded("claude").feed(claude(INIT, said(used())))
+    recorded.recorder.gap()
+    assert recorded.recorder.finish(0, at=2 * S).outcome.word == "unknown"
+
+
 def test_a_mistake_of_ours_is_counted_logged_and_goes_no_further(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
