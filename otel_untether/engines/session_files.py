@@ -27,6 +27,8 @@ class SessionFiles(NamedTuple):
     :ivar process: likewise a JSON file with a running process's ``sessionId``; ``{pid}`` in it.
     :ivar subagents: likewise the files of its subagents, where they have their own.
     :ivar holds_all: that file holds all sessions there are.
+    :ivar named_late: its output names the session at its end alone, so that the file is looked
+        for like that of one whose output names none.
     """
 
     homes: tuple[tuple[str, str], ...]
@@ -34,6 +36,7 @@ class SessionFiles(NamedTuple):
     process: str | None = None
     subagents: str | None = None
     holds_all: bool = False
+    named_late: bool = False
 
     def home(self, environ: Mapping[str, str]) -> str | None:
         """Return the CLI's folder, None where its environment does not tell.

@@ -7,7 +7,7 @@ stdout says "complete", so it is closed when something shows that the message is
 
 from __future__ import annotations
 
-from collections import deque
+import msgspec
 
 from otel_untether.session.activity import Activity, Change, Opened, begin, close
 from otel_untether.session.events import ModelMessage, Usage
@@ -37,7 +37,7 @@ class Lane:
         self.returned_at: int | None = None
         self.chat: Activity | None = None
         self.spoken = False
-        self._done: deque[str] = deque(maxlen=_REMEMBERED_MESSAGES)
+        self._done: dict[str, Usage | None] = {}
 
     def ask(self, at: int) -> None:
         """The model's turn begins, unless it already has.
@@ -119,8 +119,40 @@ class Lane:
         if chat is None:
             return []
         if chat.key:
-            self._done.append(chat.key)
+            self._remember(chat)
         return close(chat, chat.last_sign) if chat.end is None else []
+
+    def _remember(self, chat: Activity) -> None:
+        self._done[chat.key] = chat.usage
+        if len(self._done) > _REMEMBERED_MESSAGES:
+            del self._done[next(iter(self._done))]
+
+    def lacks(self, message: str, usage: Usage) -> bool:
+        """Whether a message was spoken here, and `usage` says more than is known of what it took.
+
+        :param message: its id.
+        :param usage: what it took, as somebody else tells.
+        """
+        chat = self.chat
+        if chat is not None and chat.key == message:
+            return _newer(chat.usage, usage) != chat.usage
+        known = message in self._done
+        return known and _newer(self._done[message], usage) != self._done[message]
+
+    def learn(self, message: str, usage: Usage) -> Usage:
+        """Take what a message took; return what of it is to be added for one that is over.
+
+        :param message: its id.
+        :param usage: what it took, as somebody else tells.
+        """
+        chat = self.chat
+        if chat is not None and chat.key == message:
+            chat.usage = _newer(chat.usage, usage)
+        elif message in self._done:
+            before = self._done[message] or Usage()
+            self._done[message] = after = _newer(before, usage)
+            return _added(before, after)
+        return Usage()
 
     def unanswered(self, model: str | None) -> Activity | None:
         """Return a chat for the answer that is still owed, or None when none is."""
@@ -149,6 +181,12 @@ def _newer(old: Usage | None, new: Usage) -> Usage:
         return new
     fields = Usage.__struct_fields__
     return Usage(*(_first(getattr(new, f), getattr(old, f)) for f in fields))
+
+
+def _added(before: Usage, after: Usage) -> Usage:
+    """Return what a later telling has beyond an earlier one; what did not change is not in it."""
+    pairs = zip(msgspec.structs.astuple(before), msgspec.structs.astuple(after), strict=True)
+    return Usage(*(None if new == old else (new or 0) - (old or 0) for old, new in pairs))
 
 
 def _first(new: int | None, old: int | None) -> int | None:

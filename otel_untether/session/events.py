@@ -137,6 +137,17 @@ class ModelMessage(Event, frozen=True, kw_only=True):
     request_id: str | None = None
 
 
+class MessageUsage(Event, frozen=True, kw_only=True):
+    """What a message took, where that is told apart from it: by a file, not by the output.
+
+    It says nothing of when the message was spoken, and never makes one.
+    """
+
+    id: str
+    usage: Usage
+    parent: str | None = None
+
+
 class ToolStarted(Event, frozen=True, kw_only=True):
     """The model called a tool.
 

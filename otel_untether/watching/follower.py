@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_untether.engines.parsing.names import clean
 from otel_untether.session import events as ev
+from otel_untether.session.fold.tasks import lane_of
 from otel_untether.session.merging import Merger, is_below, is_placeable
 from otel_untether.watching.session_files import Finder, SessionFile, existing, lies_within
 from otel_untether.watching.surroundings import Inquiry, Surroundings
@@ -133,11 +134,12 @@ class Follower:
             return None
         around = self._inquiry.ask(pid)
         self._due, self._search = now + self._search, min(2 * self._search, _LONGEST_SEARCH)
-        if around is None or not (self._plain or state.session_id):
+        guess = self._plain or self._finder.guesses
+        if around is None or not (guess or state.session_id):
             self._due, self._search = now, _SEARCH
             return None
         pids = [pid, *(p.identity.pid for p in (tree.launchers if tree is not None else ()))]
-        return self._finder.find(state.session_id, around, pids, guess=self._plain)
+        return self._finder.find(state.session_id, around, pids, guess=guess)
 
     def _look(self, file: SessionFile) -> tuple[object, ...]:
         """Return what tells whether the files have changed; nothing, where none may be read."""
@@ -157,8 +159,16 @@ class Follower:
             return whole
         hidden = getattr(self._reader, "hidden", None)
         if hidden is not None:
-            whole = hidden(file.path, file.session_id)
-        return whole if hidden is not None else filter(is_below, whole)
+            return filter(self._may_be_news, hidden(file.path, file.session_id))
+        return filter(self._may_be_news, map(_of_main, whole))
+
+    def _may_be_news(self, event: ev.Event) -> bool:
+        """Whether an event is one of those that the output hides."""
+        return self._is_lacking(event) if isinstance(event, ev.MessageUsage) else is_below(event)
+
+    def _is_lacking(self, event: ev.MessageUsage) -> bool:
+        lane = lane_of(self._state, event.parent)
+        return lane.lacks(event.id, event.usage)
 
     def news(self, events: Sequence[ev.Event], *, last: bool = False) -> Iterator[ev.Event]:
         """Yield what of a reading is new, each when what was yielded before it has been applied.
@@ -172,6 +182,9 @@ class Follower:
         for number, event in enumerate(events):
             if event.at < self._state.started:
                 self._learn_past(event)
+            elif isinstance(event, ev.MessageUsage):
+                if self._is_lacking(event):
+                    yield event
             elif number != final and not isinstance(event, ev.StrayLine):
                 placed = self._plain or is_placeable(self._state, event)
                 new = self.merger.written(event, now=placed)
@@ -199,6 +212,13 @@ def _stat(path: Path) -> os.stat_result | None:
 def _leads_astray(path: Path, home: Path) -> bool:
     """Whether a path is there, and is no file that lies below `home`."""
     return not lies_within(path, home) and os.path.lexists(path) and not lies_within(path, home)
+
+
+def _of_main(event: ev.Event) -> ev.Event:
+    """Return of a message of the main agent what its output may not tell: what it took."""
+    if isinstance(event, ev.ModelMessage) and event.parent is None and event.id and event.usage:
+        return ev.MessageUsage(at=event.at, id=event.id, usage=event.usage)
+    return event
 
 
 def _whole(reader: Transcripts, path: Path, session_id: str | None) -> Iterable[ev.Event]:

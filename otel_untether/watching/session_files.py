@@ -70,6 +70,11 @@ class Finder:
         """Whether a file holds many sessions, of which one is read, and not the file."""
         return self._files.holds_all
 
+    @property
+    def guesses(self) -> bool:
+        """Whether the file is looked for before its agent has said which session it is."""
+        return self._files.named_late
+
     def find(
         self, session_id: str | None, around: Surroundings, pids: Sequence[int], *, guess: bool
     ) -> SessionFile | None:

@@ -52,7 +52,9 @@ ENGINE: Final = Engine(
     tells=frozenset({"starts", "ends", "subagents", "retries", "waits", "times"}),
     transcripts="otel_untether.engines.copilot.transcript.reader",
     session_files=SessionFiles(
-        (("COPILOT_HOME", ""), ("HOME", ".copilot")), "session-state/{session}/events.jsonl"
+        (("COPILOT_HOME", ""), ("HOME", ".copilot")),
+        "session-state/{session}/events.jsonl",
+        named_late=True,
     ),
     traits=Traits(names_tools_late=False, hides_subagents=False),
 )

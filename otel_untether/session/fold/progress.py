@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from otel_untether.session.conversation import Lane
     from otel_untether.session.state import SessionState
 
-_STANDING: Final = (ev.Heartbeat, ev.Retry, ev.RateLimited)
+_STANDING: Final = (ev.Heartbeat, ev.Retry, ev.RateLimited, ev.MessageUsage)
 _OF_A_LANE: Final = (ev.ModelMessage, ev.ModelAsked, ev.ToolStarted, ev.ToolFinished)
 _OF_A_TASK: Final = (ev.TaskStarted, ev.TaskProgress, ev.TaskFinished, ev.ToolUpdated)
 

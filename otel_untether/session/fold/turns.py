@@ -156,6 +156,12 @@ def model_message(state: SessionState, event: ev.ModelMessage, at: int) -> list[
     return changes
 
 
+def message_usage(state: SessionState, event: ev.MessageUsage, _at: int) -> list[Change]:
+    """Learn what a message took. One that is over is told by its session's totals alone."""
+    state.message_usage += lane_of(state, event.parent).learn(event.id, event.usage)
+    return []
+
+
 def heartbeat(_state: SessionState, _event: ev.Heartbeat, _at: int) -> list[Change]:
     """It lives, and that is all it says."""
     return []
@@ -176,6 +182,7 @@ HANDLERS: Final[dict[type[ev.Event], Callable[[SessionState, Any, int], list[Cha
     ev.TurnFinished: turn_finished,
     ev.ModelAsked: model_asked,
     ev.ModelMessage: model_message,
+    ev.MessageUsage: message_usage,
     ev.StrayLine: stray_line,
     ev.Heartbeat: heartbeat,
 }

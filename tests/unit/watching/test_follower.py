@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from otel_untether.engines import registry
-from otel_untether.session.events import ToolStarted
+from otel_untether.session.activity import Change
+from otel_untether.session.events import ModelMessage, ToolStarted, TurnFinished, Usage
+from otel_untether.session.fold.apply import apply
 from otel_untether.session.state import SessionState
 from otel_untether.watching.follower import Follower
 from otel_untether.watching.surroundings import Inquiry, Surroundings
@@ -38,7 +40,7 @@ def entry(kind: str, second: float, content: object, **more: Any) -> str:
 
 def call(second: float, name: str) -> str:
     block = {"type": "tool_use", "id": f"toolu_{name}", "name": "Bash", "input": {}}
-    return entry("assistant", second, [block])
+    return entry("assistant", second, [block], stop_reason="tool_use")
 
 
 @pytest.fixture(autouse=True)
@@ -120,6 +122,46 @@ def test_what_is_appended_is_told_once(project: Path) -> None:
 def test_the_output_tells_all_of_the_main_agent(project: Path) -> None:
     (project / f"{SESSION}.jsonl").write_text(entry("user", 1, "hi") + call(2, "a"))
     assert tools(following(plain=False, session_id=SESSION)) == []
+
+
+def said(found: Follower, second: float, *, over: bool = False) -> None:
+    """Have the output tell of the message of that second, without what it took."""
+    at = STARTED + int(second * SECOND)
+    apply(found._state, ModelMessage(at=at, id=f"msg_{second}", model="m"))
+    if over:
+        apply(found._state, TurnFinished(at=at))
+
+
+def learnt(found: Follower) -> list[Change]:
+    events = found.read(STARTED, last=True)
+    return [change for e in found.news(events, last=True) for change in apply(found._state, e)]
+
+
+def test_what_a_message_took_is_told_by_the_file_while_it_is_spoken(project: Path) -> None:
+    (project / f"{SESSION}.jsonl").write_text(entry("user", 1, "hi") + call(2, "a"))
+    found = following(plain=False, session_id=SESSION)
+    said(found, 2)
+    assert learnt(found) == []
+    assert found._state.main.chat is not None
+    assert found._state.main.chat.usage == Usage(output=7)
+
+
+def test_what_a_message_took_that_is_over_is_in_the_totals_once(project: Path) -> None:
+    (project / f"{SESSION}.jsonl").write_text(entry("user", 1, "hi") + call(2, "a"))
+    found = following(plain=False, session_id=SESSION)
+    said(found, 2, over=True)
+    for _ in range(2):
+        assert learnt(found) == []
+        assert found._state.tokens == Usage(output=7)
+
+
+def test_what_nobody_heard_of_took_is_not_counted(project: Path) -> None:
+    """A fork's file has its past under another name, an older file that of another process."""
+    (project / f"{SESSION}.jsonl").write_text(entry("user", 1, "hi") + call(2, "a"))
+    found = following(plain=False, session_id=SESSION)
+    said(found, 3)
+    assert learnt(found) == []
+    assert found._state.tokens == Usage()
 
 
 def test_a_session_whose_name_is_not_known_yet_is_not_guessed_at(project: Path) -> None:

@@ -18,13 +18,20 @@ from otel_untether.engines.parsing.values import (
     nanoseconds,
 )
 from otel_untether.engines.transcript_records import record, regular
-from otel_untether.session.events import Event, ModelAsked, ModelMessage, TurnFinished, Usage
+from otel_untether.session.events import (
+    Event,
+    MessageUsage,
+    ModelAsked,
+    ModelMessage,
+    TurnFinished,
+    Usage,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["is_part", "is_transcript", "parts", "read"]
+__all__ = ["hidden", "is_part", "is_transcript", "parts", "read"]
 
 
 class Spent(Plain, rename="camel"):
@@ -80,6 +87,14 @@ def read(path: Path) -> Iterator[Event]:
             entry = record(line, _decoder, Entry)
             if entry is not None and entry.type != "system.message":
                 yield from log.events(entry, line.rstrip(b"\n"))
+
+
+def hidden(path: Path, _session_id: str | None) -> Iterator[Event]:
+    """Yield what its output does not tell: what each answer took."""
+    for event in read(path):
+        if isinstance(event, ModelMessage) and event.id and event.usage is not None:
+            usage = event.usage
+            yield MessageUsage(at=event.at, id=event.id, usage=usage, parent=event.parent)
 
 
 class _Log:
