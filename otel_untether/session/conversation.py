@@ -147,8 +147,9 @@ class Lane:
         """
         chat = self.chat
         if chat is not None and chat.key == message:
-            chat.usage = _newer(chat.usage, usage)
-        elif message in self._done:
+            before, chat.usage = chat.usage or Usage(), _newer(chat.usage, usage)
+            return Usage() if chat.end is None else _added(before, chat.usage)
+        if message in self._done:
             before = self._done[message] or Usage()
             self._done[message] = after = _newer(before, usage)
             return _added(before, after)

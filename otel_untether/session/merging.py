@@ -96,5 +96,12 @@ def is_placeable(state: SessionState, event: ev.Event) -> bool:
     return parent is None or parent in state.calls or _has_lane(state, parent)
 
 
+def is_lacking(state: SessionState, event: ev.MessageUsage) -> bool:
+    """Tell whether a message was heard of, and what it took was not, or not all of it."""
+    key = event.parent
+    lane = state.lanes.get(key) or state.past_lanes.get(key)
+    return lane is not None and lane.lacks(event.id, event.usage)
+
+
 def _has_lane(state: SessionState, key: str | None) -> bool:
     return key is not None and (key in state.lanes or key in state.past_lanes)

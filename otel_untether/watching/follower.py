@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_untether.engines.parsing.names import clean
 from otel_untether.session import events as ev
-from otel_untether.session.fold.tasks import lane_of
-from otel_untether.session.merging import Merger, is_below, is_placeable
+from otel_untether.session.merging import Merger, is_below, is_lacking, is_placeable
 from otel_untether.watching.session_files import Finder, SessionFile, existing, lies_within
 from otel_untether.watching.surroundings import Inquiry, Surroundings
 
@@ -116,7 +115,7 @@ class Follower:
             self._due = max(self._due, now + _PATIENCE * spent)
 
     def _read(self, now: int, *, last: bool) -> Sequence[ev.Event]:
-        if self._file is None:
+        if self._file is None or self._is_anothers(self._file):
             self._file = self._find(now)
         if self._file is None:
             return ()
@@ -125,6 +124,11 @@ class Follower:
             return ()
         self._known = looked
         return [clean(event) for event in self._events(self._file)] if looked else ()
+
+    def _is_anothers(self, file: SessionFile) -> bool:
+        """Whether the process has gone on to another session, as servers do."""
+        names = file.session_id, self._state.session_id
+        return None not in names and names[0] != names[1]
 
     def _find(self, now: int) -> SessionFile | None:
         tree, state = self._tree(), self._state
@@ -164,11 +168,9 @@ class Follower:
 
     def _may_be_news(self, event: ev.Event) -> bool:
         """Whether an event is one of those that the output hides."""
-        return self._is_lacking(event) if isinstance(event, ev.MessageUsage) else is_below(event)
-
-    def _is_lacking(self, event: ev.MessageUsage) -> bool:
-        lane = lane_of(self._state, event.parent)
-        return lane.lacks(event.id, event.usage)
+        if isinstance(event, ev.MessageUsage):
+            return is_lacking(self._state, event)
+        return is_below(event)
 
     def news(self, events: Sequence[ev.Event], *, last: bool = False) -> Iterator[ev.Event]:
         """Yield what of a reading is new, each when what was yielded before it has been applied.
@@ -183,7 +185,7 @@ class Follower:
             if event.at < self._state.started:
                 self._learn_past(event)
             elif isinstance(event, ev.MessageUsage):
-                if self._is_lacking(event):
+                if is_lacking(self._state, event):
                     yield event
             elif number != final and not isinstance(event, ev.StrayLine):
                 placed = self._plain or is_placeable(self._state, event)

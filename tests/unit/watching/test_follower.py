@@ -13,8 +13,18 @@ import pytest
 
 from otel_untether.engines import registry
 from otel_untether.session.activity import Change
-from otel_untether.session.events import ModelMessage, ToolStarted, TurnFinished, Usage
+from otel_untether.session.events import (
+    MessageUsage,
+    ModelMessage,
+    TaskFinished,
+    TaskStarted,
+    ToolFinished,
+    ToolStarted,
+    TurnFinished,
+    Usage,
+)
 from otel_untether.session.fold.apply import apply
+from otel_untether.session.merging import is_lacking
 from otel_untether.session.state import SessionState
 from otel_untether.watching.follower import Follower
 from otel_untether.watching.surroundings import Inquiry, Surroundings
@@ -153,6 +163,22 @@ def test_what_a_message_took_that_is_over_is_in_the_totals_once(project: Path) -
     for _ in range(2):
         assert learnt(found) == []
         assert found._state.tokens == Usage(output=7)
+
+
+def test_what_the_last_answer_of_a_subagent_took_that_is_over_is_in_the_totals() -> None:
+    state = SessionState("run", STARTED, followed=True)
+    started = ToolStarted(at=STARTED, id="call", name="task")
+    task = TaskStarted(at=STARTED, id="agent", kind="agent", tool_id="call")
+    spoken = ModelMessage(at=STARTED + 1, id="m", parent="call", complete=True)
+    over = TaskFinished(at=STARTED + 2, id="agent", tool_id="call")
+    for event in (started, task, spoken, over, ToolFinished(at=STARTED + 3, id="call")):
+        apply(state, event)
+    told = MessageUsage(at=STARTED + 1, id="m", usage=Usage(output=7), parent="call")
+    state.recalling = True
+    assert is_lacking(state, told)
+    apply(state, told)
+    assert state.tokens == Usage(output=7)
+    assert not is_lacking(state, told)
 
 
 def test_what_nobody_heard_of_took_is_not_counted(project: Path) -> None:
