@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 _SUPPRESSED: Final = ("suppress_instrumentation", "suppress_language_model_instrumentation")
 # Bytes of an agent's own files that are read: in a process of ours, and in other people's, who
 # are held up by a second for every hundred megabytes.
+# What serves this, speaks of one session at a time.
+_ONE_SESSION: Final = "acp"
 _OWN_FILES: Final = 64 * 1024 * 1024
 _GUEST_FILES: Final = 8 * 1024 * 1024
 # How often a session is looked at, in seconds, at most: a program may have hundreds of them.
@@ -291,7 +293,8 @@ class Host:
         silence: Callable[[], SilenceWatch | None],
     ) -> Follower | None:
         """Follow what a live agent writes down about its session, unless nobody wants that."""
-        served = subject.run.serves is not None
+        # Of what else it may serve there is no one session.
+        served = subject.run.serves not in (None, _ONE_SESSION)
         if served or not subject.sampled or not self.settings.telemetry.session_files:
             return None
 
