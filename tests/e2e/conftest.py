@@ -32,6 +32,23 @@ CLAUDE_SETTINGS = {
     "DISABLE_AUTOUPDATER": "1",
 }
 ISOLATED = Path(__file__).with_name("isolated.py")
+OURS = "otel-untether"
+# What switches on whatever a CLI has of telemetry, and our own, towards one receiver.
+TELEMETRY = {
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "{otlp}",
+    "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+    "CLAUDE_CODE_ENABLE_TELEMETRY": "1",
+    "CLAUDE_CODE_ENHANCED_TELEMETRY_BETA": "1",
+    "OTEL_TRACES_EXPORTER": "otlp",
+    "OTEL_METRICS_EXPORTER": "otlp",
+    "OTEL_LOGS_EXPORTER": "otlp",
+    "GEMINI_TELEMETRY_ENABLED": "true",
+    "GEMINI_TELEMETRY_OTLP_ENDPOINT": "{otlp}",
+    "GEMINI_TELEMETRY_OTLP_PROTOCOL": "http",
+    "QWEN_TELEMETRY_ENABLED": "true",
+    "QWEN_TELEMETRY_OTLP_ENDPOINT": "{otlp}",
+    "QWEN_TELEMETRY_OTLP_PROTOCOL": "http",
+}
 
 
 def unavailable(why: str) -> None:
@@ -85,6 +102,31 @@ class Session:
     stderr: str
     state_dir: Path
     spans: list[dict[str, Any]] = field(default_factory=list)
+    received: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def exported(self) -> dict[str, list[dict[str, Any]]]:
+        """The spans that a receiver took, by the service that sent them; `otel-untether` is us."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for request in self.received:
+            for resource in request.get("resourceSpans", ()):
+                spans = [span for scope in resource["scopeSpans"] for span in scope["spans"]]
+                found.setdefault(attribute(resource["resource"], "service.name"), []).extend(spans)
+        return found
+
+    @property
+    def theirs(self) -> list[dict[str, Any]]:
+        """The spans that the agent itself exported."""
+        return [s for name, all_ in self.exported.items() if name != OURS for s in all_]
+
+    @property
+    def exporters(self) -> set[str]:
+        """The services that sent anything at all: spans, metrics or logs."""
+        signals = ("resourceSpans", "resourceMetrics", "resourceLogs")
+        resources = [
+            r for request in self.received for key in signals for r in request.get(key, ())
+        ]
+        return {attribute(resource["resource"], "service.name") for resource in resources}
 
     @property
     def lines(self) -> list[dict[str, Any]]:
@@ -167,6 +209,7 @@ class Agents:
         signal_after: tuple[signal.Signals, float] | None = None,
         typed: Sequence[tuple[float, bytes]] = (),
         beside: Path | None = None,
+        native: str | None = None,
         **watchdog: float | str,
     ) -> Session:
         state = self.home / "state"
@@ -177,6 +220,7 @@ class Agents:
             "OTEL_UNTETHER_EXIT_TIMEOUT": "60",  # what is told at the end is what is looked at
             **{f"OTEL_UNTETHER_{key.upper()}": str(value) for key, value in watchdog.items()},
             **settings,
+            **({**TELEMETRY, "OTEL_UNTETHER_NATIVE": native} if native else {}),
         }
         command = ["env", "-i", *(f"{k}={v}" for k, v in environment.items())]
         if beside is not None:  # a program that was there before us
@@ -200,7 +244,14 @@ class Agents:
         if signal_after is not None:
             signal_wrapper(state, *signal_after)
         stdout, stderr = process.communicate(timeout=400 if watchdog else 110)
-        return Session(process.returncode, stdout, stderr.decode(), state, read_spans(state))
+        return Session(
+            process.returncode,
+            stdout,
+            stderr.decode(),
+            state,
+            read_spans(state),
+            read_received(self.home),
+        )
 
 
 def namespace() -> list[str]:
@@ -227,6 +278,12 @@ def recorded_agent(state: Path) -> int | None:
         process = json.loads(path.read_text()).get("process")
         return int(process["pid"]) if process else None
     return None
+
+
+def read_received(home: Path) -> list[dict[str, Any]]:
+    """What the receiver in an isolated run took, a request each."""
+    path = home / "otlp.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def read_spans(state: Path) -> list[dict[str, Any]]:

@@ -15,7 +15,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .conftest import ISOLATED, Session, install, namespace, read_spans, recorded_agent
+from .conftest import (
+    ISOLATED,
+    TELEMETRY,
+    Session,
+    install,
+    namespace,
+    read_received,
+    read_spans,
+    recorded_agent,
+)
 
 ROOT = Path(__file__).parents[2]
 NODE = (
@@ -116,7 +125,7 @@ CLIS = {
         ("run_shell_command", {}),
         files={".gemini/settings.json": _GEMINI},
         agent=["invoke_agent", {"agent_name": "generalist", "prompt": "SUBONE count"}],
-        done=["complete_task", {"result": {"status": "1"}}],
+        done=["complete_task", {"result": {"response": "1"}}],
         acp=("-m", "gemini-2.5-pro", "--acp"),
         text=("-m", "gemini-2.5-pro", "--approval-mode", "yolo", "-p", "{prompt}"),
     ),
@@ -216,16 +225,16 @@ class Runs:
         return run.start(watched=False).ended()
 
     def watched(self, name: str, binary: Future[Path], node: Future[Path]) -> Session:
-        """The same below `otel-untether run`."""
+        """The same below `otel-untether run`, beside which whatever it has of telemetry is on."""
         run = _Run(self._home / name, name, binary.result(), node.result())
         run.script(_works(CLIS[name]))
-        return run.start().ended()
+        return run.start(native="join").ended()
 
     def spoken(self, name: str, binary: Future[Path], node: Future[Path]) -> Session:
-        """The same where nobody asked for events, and a stall is called early."""
+        """The same where nobody asked for events, and telemetry of its own is switched off."""
         run = _Run(self._home / f"{name}-text", name, binary.result(), node.result())
         run.script(_works(CLIS[name]))
-        return run.start(text=True).ended()
+        return run.start(text=True, native="off").ended()
 
     def silent(self, name: str, binary: Future[Path], node: Future[Path]) -> Session:
         """One whose model falls silent after a tool; ended by SIGTERM once that was named."""
@@ -292,7 +301,9 @@ class _Run:
         quick: bool = False,
         served: bool = False,
         text: bool = False,
+        native: str | None = None,
     ) -> _Run:
+        telemetry = {**TELEMETRY, "OTEL_UNTETHER_NATIVE": native} if native else {}
         watchdog = QUICK if quick else {}
         environment = {
             "HOME": str(self._home),
@@ -301,6 +312,7 @@ class _Run:
             "OTEL_UNTETHER_STATE_DIR": str(self._state),
             "OTEL_UNTETHER_EXIT_TIMEOUT": "60",  # what is told at the end is what is looked at
             **{f"OTEL_UNTETHER_{key.upper()}": str(value) for key, value in watchdog.items()},
+            **telemetry,
             **self._cli.settings,
             **(self._cli.acp_settings if served else {}),
         }
@@ -332,7 +344,8 @@ class _Run:
     def ended(self) -> Session:
         stdout, stderr = self._told.result(PATIENCE)
         spans = read_spans(self._state) if self._state.exists() else []
-        return Session(self._process.returncode, stdout, stderr.decode(), self._state, spans)
+        status, received = self._process.returncode, read_received(self._home)
+        return Session(status, stdout, stderr.decode(), self._state, spans, received)
 
     def terminated_when_silent(self) -> Session:
         deadline = time.monotonic() + PATIENCE

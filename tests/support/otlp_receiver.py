@@ -85,7 +85,7 @@ class Receiver:
 
 def read_request(handler: BaseHTTPRequestHandler) -> tuple[str, Any]:
     """Read an export request; return its signal, and the request, None where it is none."""
-    body = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
+    body = _body(handler)
     if handler.headers.get("Content-Encoding") == "gzip":
         body = gzip.decompress(body)
     signal = handler.path.rpartition("/")[2]
@@ -97,6 +97,19 @@ def read_request(handler: BaseHTTPRequestHandler) -> tuple[str, Any]:
     else:
         request.ParseFromString(body)
     return signal, request
+
+
+def _body(handler: BaseHTTPRequestHandler) -> bytes:
+    """Read what was sent, in one piece or, as JavaScript's exporters do, in chunks."""
+    if handler.headers.get("Transfer-Encoding") != "chunked":
+        return handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
+    chunks = []
+    while size := int(handler.rfile.readline().split(b";")[0], 16):
+        chunks.append(handler.rfile.read(size))
+        handler.rfile.readline()
+    while handler.rfile.readline().strip():
+        pass
+    return b"".join(chunks)
 
 
 @contextlib.contextmanager
