@@ -232,30 +232,27 @@ class Stack:
             "--storage.tsdb.path": str(self._directory / "prometheus"),
             "--web.listen-address": self._at("prometheus"),
         }
-        shipped = compose_services(self._binaries["COMPOSE_BIN"])["prometheus"]["command"]
-        flags = [flag for flag in shipped if flag.partition("=")[0] not in own]
-        flags += [f"{key}={value}" for key, value in own.items()]
-        command = [self._binaries["PROMETHEUS_BIN"], *flags]
+        command = [self._binaries["PROMETHEUS_BIN"], *self._flags("prometheus", own)]
         return self._backend("prometheus", command, self._url("prometheus", "/-/ready"), {})
 
     def _alertmanager(self) -> Backend:
-        return self._backend(
-            "alertmanager",
-            [
-                self._binaries["ALERTMANAGER_BIN"],
-                f"--config.file={self._alertmanager_config()}",
-                f"--storage.path={self._directory / 'alertmanager'}",
-                f"--web.listen-address={self._at('alertmanager')}",
-                "--cluster.listen-address=",
-            ],
-            self._url("alertmanager", "/-/ready"),
-            {},
-        )
+        own = {
+            "--config.file": str(self._alertmanager_config()),
+            "--storage.path": str(self._directory / "alertmanager"),
+            "--web.listen-address": self._at("alertmanager"),
+        }
+        command = [self._binaries["ALERTMANAGER_BIN"], *self._flags("alertmanager", own)]
+        return self._backend("alertmanager", command, self._url("alertmanager", "/-/ready"), {})
+
+    def _flags(self, service: str, own: dict[str, str]) -> list[str]:
+        """Return the flags that the compose file gives a service, with `own` in their place."""
+        shipped = compose_services(self._binaries["COMPOSE_BIN"])[service]["command"]
+        flags = [flag for flag in shipped if flag.partition("=")[0] not in own]
+        return flags + [f"{key}={value}" for key, value in own.items()]
 
     def _node(self) -> Backend:
-        shipped = compose_services(self._binaries["COMPOSE_BIN"])["node-exporter"]["command"]
-        command = [self._binaries["NODE_EXPORTER_BIN"], *shipped]
-        command.append(f"--web.listen-address={self._at('node')}")
+        own = {"--web.listen-address": self._at("node")}
+        command = [self._binaries["NODE_EXPORTER_BIN"], *self._flags("node-exporter", own)]
         return self._backend("node", command, self._url("node", "/"), {})
 
     def _alertmanager_config(self) -> Path:
@@ -321,8 +318,10 @@ class Hurried(Stack):
         config = self._directory / "prometheus-config"
         for file in (config / "prometheus.yaml", *(config / "rules").glob("*.yaml")):
             text = re.sub(r"((?:scrape|evaluation)_interval): \w+", r"\1: 3s", file.read_text())
-            file.write_text(re.sub(r"( (?:keep_firing_)?for): \w+", r"\1: 12s", text))
-        backend.command.append("--query.lookback-delta=15s")
+            text = re.sub(r"( (?:keep_firing_)?for): \w+", r"\1: 12s", text)
+            text = text.replace("[1h:1m]", "[1h:3s]").replace("offset 3m", "offset 15s")
+            file.write_text(text)
+        backend.command += ["--query.lookback-delta=15s", "--rules.alert.resend-delay=3s"]
         backend.command.remove("--query.lookback-delta=2m")
         return backend
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+import urllib.request
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from .backends import CONFIG, PATIENCE, Backend, Stack, free_port
@@ -163,6 +166,18 @@ class FleetStack(ScaledStack):
         place = ("--bootstrap-server", f"127.0.0.1:{self._broker}")
         self._run_kafka(main, *place, "--topic", topic, told="\n".join(lines))
 
+    def rewind(self, since: float) -> None:
+        """Have the gateways read again what came since a time; they have to be stopped.
+
+        :param since: seconds since the epoch.
+        """
+        moment = datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
+        self._run_kafka(
+            "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+            *("--bootstrap-server", f"127.0.0.1:{self._broker}", "--group", "otel-gateway"),
+            *("--topic", "otlp_spans", "--reset-offsets", "--to-datetime", moment, "--execute"),
+        )
+
     def _run_kafka(self, main: str, *arguments: str, told: str = "") -> str:
         command = java(self._binaries["KAFKA_LIB"], main, *arguments, memory="256m")
         ran = subprocess.run(
@@ -197,6 +212,14 @@ class FleetStack(ScaledStack):
             f"{self.opensearch_url}/_cluster/health?wait_for_status=yellow",
             {},
         )
+
+    def flood(self, *, full: bool) -> None:
+        """Block writing as OpenSearch does where its disk is nearly full, or end that."""
+        body = json.dumps({"index.blocks.read_only_allow_delete": full or None}).encode()
+        headers = {"Content-Type": "application/json"}
+        url = f"{self.opensearch_url}/jaeger-*/_settings"
+        with urllib.request.urlopen(urllib.request.Request(url, body, headers, method="PUT")):
+            pass
 
     @property
     def opensearch_url(self) -> str:

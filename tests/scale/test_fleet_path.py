@@ -136,6 +136,57 @@ def test_opensearchs_absence_loses_nothing(fleet: FleetStack) -> None:
         shown(fleet, trace_id, 2)
 
 
+def refused(fleet: FleetStack) -> float:
+    """Return how many records OpenSearch has refused, by Jaeger's count."""
+    page = text_at(f"http://127.0.0.1:{fleet.ports['jaeger_metrics']}/metrics")
+    name = "jaeger_storage_bulk_index_errors_total{"
+    return sum(float(line.split()[-1]) for line in page.splitlines() if line.startswith(name))
+
+
+def test_opensearch_whose_disk_is_full_loses_nothing_while_jaeger_stays(fleet: FleetStack) -> None:
+    """Jaeger has acknowledged it, keeps it in memory, and counts what is refused."""
+    shown(fleet, send(fleet, 1, 100), 1)
+    before = refused(fleet)
+    fleet.flood(full=True)
+    sent = [send(fleet, 2, 100) for _ in range(4)]
+    eventually("it is refused", lambda: refused(fleet) > before)
+    fleet.flood(full=False)
+    for trace_id in sent:
+        shown(fleet, trace_id, 2)
+
+
+def test_what_jaeger_acknowledged_and_lost_is_read_from_kafka_again(fleet: FleetStack) -> None:
+    """And what it has already is shown once all the same."""
+    shown(fleet, earlier := send(fleet, 2, 100), 2)
+    since = time.time() - 60
+    before = refused(fleet)
+    fleet.flood(full=True)
+    sent = [send(fleet, 2, 100) for _ in range(4)]
+    eventually("it is refused", lambda: refused(fleet) > before)
+    fleet.jaeger.kill()
+    fleet.flood(full=False)
+    fleet.jaeger.start()
+    for gateway in fleet.gateways:
+        gateway.stop()
+    fleet.rewind(since)
+    for gateway in fleet.gateways:
+        gateway.start()
+    for trace_id in (earlier, *sent):
+        shown(fleet, trace_id, 2)
+
+
+def test_gateways_and_agent_start_though_kafka_is_away(fleet: FleetStack) -> None:
+    """Kafka first, then they: none of them needs it to begin."""
+    fleet.kafka.kill()
+    sent = [send(fleet, 2, 100) for _ in range(4)]
+    for backend in (*fleet.gateways, fleet.agent):
+        again(backend)
+    sent += [send(fleet, 2, 100) for _ in range(4)]
+    fleet.kafka.start()
+    for trace_id in sent:
+        shown(fleet, trace_id, 2)
+
+
 @pytest.mark.parametrize("days", [0, 10])
 def test_a_trace_is_found_by_its_id_for_two_weeks(fleet: FleetStack, days: int) -> None:
     shown(fleet, send(fleet, 1, 100, age=days * 86400), 1)
