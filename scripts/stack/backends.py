@@ -319,7 +319,7 @@ class Hurried(Stack):
         for file in (config / "prometheus.yaml", *(config / "rules").glob("*.yaml")):
             text = re.sub(r"((?:scrape|evaluation)_interval): \w+", r"\1: 3s", file.read_text())
             text = re.sub(r"( (?:keep_firing_)?for): \w+", r"\1: 12s", text)
-            text = text.replace("[1h:1m]", "[1h:3s]").replace("offset 3m", "offset 15s")
+            text = text.replace("[1h:1m]", "[1h:3s]").replace("offset 3m", "offset 30s")
             file.write_text(text)
         backend.command += ["--query.lookback-delta=15s", "--rules.alert.resend-delay=3s"]
         backend.command.remove("--query.lookback-delta=2m")
