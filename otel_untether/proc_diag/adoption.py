@@ -50,6 +50,7 @@ class Adoption:
         self._backend = backend
         self._root = root
         self._reapers = reapers
+        self._guest = guest
         self._shared = _groups_of(os.getpid() if guest else reapers[0])
         ambient = {"TRACEPARENT": traceparent or ""} if guest else os.environ
         self._marks = Birthmarks(traceparent, backend.environ, backend.identify, ambient)
@@ -79,7 +80,10 @@ class Adoption:
         self._forget_all_but(children)
         for pid in children.difference(members, self._strangers, self._undecided):
             if handle := self._backend.open(pid):
-                self._undecided[pid] = handle
+                if self._guest and self._is_older(handle):
+                    handle.close()  # nobody names a guest's strangers, and one look costs ten of it
+                else:
+                    self._undecided[pid] = handle
         claimed = [h for h in tuple(self._undecided.values()) if self._decide(h, patience)]
         for handle in claimed:
             del self._undecided[handle.identity.pid]
@@ -102,8 +106,7 @@ class Adoption:
         diag = handle.look()
         if diag is None or diag.ppid not in self._reapers:  # has ended, or its pid is another's
             return self._dismiss(handle, None)
-        root = self._root
-        if root is None or diag.identity.start_time < root.start_time:
+        if self._is_older(handle):
             return self._dismiss(handle, diag)
         if not self._groups.isdisjoint((diag.pgid, diag.sid)):
             return True
@@ -111,6 +114,10 @@ class Adoption:
         if carries is False:
             return self._dismiss(handle, diag)
         return bool(carries)
+
+    def _is_older(self, handle: Handle) -> bool:
+        """Whether a process was there before the agent, and so is none of its."""
+        return self._root is None or handle.identity.start_time < self._root.start_time
 
     def _dismiss(self, handle: Handle, diag: ProcessSnapshot | None) -> bool:
         handle.close()

@@ -18,7 +18,7 @@ from typing import Any
 import anyio
 from opentelemetry import trace
 
-HOOK_SECONDS = 2.0
+HOOK_SECONDS = float(os.environ.get("HOOK_SECONDS", "2"))
 TRACER = trace.get_tracer("the program")
 
 

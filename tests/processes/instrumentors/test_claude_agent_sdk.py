@@ -13,19 +13,25 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import ISOLATED, namespace
+from tests.support.effort import effort
 
-from .claude_sdk_host import HOOK_SECONDS
 from .environments import EXAMPLES, environment, site
 from .told import Told, decoded
 
 pytestmark = pytest.mark.timeout(900)  # an environment may have to be made first
 HOST = Path(__file__).with_name("claude_sdk_host.py")
 SDK = "claude-agent-sdk==0.2.189"
+HOOK_SECONDS = effort(2, 40)
 BESIDE = "openinference-instrumentation-claude-agent-sdk==0.1.22"
 
 
 def bash(command: str) -> list[Any]:
     return ["Bash", {"command": command, "description": "a command"}]
+
+
+def agent(prompt: str) -> list[Any]:
+    arguments = {"description": "delegate", "prompt": prompt, "subagent_type": "general-purpose"}
+    return ["Agent", {**arguments, "run_in_background": False}]
 
 
 SCRIPTS = {
@@ -40,6 +46,11 @@ SCRIPTS = {
         {"text": "done"},
     ],
     "interrupt": [{"text": "First.", "tools": [bash("touch x; sleep 60")]}, {"text": "done"}],
+    "delegate": [{"tools": [agent("SUBONE go"), agent("SUBTWO go")]}, {"text": "done"}],
+}
+BELOW = {  # what subagents are asked, and do
+    "SUBONE": [{"text": "Counting.", "tools": [bash("sleep 1; ls")]}, {"text": "1"}],
+    "SUBTWO": [{"tools": [bash("exit 3")]}, {"text": "2"}],
 }
 
 
@@ -72,7 +83,7 @@ def run(
     """Run a program with a scenario, in an environment with `more` packages."""
     (home / "project").mkdir()
     script = home / "script.json"
-    script.write_text(json.dumps({"MAINWORK": SCRIPTS[scenario]}))
+    script.write_text(json.dumps({"MAINWORK": SCRIPTS[scenario], **BELOW}))
     python = environment(SDK, *more)
     env = {
         "HOME": str(home),
@@ -85,6 +96,7 @@ def run(
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
         "DISABLE_TELEMETRY": "1",
         "DISABLE_AUTOUPDATER": "1",
+        "HOOK_SECONDS": str(HOOK_SECONDS),
         "OTEL_TRACES_EXPORTER": "console",
         "OTEL_METRICS_EXPORTER": "none",
         "OTEL_LOGS_EXPORTER": "none",
@@ -108,7 +120,14 @@ def run(
 
 @pytest.fixture(scope="module")
 def worked(ours: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    return run(tmp_path_factory.mktemp("worked"), ours, "work")
+    """Hooks take longer than silence may."""
+    return run(
+        tmp_path_factory.mktemp("worked"),
+        ours,
+        "work",
+        OTEL_UNTETHER_STALL_TIMEOUT=str(HOOK_SECONDS / 2),
+        OTEL_UNTETHER_SAMPLE_INTERVAL="0.2",
+    )
 
 
 def test_both_prompts_are_turns_of_one_session(worked: Ran) -> None:
@@ -133,6 +152,19 @@ def test_what_the_host_is_asked_are_waits_until_it_answers(worked: Ran) -> None:
     assert all(seconds(span) > HOOK_SECONDS * 0.9 for span in hooks)
     (approval, _) = worked.named("untether.wait approval")
     assert approval["attributes"]["untether.wait.answer"] == "allow"
+
+
+@pytest.mark.soak
+def test_while_the_host_is_asked_nothing_stalls(worked: Ran) -> None:
+    asked = worked.named("untether.wait host")
+    assert max(map(seconds, asked)) > HOOK_SECONDS * 0.9
+    for wait in asked:
+        during = [
+            stall
+            for stall in worked.named("untether.stall")
+            if wait["start_time"] < stall["end_time"] < wait["end_time"]
+        ]
+        assert not during
 
 
 def test_the_programs_own_tools_are_tools(worked: Ran) -> None:
@@ -254,6 +286,25 @@ def test_mistakes_of_ours_change_nothing_for_the_program(
     ran = run(tmp_path, ours, "work", BROKEN=broken)
     assert ran.messages == worked.messages
     assert "a mistake of otel-untether" in ran.said
+
+
+def test_what_subagents_do_is_below_them(ours: Path, tmp_path: Path) -> None:
+    """The program's hook is asked before the stream tells of a subagent's call: under the turn."""
+    ran = run(tmp_path, ours, "delegate")
+    (root,) = ran.named("invoke_agent claude")
+    assert root["attributes"]["untether.session.outcome"] == "completed"
+    agents = ran.named("invoke_agent general-purpose")
+    assert len(agents) == len(ran.named("execute_tool Agent")) == 2
+    assert {ran.above(one)["name"] for one in agents} == {"execute_tool Agent"}
+    shells = ran.named("execute_tool Bash")
+    assert {ran.above(shell)["context"]["span_id"] for shell in shells} == {
+        one["context"]["span_id"] for one in agents
+    }
+    hooks = ran.named("the program's hook")
+    assert len(hooks) == len(agents) + len(shells)
+    assert {ran.above(hook)["name"] for hook in hooks} == {"untether.wait host"}
+    above = {ran.above(ran.above(hook))["name"] for hook in hooks}
+    assert {"execute_tool Agent"} <= above <= {"execute_tool Agent", "execute_tool Bash", "turn 1"}
 
 
 def test_an_interrupted_run_says_so(ours: Path, tmp_path: Path) -> None:

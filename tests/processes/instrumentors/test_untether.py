@@ -55,8 +55,6 @@ time.sleep(0.3)
 result("t1")
 if "CRASH" in prompt:
     sys.exit("a secret of the agent's")
-if "LOST" in prompt:
-    sys.exit(0)
 if "HANG" in prompt or "FREEZE" in prompt:
     time.sleep(900)
 told = "told " + str(os.environ.get("TRACEPARENT"))
@@ -179,7 +177,6 @@ def test_the_trace_goes_on_in_an_agent_whose_environment_is_clean(worked: Bridge
 
 ERRORS = {
     "CRASH": ("process_error", "1"),
-    "LOST": ("stream_end", "no_result"),
     "MUTE": ("stream_end", "stream_end"),
 }
 
@@ -207,19 +204,18 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize("prompt", ["hello", "CRASH"])
 def test_mistakes_of_ours_change_nothing_of_the_chat(
-    untether: Path, ours: Path, tmp_path: Path, prompt: str
+    untether: Path, ours: Path, tmp_path: Path
 ) -> None:
     disabled, mistakes = "*", ",".join(BROKEN)
     bare = run(
         untether,
         ours,
         tmp_path / "bare",
-        prompt,
+        "CRASH",
         OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=disabled,
     )
-    broken = run(untether, ours, tmp_path / "broken", prompt, BROKEN=mistakes)
+    broken = run(untether, ours, tmp_path / "broken", "CRASH", BROKEN=mistakes)
     assert "a mistake of otel-untether" in broken.said
     assert steady(broken.messages[-1]) == steady(bare.messages[-1])
 
