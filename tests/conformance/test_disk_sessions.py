@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 from functools import cached_property
@@ -269,3 +270,23 @@ def test_copilots_file_tells_tokens_that_its_stream_does_not() -> None:
     disk = Disk(COPILOT)
     assert (disk.summary.usage.input, disk.summary.usage.output) == (4000, 80)
     assert {attribute(s, "gen_ai.usage.input_tokens") for s in disk.named("chat")} == {1000}
+
+
+@pytest.mark.parametrize("engine", ["claude", "codex", "gemini", "qwen", "pi", "copilot"])
+@pytest.mark.parametrize(
+    ("old", "new"), [(b"\n", b"\r\n"), (b"", b"\xef\xbb\xbf"), (b"\n", b"\n\n")]
+)
+def test_what_an_editor_or_another_system_did_to_a_file_changes_nothing(
+    engine: str, old: bytes, new: bytes, tmp_path: Path
+) -> None:
+    """Carriage returns, a mark of byte order, empty lines."""
+    kept = RECORDINGS / engine / "disk"
+    shutil.copytree(kept, tmp_path / "disk")
+    for path in recordings.find(kept):
+        other = tmp_path / "disk" / path.relative_to(kept)
+        other.chmod(0o600)
+        whole = path.read_bytes()
+        other.write_bytes(whole.replace(old, new) if old else new + whole)
+        mended, as_it_was = recordings.inspect(other), recordings.inspect(path)
+        assert mended.scan.engine == engine
+        assert list(mended.events()) == list(as_it_was.events())

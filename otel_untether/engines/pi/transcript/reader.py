@@ -15,7 +15,7 @@ from otel_untether.engines.parsing.salvage import ABSENT, BROKEN, given
 from otel_untether.engines.parsing.values import Plain, from_milliseconds, nanoseconds, word
 from otel_untether.engines.pi.shapes import Cost, Message, Tokens
 from otel_untether.engines.pi.stream import error_of, exit_code_of, usage_of
-from otel_untether.engines.transcript_records import regular
+from otel_untether.engines.transcript_records import record, regular
 from otel_untether.session.events import (
     Event,
     ModelAsked,
@@ -138,10 +138,7 @@ def _blocks(raw: bytes | None) -> list[Block]:
 
 
 def _entry(line: bytes) -> Entry | None:
-    try:
-        return _entry_decoder.decode(line)
-    except BROKEN:
-        return None
+    return record(line, _entry_decoder, Entry)
 
 
 def _said(raw: bytes | None) -> Said:
