@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_untether.engines.claude.transcript import reader as claude_transcript
+from otel_untether.engines.claude.transcript.answers import Answers
 from otel_untether.session import events as ev
+from otel_untether.session.merging import is_below
 from tests.unit.engines.recordings import RECORDINGS, lines, streams
 
 if TYPE_CHECKING:
@@ -439,3 +441,37 @@ def test_qwens_chats_look_like_it_and_are_not() -> None:
     assert claude_transcript.is_transcript([json.dumps(entry).encode()])
     qwens = {**entry, "provenance": "real_user", "message": {"role": "user", "parts": []}}
     assert not claude_transcript.is_transcript([json.dumps(qwens).encode()])
+
+
+def test_what_the_output_hides_is_what_is_below_and_what_answers_took() -> None:
+    """Two readings of one file, of which one keeps nothing, agree."""
+    whole, told = list(claude_transcript.read(DISK)), list(claude_transcript.hidden(DISK, None))
+    below = [event for event in whole if is_below(event)]
+    assert below
+    assert [event for event in told if not isinstance(event, ev.MessageUsage)] == below
+    took = {
+        event.id: event.usage
+        for event in whole
+        if isinstance(event, ev.ModelMessage) and event.parent is None and event.usage
+    }
+    assert took
+    assert {e.id: e.usage for e in told if isinstance(e, ev.MessageUsage)} == took
+
+
+def test_a_file_without_subagents_is_not_read_as_a_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / f"{SESSION}.jsonl"
+    path.write_bytes(DISK.read_bytes())
+    monkeypatch.setattr(claude_transcript, "read", lambda _: pytest.fail("read as a whole"))
+    assert all(isinstance(e, ev.MessageUsage) for e in claude_transcript.hidden(path, None))
+
+
+@pytest.mark.parametrize("nested", [{"isSidechain": True}, {"type": "progress"}])
+def test_subagents_in_the_file_itself_are_found(tmp_path: Path, nested: dict[str, Any]) -> None:
+    path = tmp_path / f"{SESSION}.jsonl"
+    more = json.dumps({**entry(1, "user"), **nested}).encode()
+    path.write_bytes(DISK.read_bytes() + more + b"\n")
+    answers = Answers(path)
+    assert list(answers.took())
+    assert answers.nested

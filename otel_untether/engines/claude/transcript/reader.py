@@ -15,6 +15,7 @@ import msgspec
 
 from otel_untether.engines.claude import messages
 from otel_untether.engines.claude.shapes import AssistantLine, Message, ResultMeta, UserLine
+from otel_untether.engines.claude.transcript.answers import Answers
 from otel_untether.engines.claude.transcript.files import (
     Cause,
     CompactMetadata,
@@ -43,12 +44,13 @@ from otel_untether.session.events import (
     TurnFinished,
     TurnStarted,
 )
+from otel_untether.session.merging import is_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["is_part", "is_transcript", "parts", "read"]
+__all__ = ["hidden", "is_part", "is_transcript", "parts", "read"]
 
 _INTERRUPTED: Final = "[Request interrupted by user"
 _NO_PROMPT: Final = ("<local-command-", "<bash-std", "Caveat: The messages below")
@@ -72,6 +74,17 @@ def read(path: Path) -> Iterator[Event]:
     events = ended_once(sorted(events, key=lambda event: event.at))
     yield from _session_started(main, session_id, events[:1])
     yield from with_turns(with_tasks(events, links.filed), _cost(main))
+
+
+def hidden(path: Path, _session_id: str | None) -> Iterator[Event]:
+    """Yield what its output does not tell: what an answer took, and what is below a subagent.
+
+    Only where there are subagents the whole of the file is read, with theirs.
+    """
+    answers = Answers(path)
+    yield from answers.took()
+    if answers.nested or parts(path) or next(path.parent.glob("agent-*.jsonl"), None):
+        yield from filter(is_below, read(path))
 
 
 def _session_started(
