@@ -129,6 +129,10 @@ def test_a_signal_reaches_the_agent_and_the_trace_says_how_it_ended(
     (tool,) = filter(is_tool, session.spans)
     assert seconds(tool) > 1.0
     assert attribute(tool, "error.type") is not None
+    if number == signal.SIGTERM:  # without a result, only its transcript has what that took
+        (said,) = (span for span in session.spans if attribute(span, "gen_ai.response.id"))
+        assert attribute(said, "gen_ai.usage.output_tokens") == 20
+        assert attribute(session.root, "gen_ai.usage.output_tokens") == 20
 
 
 def is_tool(span: dict[str, Any]) -> bool:

@@ -266,6 +266,13 @@ def test_who_works_or_waits_is_neither_called_stalled_nor_killed(
     assert session.returncode == 0
 
 
+@pytest.mark.parametrize(("case", "name"), [(text_mode, "claude"), (codex_text_mode, "codex")])
+def test_who_was_asked_for_a_text_is_said_to_have_flags_that_show_more(
+    judged: Judged, case: Callable[[Watched], Session], name: str
+) -> None:
+    assert judged(case).stderr.count(f"{name} says what it does only with") == 1
+
+
 def test_a_stopped_agent_is_named_and_spared(judged: Judged) -> None:
     session = judged(stopped)
     assert "stopped" in session.causes
