@@ -61,7 +61,7 @@ class Facts(Struct, eq=False, dict=True):
     earlier: DeepLook | None = None
 
     def timed(self, clock: ProgressClock, quiet: float) -> Facts:
-        """Judge by another clock; nothing that was worked out from the tree depends on it."""
+        """Judge by another clock; nothing that is kept once worked out depends on it."""
         self.clock, self.quiet = clock, quiet
         return self
 
@@ -80,22 +80,22 @@ class Facts(Struct, eq=False, dict=True):
         """Whether it was heard of since it last moved on: heartbeats only."""
         return self.state.last_sign - self.clock.since > SECOND
 
-    @property
+    @cached_property
     def look(self) -> DeepLook | None:
         """The newest deep look."""
         return self.looks[-1] if self.looks else None
 
-    @property
+    @cached_property
     def newest(self) -> TreeSnapshot | None:
         """The newest sample."""
         return self.recent[-1] if self.recent else None
 
-    @property
+    @cached_property
     def agent(self) -> ProcessSnapshot | None:
         """The agent's own process."""
         return self.scene.agent
 
-    @property
+    @cached_property
     def children(self) -> tuple[ProcessSnapshot, ...]:
         """The living members other than the agent and its launchers."""
         return self.scene.children
@@ -112,7 +112,7 @@ class Facts(Struct, eq=False, dict=True):
         calls = self.state.open.values()
         return tuple(self.state.subagents) or tuple(filter(starts_subagent, calls))
 
-    @property
+    @cached_property
     def sockets(self) -> tuple[Connection, ...] | None:
         """The agent's connections, None when they could not be told."""
         return self.scene.sockets
@@ -137,7 +137,7 @@ class Facts(Struct, eq=False, dict=True):
         """Whether the process that was started lives; a zombie does not."""
         return self.newest.alive if self.newest else None
 
-    @property
+    @cached_property
     def ended(self) -> Fact:
         """Whether it was gone in every recent sample."""
         return always([negated(sample.alive) for sample in self.recent])
@@ -152,7 +152,7 @@ class Facts(Struct, eq=False, dict=True):
         """Seconds since a byte came in on the model's connection."""
         return self.model.receive_age if self.model else None
 
-    @property
+    @cached_property
     def receive_rate(self) -> float | None:
         """Bytes a second that came in on the model's connection of late."""
         if self.model is None or len(self.looks) < 2:
@@ -168,7 +168,7 @@ class Facts(Struct, eq=False, dict=True):
         age = (self.now - self.state.last_tool_result_at) / SECOND
         return None if not ages else min(ages) <= age + 1
 
-    @property
+    @cached_property
     def resting(self) -> Fact:
         """Whether the tree used next to no CPU in every recent sample."""
         bound = self.config.cpu_idle_bound
@@ -184,24 +184,24 @@ class Facts(Struct, eq=False, dict=True):
             return self.newest.leader_cpu_rate
         return work_of(self.agent.identity, self.recent[-2:]).cpu
 
-    @property
+    @cached_property
     def agent_working(self) -> Fact:
         """Whether the agent itself used more than next to no CPU in every recent sample."""
         return self._agent_used(self.config.cpu_idle_bound)
 
-    @property
+    @cached_property
     def agent_busy(self) -> Fact:
         """Whether the agent itself kept a core busy in every recent sample."""
         return self._agent_used(BUSY)
 
-    @property
+    @cached_property
     def agent_spins(self) -> Fact:
         """Whether the agent used a good part of a core all through the window."""
         if self.agent is None or len(self.window) < _LONG:
             return None
         return always([at_least(work_of(self.agent.identity, self.window).cpu, BUSY_FOR_LONG)])
 
-    @property
+    @cached_property
     def agent_hungry(self) -> Fact:
         """Whether the agent ran, or was about to, all the time.
 
@@ -216,7 +216,7 @@ class Facts(Struct, eq=False, dict=True):
             return True
         return self.steadily("R") if len(self.window) >= _LONG else at_least(wanted, HUNGRY)
 
-    @property
+    @cached_property
     def agent_starved(self) -> Fact:
         """Whether the agent asks for a core all the time and gets next to nothing of it."""
         if not self.agent_hungry or self.agent is None:
@@ -232,7 +232,7 @@ class Facts(Struct, eq=False, dict=True):
             return always([at_least(sample.leader_cpu_rate, bound) for sample in self.recent])
         return at_least(work_of(self.agent.identity, self.recent).cpu, bound)
 
-    @property
+    @cached_property
     def contradicted(self) -> bool:
         """Whether the tree belies that subagents are at work: they would need a connection."""
         if not self.subagents or self.tools or self.children or self.sockets is None:
@@ -273,7 +273,7 @@ class Facts(Struct, eq=False, dict=True):
             return False
         return age < min(self.idle - slack, self.config.liveness_timeout / 2)
 
-    @property
+    @cached_property
     def nothing_can_wake_it(self) -> Fact:
         """Whether the samples show that it lives, runs nothing, and has no connection."""
         sockets = self.sockets
@@ -284,13 +284,11 @@ class Facts(Struct, eq=False, dict=True):
         """Whether the agent process was in `state` in every sample of the window."""
         if self.agent is None:
             return None
-        found = [
-            next((p.state for p in sample.processes if p.identity == self.agent.identity), None)
-            for sample in self.window
-        ]
-        return always([None if letter is None else letter == state for letter in found])
+        identity = self.agent.identity
+        found = [sample.member(identity) for sample in self.window]
+        return always([p.state == state if p is not None and p.state else None for p in found])
 
-    @property
+    @cached_property
     def streaming(self) -> Fact:
         """Whether bytes still arrive on the model's connection, keep-alives included."""
         if self.sockets is None or (self.model is not None and self.receive_age is None):
@@ -299,7 +297,7 @@ class Facts(Struct, eq=False, dict=True):
         recent = self.receive_age is not None and self.receive_age < self.config.stall_timeout / 4
         return self.model is not None and self.model.established and recent
 
-    @property
+    @cached_property
     def answering(self) -> Fact:
         """Whether so many bytes arrive that they are an answer, and no keep-alives."""
         return always([self.streaming, at_least(self.receive_rate, STREAM_BOUND)])
@@ -320,11 +318,8 @@ class Facts(Struct, eq=False, dict=True):
     def tools_at_work(self) -> tuple[ProcessSnapshot, ...]:
         """The processes of a tool that did something over the window: CPU, files, the network."""
         fed = self._fed()
-        return tuple(
-            child
-            for child in self.tool_processes or self.children
-            if child.identity.pid in fed or self._works(child)
-        )
+        children = self.tool_processes or self.children
+        return tuple(it for it in children if it.identity.pid in fed or self._works(it))
 
     @property
     def work_is_known(self) -> bool:
@@ -335,7 +330,7 @@ class Facts(Struct, eq=False, dict=True):
         """Whether a process did something over the window, or would have, had it had its turn."""
         if work_of(process.identity, self._lately).above(self.config.cpu_idle_bound):
             return True
-        return self._met_running[process.identity] > 1
+        return bool(self._met_running) and self._met_running[process.identity] > 1
 
     @cached_property
     def _met_running(self) -> Counter[Identity]:

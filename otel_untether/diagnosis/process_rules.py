@@ -230,7 +230,7 @@ def tool_awaits_stdin(facts: Facts) -> Evidence:
     working = facts.tool_processes or ()
     parents = {process.ppid for process in working}
     leaves = [process for process in working if process.identity.pid not in parents]
-    if not leaves or facts.tools_at_work or not all(map(wchan.reads_pipe, leaves)):
+    if not leaves or not all(map(wchan.reads_pipe, leaves)) or facts.tools_at_work:
         return None
     return (f"{in_state(leaves[0])}, started by a tool, waits for input on a pipe",)
 

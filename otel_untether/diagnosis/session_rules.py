@@ -218,13 +218,13 @@ def awaiting_prompt(facts: Facts) -> Evidence:
 def awaiting_request(facts: Facts) -> Evidence:
     """Nothing it says is understood, and its input is open: perhaps a server between requests."""
     state = facts.state
-    if state.understood or state.headless is True or facts.tools_at_work:
+    if state.understood or state.headless is True:
         return None
     seen = facts.scene.in_depth(facts.agent)
     asked = state.serves is not None or state.headless is None
     if seen is None or not asked or seen.stdin.kind not in ("pipe", "socket"):
         return None
-    if not seen.stdin.open_ended or seen.stdin.unread:
+    if not seen.stdin.open_ended or seen.stdin.unread or facts.tools_at_work:
         return None
     return ("its input is open, and it may be waiting for a request",)
 

@@ -41,10 +41,12 @@ class Work(NamedTuple):
 
 def work_of(identity: Identity, window: Sequence[TreeSnapshot]) -> Work:
     """Return what a process did between the first and the last sample that have it."""
-    after = _member(window[-1], identity) if window else None
-    found = ((s, p) for s in window if (p := _member(s, identity)) is not None)
-    first, before = next(found, (None, None))
-    if first is None or before is None or after is None or first is window[-1]:
+    after = window[-1].member(identity) if len(window) > 1 else None
+    if after is None:
+        return Work()
+    found = ((s, p) for s in window if (p := s.member(identity)) is not None)
+    first, before = next(found)
+    if first is window[-1]:
         return Work()
     seconds = window[-1].at - first.at
     if seconds <= 0:
@@ -54,10 +56,6 @@ def work_of(identity: Identity, window: Sequence[TreeSnapshot]) -> Work:
         _rate(before.io_read, after.io_read, seconds),
         _rate(before.io_written, after.io_written, seconds),
     )
-
-
-def _member(sample: TreeSnapshot, identity: Identity) -> ProcessSnapshot | None:
-    return next((p for p in sample.processes if p.identity == identity), None)
 
 
 def received(look: DeepLook, before: DeepLook, inode: int | None) -> float | None:

@@ -137,6 +137,14 @@ class TreeSnapshot(Struct, frozen=True):
     continuous: bool = True
     strangers: tuple[ProcessSnapshot, ...] = ()
 
+    def member(self, identity: Identity) -> ProcessSnapshot | None:
+        """Return a process of the tree, None where it is not among them."""
+        pid, begun = identity.pid, identity.start_time
+        for process in self.processes:  # by its numbers: to compare identities takes tenfold
+            if process.identity.pid == pid and process.identity.start_time == begun:
+                return process
+        return None
+
     @property
     def zombies(self) -> int:
         """Members that have ended and were not waited for."""
