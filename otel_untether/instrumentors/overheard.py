@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 from typing import TYPE_CHECKING, Any, Final
 
 import wrapt
@@ -47,6 +48,8 @@ class Overheard(_Proxy):
         """Read, and tell; all that comes is told as it comes."""
         if args[:1] not in ((), (-1,), (None,)):
             return self._self_tell(self.__wrapped__.read(*args), wanted=args[:1] != (0,))
+        if not _waits(self.__wrapped__):  # what is there now, or None; an empty one is the end
+            return self._self_tell(self.__wrapped__.read(*args))
         piece = _PIECES.get(type(self.__wrapped__))
         data = self._self_read_all(piece) if piece else self._self_tell(self.__wrapped__.read())
         self._self_over()
@@ -165,6 +168,13 @@ class Written(_Proxy):
         """Enter the file's own context, as this file."""
         self.__wrapped__.__enter__()
         return self
+
+
+def _waits(file: Any) -> bool:
+    """Whether reading from a file waits, as it does unless somebody has asked otherwise."""
+    with contextlib.suppress(Exception):
+        return os.get_blocking(file.fileno())
+    return False
 
 
 def encoded(data: Any) -> bytes:

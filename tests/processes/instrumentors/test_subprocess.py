@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 from collections.abc import Callable
 from subprocess import Popen  # taken by name, before anything is instrumented
@@ -77,6 +78,24 @@ def test_text_is_seen_as_well(
         printed = "".join(read(process))
     assert printed.count("\n") > 10
     assert len(program.named("execute_tool Bash")) == 4
+
+
+@pytest.mark.parametrize("size", [-1, 0], ids=["buffered", "unbuffered"])
+def test_who_reads_without_waiting_has_what_is_there(
+    program: Program, make_agent: MakeAgent, size: int
+) -> None:
+    """None is for nothing yet, an empty one for the end, as without us."""
+    command = make_agent("read x; echo one; read x; echo two")
+    with Popen(command, size, stdin=PIPE, stdout=PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        os.set_blocking(process.stdout.fileno(), False)
+        assert process.stdout.read() is None
+        process.stdin.write(b"go\ngo\n")
+        process.stdin.flush()
+        process.wait()
+        assert [process.stdout.read(), process.stdout.read()] == [b"one\ntwo\n", b""]
+    assert attributes(program.roots[0])["untether.session.outcome"] == "completed"
 
 
 def test_run_is_seen(program: Program, scripted: list[str]) -> None:
