@@ -240,6 +240,23 @@ def test_a_sidecar_may_speak_to_the_gateway() -> None:
     assert kustomization["generatorOptions"]["disableNameSuffixHash"] is True
 
 
+def in_bytes(text: str) -> int:
+    units = {"Mi": 1 << 20, "Gi": 1 << 30}
+    return int(text[:-2]) * units[text[-2:]]
+
+
+def test_a_sidecar_waits_before_it_stops_and_its_queues_have_room() -> None:
+    """Told to stop it keeps what it has, and its volume goes with the pod."""
+    pod = load(CONFIG / "scale/kubernetes/sidecar.yaml")["spec"]["template"]["spec"]
+    (collector,) = pod["initContainers"]
+    assert collector["restartPolicy"] == "Always"
+    waits = collector["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert 0 < waits < pod["terminationGracePeriodSeconds"]
+    (queue,) = (e["value"] for e in collector["env"] if e["name"] == "OTELCOL_QUEUE_BYTES")
+    (volume,) = (v["emptyDir"] for v in pod["volumes"] if v["name"] == "queue")
+    assert 3 * int(queue) < in_bytes(volume["sizeLimit"])
+
+
 def test_nobody_can_stop_prometheus_over_the_network(binaries: dict[str, str]) -> None:
     command = compose_services(binaries["COMPOSE_BIN"])["prometheus"]["command"]
     assert not [word for word in command if "lifecycle" in word or "admin" in word]
