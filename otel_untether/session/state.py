@@ -160,7 +160,7 @@ class SessionState(Struct):
     @property
     def lags(self) -> bool:
         """Whether all that is known of it comes from its files, which tell things a little late."""
-        return self.followed and self.headless is False
+        return self.followed and self.headless is False and self.serves is None
 
     @property
     def understood(self) -> bool:

@@ -59,6 +59,14 @@ def test_how_a_session_ended(
     assert judge(state, exit_code, signal) == expected
 
 
+def test_a_server_whose_files_are_followed_tells_itself_whether_it_is_done() -> None:
+    """Its command line asks for no lines, as that of a text mode, and it prints a protocol's."""
+    server = midway()
+    server.followed, server.headless, server.serves = True, False, "acp"
+    assert not server.lags
+    assert judge(server, 0, None) == Outcome("failed", "no_result")
+
+
 def test_a_kill_of_ours_is_named_by_its_cause() -> None:
     assert judge(midway(), None, 15, killed_for="wedged") == Outcome("killed", "wedged")
 
