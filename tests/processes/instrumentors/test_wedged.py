@@ -95,7 +95,7 @@ SETTINGS = {
     "STALL_AUTO_KILL": "true",
     "STALL_TIMEOUT": "0.4",
     "SAMPLE_INTERVAL": "0.1",
-    "LIVENESS_TIMEOUT": "1",
+    "LIVENESS_TIMEOUT": "3",  # no SDK on a busy machine takes as long to ask
     "KILL_CONFIRMATIONS": "1",
     "KILL_GRACE": "0.5",
 }
