@@ -38,9 +38,11 @@ if TYPE_CHECKING:
     from otel_untether.watching.subject import Subject
 
 _log: Final = logging.getLogger(__name__)
-# Seconds to wait for evidence about who may have been left behind.
-_HASTY: Final = 0.2
+# Seconds to wait for evidence about who may have been left behind: where they are to be ended,
+# where a process of ours does nothing else, and where an event loop stands still meanwhile.
 _PATIENT: Final = 1.0
+_HASTY: Final = 0.2
+_IN_PASSING: Final = 0.05
 
 
 class SilenceWatch:
@@ -134,15 +136,19 @@ class SilenceWatch:
     def _leave(self) -> None:
         """Note who outlived the agent; end them where that was asked for."""
         try:
-            # Where they are to be ended somebody waits for that anyway, and no event loop does.
-            patience = _PATIENT if self._config.reap_orphans else _HASTY
-            self._left_behind = described(self.tree.left_behind(patience))
+            self._left_behind = described(self.tree.left_behind(self._patience))
             if self._left_behind and self._config.reap_orphans:
                 reaps = self._subject.reaper == os.getpid()
                 grace = self._config.kill_grace
                 end_left_behind(self.tree, grace=grace, record=self._note, reap=reaps)
         except Exception:  # noqa: BLE001  whatever it is, the session ends all the same
             _log.exception("what outlived the agent is not known")
+
+    @property
+    def _patience(self) -> float:
+        if self._config.reap_orphans:
+            return _PATIENT
+        return _IN_PASSING if self._subject.reaper is None else _HASTY
 
     def _note(self, event: str, facts: Mapping[str, AttributeValue]) -> None:
         """Record a step; where the decision cannot be recorded, nothing is signalled."""
