@@ -31,11 +31,13 @@ class JournalProcessor(SpanProcessor):
 
     A root lives as long as its session and learns most of what is known of it on the way: with
     each start and end of a span below it, what is new in it is journaled. That a span has ended
-    is for `keeping.SpanKeeper` to say, once it is on disk.
+    is for `keeping.SpanKeeper` to say, once it is on disk. Of a trace that is not `live`, as it is
+    made of a recording, only the roots' starts are told.
     """
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, *, live: bool = True) -> None:
         self._journal = journal
+        self._live = live
         self._lock = threading.Lock()
         self._roots: dict[int, _Root] = {}
         journal.catch_up = self.update
@@ -45,9 +47,11 @@ class JournalProcessor(SpanProcessor):
         context = span.context
         if not (context and context.trace_flags.sampled):
             return
-        self._journal.span_started(span)
-        self.update()
-        if span.parent is None or span.parent.is_remote:
+        is_root = span.parent is None or span.parent.is_remote
+        if is_root or self._live:
+            self._journal.span_started(span)
+            self.update()
+        if is_root and self._live:
             root = _Root(span, span.name, plain(span.attributes), len(span.events))
             with self._lock:
                 self._roots[context.span_id] = root

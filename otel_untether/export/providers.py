@@ -153,13 +153,15 @@ def start(
     root: RootContext | None = None,
     run_dir: Path | None = None,
     environ: Mapping[str, str] = os.environ,
+    live: bool = True,
 ) -> Telemetry:
     """Start OpenTelemetry for a run, as `environ` asks for it.
 
     The first span started gets the ids of `root`; start it in `Telemetry.parent`. Where the
     process has a TracerProvider already (an instrumented host), that and its companions are
     used and nothing is set up. With `OTEL_SDK_DISABLED`, or where everything fails, the
-    providers do nothing.
+    providers do nothing. What is not `live` can be read again: of its open spans only the roots
+    are journaled, which takes a third off a replay.
     """
     problems = [root.problem] if root and root.problem else []
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
@@ -169,7 +171,7 @@ def start(
     try:
         quiet.keep_off_stderr(run_dir)
         plan = sdk.configure(identity, run_dir, environ, problems)
-        return _assemble(root, run_dir, plan, problems)
+        return _assemble(root, run_dir, plan, problems, live=live)
     # Whatever a distro, an exporter or a future SDK raises: the agent goes on without us.
     except Exception as error:  # noqa: BLE001
         problems.append(f"telemetry is off: {sdk.describe(error)}")
@@ -199,7 +201,12 @@ def _parent(root: RootContext | None) -> Context:
 
 
 def _assemble(
-    root: RootContext | None, run_dir: Path | None, plan: Plan, problems: list[str]
+    root: RootContext | None,
+    run_dir: Path | None,
+    plan: Plan,
+    problems: list[str],
+    *,
+    live: bool,
 ) -> Telemetry:
     providers = sdk.global_providers()
     telemetry = Telemetry(*providers, parent=_parent(root), problems=problems, owned=True)
@@ -207,7 +214,7 @@ def _assemble(
     sdk.set_id_generator(providers.tracer, RootIdGenerator(root))
     telemetry.ledger = Ledger(kept=run_dir is not None)
     _watch_exporters(telemetry, run_dir, plan)
-    _keep(telemetry, run_dir)
+    _keep(telemetry, run_dir, live=live)
     return telemetry
 
 
@@ -243,7 +250,7 @@ def _watch_delivery(
         delivery.expect()
 
 
-def _keep(telemetry: Telemetry, run_dir: Path | None) -> None:
+def _keep(telemetry: Telemetry, run_dir: Path | None, *, live: bool) -> None:
     """Have spans and log records kept in the run's folder as they come, and counted."""
     ledger, tracer_provider = telemetry.ledger, telemetry.tracer_provider
     if isinstance(tracer_provider, TracerProvider):
@@ -255,10 +262,10 @@ def _keep(telemetry: Telemetry, run_dir: Path | None) -> None:
             # What is set aside is safe: the journal need not have it any more.
             packed = telemetry.journal.compact if telemetry.journal is not None else None
             spans = Lines("traces", run_dir / FILES["traces"], packed)
-        keeper = SpanKeeper(spans, telemetry.journal, ledger)
+        keeper = SpanKeeper(spans, telemetry.journal if live else None, ledger)
         tracer_provider.add_span_processor(SimpleSpanProcessor(keeper))
         if telemetry.journal is not None:
-            tracer_provider.add_span_processor(JournalProcessor(telemetry.journal))
+            tracer_provider.add_span_processor(JournalProcessor(telemetry.journal, live=live))
     if isinstance(telemetry.logger_provider, LoggerProvider):
         logs = Lines("logs", run_dir / FILES["logs"]) if run_dir else None
         processor = SimpleLogRecordProcessor(LogKeeper(logs, ledger))

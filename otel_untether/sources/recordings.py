@@ -126,10 +126,11 @@ def scan(lines: Iterable[bytes]) -> Scan:
 
 def _take(found: Scan, line: bytes) -> None:
     t, inner = 0.0, line
-    timed = _timed(line) if found.kind == "timed" or found.lines == 1 else None
-    if timed is not None:
+    told = _timed(line) if found.kind == "timed" or found.lines == 1 else None
+    if told is not None:
+        timed, text = told
         found.kind = "timed"
-        t, inner = timed.t, b"" if timed.dir == "in" else timed.text or b""
+        t, inner = timed.t, b"" if timed.dir == "in" else text or b""
         found.first_t = t if found.first_t is None else found.first_t
         found.last_t = max(found.last_t, t)
         if timed.exit is not msgspec.UNSET:
@@ -150,10 +151,11 @@ def arrivals(lines: Iterable[bytes], found: Scan, modified: int) -> Iterator[Arr
     """
     at = started(found, modified)
     for number, line in enumerate(line.removesuffix(b"\n") for line in lines):
-        timed = _timed(line) if found.kind == "timed" else None
-        if timed is not None:
+        told = _timed(line) if found.kind == "timed" else None
+        if told is not None:
+            timed, text = told
             at = max(at, _offset(found, modified) + _nanoseconds(timed.t))
-            if (text := timed.text) is not None:
+            if text is not None:
                 yield (Given if timed.dir == "in" else Arrival)(at, text)
         elif line.strip():
             own = own_time(line) if found.kind == "raw" else None
@@ -195,13 +197,15 @@ def _nanoseconds(t: float) -> int:
     return round(t * 1_000_000) * 1000
 
 
-def _timed(line: bytes) -> _Timed | None:
+def _timed(line: bytes) -> tuple[_Timed, bytes | None] | None:
+    """Return what an entry of a timed recording says, and its line; None for what is no entry."""
     try:
         timed = _timed_decoder.decode(line)
-        told = timed.text is not None or timed.exit is not msgspec.UNSET
+        text = timed.text
     except _BROKEN:
         return None
-    return timed if told and 0 <= timed.t < 1e12 else None
+    told = text is not None or timed.exit is not msgspec.UNSET
+    return (timed, text) if told and 0 <= timed.t < 1e12 else None
 
 
 def _is_object(line: bytes) -> bool:

@@ -114,11 +114,10 @@ class Host:
         from there, and which nobody measures. Nothing is raised: what went wrong is in
         `telemetry.problems`.
         """
-        folder = run.path if run else None
-        telemetry = export.start(identity, root=root, run_dir=folder, environ=environ)
+        folder, live = run.path if run else None, ids is None
+        telemetry = export.start(identity, root=root, run_dir=folder, environ=environ, live=live)
         if ids is not None:
             sdk.set_id_generator(telemetry.tracer_provider, ids)
-        live = ids is None
         exporter = GaugeExporter(telemetry.metric_exporters if live else (), environ=environ)
         measures = own_measures(
             telemetry.meter_provider if live else metrics.NoOpMeterProvider(),

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.processes import eventually
+
 RECORDINGS = Path(__file__).parents[2] / "conformance/recordings"
 OK = RECORDINGS / "claude/claude_ok.timed.jsonl"
 CODEX = RECORDINGS / "codex/codex_ok.jsonl"
@@ -32,13 +34,13 @@ def replay(environ: dict[str, str], *arguments: object) -> subprocess.CompletedP
     )
 
 
-def spans(environ: dict[str, str]) -> list[dict[str, Any]]:
-    """Return all spans of all runs."""
+def spans(environ: dict[str, str], *, partly: bool = False) -> list[dict[str, Any]]:
+    """Return all spans of all runs; `partly` while one may be half a line."""
     files = Path(environ["OTEL_UNTETHER_STATE_DIR"]).glob("runs/*/traces.jsonl")
     return [
         span
         for file in files
-        for line in file.read_text().splitlines()
+        for line in file.read_text().splitlines()[: -1 if partly else None]
         for resource in json.loads(line)["resourceSpans"]
         for scope in resource["scopeSpans"]
         for span in scope["spans"]
@@ -61,6 +63,30 @@ def test_replayed_again_it_is_the_same_trace(environ: dict[str, str]) -> None:
     replay(environ, OK)
     assert sorted(json.dumps(span) for span in spans(environ)) == first
     assert len({span["spanId"] for span in spans(environ)}) == len(first) > 10
+
+
+def test_one_that_is_killed_has_a_root_all_the_same_and_is_whole_when_replayed_again(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    """Its journal has its root; of all else the recording is there to be read again."""
+    long = tmp_path / "long.jsonl"
+    long.write_bytes((RECORDINGS / "claude/claude_ok.jsonl").read_bytes() * 400)
+    command = [sys.executable, "-m", "otel_untether", "replay", str(long)]
+    with subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL) as process:
+        eventually(lambda: len(spans(environ, partly=True)) > 20)
+        process.kill()
+    (run,) = Path(environ["OTEL_UNTETHER_STATE_DIR"]).glob("runs/*")
+    assert (run / "journal.jsonl").read_text().count('"kind":"start"') == 1
+    told = [sys.executable, "-m", "otel_untether", "report"]
+    report = subprocess.run(told, env=environ, capture_output=True, text=True, check=False)
+    assert report.returncode == 0, report.stderr
+    (root,) = [span for span in spans(environ) if span["name"] == "invoke_agent claude"]
+    replay(environ, long)
+    whole = spans(environ)
+    (again,) = [span for span in whole if span["name"] == "invoke_agent claude"]
+    assert again["traceId"] == root["traceId"]
+    assert int(again["endTimeUnixNano"]) > int(root["startTimeUnixNano"])
+    assert {span.get("parentSpanId") for span in whole} - {None} <= {s["spanId"] for s in whole}
 
 
 def test_content_stays_where_it_is_unless_asked_for(environ: dict[str, str]) -> None:
