@@ -98,7 +98,7 @@ def live(name: str) -> Lived:
     spent = [
         fed(engine, state, mutated(short, chance, quarter), 1 + part * quarter) for part in range(4)
     ]
-    tables = {name: getattr(state, name) for name in state.__dataclass_fields__}
+    tables = {name: getattr(state, name) for name in state.__struct_fields__}
     sizes = {name: len(t) for name, t in tables.items() if isinstance(t, dict | list | set)}
     finish(state, MUTATIONS + 1, "abandoned", clean=False)
     return Lived(sizes, dict(state.oddities), state.lines, spent)
