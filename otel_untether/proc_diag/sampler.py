@@ -86,12 +86,12 @@ class _Session(Struct):
 
     def is_early(self, now: float) -> bool:
         """Tell whether to look at it now, off the beat; let go of the moments that have come."""
-        come = False
+        if not self.early or self.early[0] > now:
+            return False  # as each of hundreds, whenever one of them is to be looked at
         while self.early and self.early[0] <= now:
             self.early.popleft()
-            come = True
         latest = self.window.latest
-        return come and (latest is None or now - latest.at >= _APART)
+        return latest is None or now - latest.at >= _APART
 
 
 class _Look(NamedTuple):
