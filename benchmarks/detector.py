@@ -10,6 +10,8 @@ import statistics
 import time
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from otel_untether.config.settings import WatchdogConfig
 from otel_untether.engines import registry
 from otel_untether.proc_diag.snapshot import Identity, ProcessSnapshot, SocketDiag, TreeSnapshot
@@ -17,7 +19,6 @@ from otel_untether.session import events as ev
 from otel_untether.session.fold.apply import apply
 from otel_untether.session.state import SessionState
 from otel_untether.stall import StallDetector
-from otel_untether.struct import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,11 +10,12 @@ from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
+from msgspec import Struct
+
 from otel_untether.diagnosis.clocks import starts_subagent
 from otel_untether.diagnosis.scene import Connection, Scene, of_the_model, picture
 from otel_untether.diagnosis.ternary import Fact, always, at_least, below, negated
 from otel_untether.diagnosis.work import STREAM_BOUND, WRITING, received, wants, work_of
-from otel_untether.struct import Struct
 
 if TYPE_CHECKING:
     from otel_untether.config.settings import WatchdogConfig

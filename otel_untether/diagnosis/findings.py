@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
+from msgspec import Struct, field
+
 from otel_untether.session.wording import duration
-from otel_untether.struct import Struct, field
 
 if TYPE_CHECKING:
     from otel_untether.diagnosis.clocks import ProgressClock

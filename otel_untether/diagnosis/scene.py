@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from otel_untether.struct import Struct
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from otel_untether.proc_diag.deep_look import DeepLook, ProcessLook, SocketLook

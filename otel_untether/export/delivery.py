@@ -22,6 +22,8 @@ import threading
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import Struct, field
+
 from otel_untether.export import sdk
 from otel_untether.export.answers import Answer
 from otel_untether.export.hearing import hear_answers
@@ -29,7 +31,6 @@ from otel_untether.export.item_keys import line_key, log_key, span_key
 from otel_untether.export.otlp_json import FILES, encode
 from otel_untether.store.files import LineFile, lines
 from otel_untether.store.run_folder import DELIVERED, UNDELIVERED
-from otel_untether.struct import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct, field
 from opentelemetry.sdk.trace import SpanProcessor
 
 from otel_untether.store.otlp_values import plain
-from otel_untether.struct import Struct, field
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context

@@ -17,6 +17,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct, field
 from opentelemetry import _logs, metrics, trace
 from opentelemetry.context import Context
 from opentelemetry.sdk._logs import LoggerProvider
@@ -33,7 +34,6 @@ from otel_untether.export.keeping import LogKeeper, SpanKeeper
 from otel_untether.export.ledger import Ledger
 from otel_untether.export.otlp_json import FILES, Lines
 from otel_untether.store.journal import Journal
-from otel_untether.struct import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

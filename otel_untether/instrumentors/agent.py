@@ -13,6 +13,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Final
 
 import psutil
+from msgspec.structs import replace
 from opentelemetry import trace
 from opentelemetry._logs import SeverityNumber
 
@@ -22,7 +23,6 @@ from otel_untether.engines import registry
 from otel_untether.instrumentors.harmless import harmless
 from otel_untether.sources.spawning import environment, into_clean
 from otel_untether.store.runs import new_run_id
-from otel_untether.struct import replace
 from otel_untether.watching.subject import End, RunInfo, Subject
 
 if TYPE_CHECKING:
@@ -156,9 +156,13 @@ class HostedAgent:
             self.through = None
         if leaving or self._ends_at_once:
             self._end(end)
-        else:
+            return
+        try:
             # No daemon: the program's last breath waits for it, and then exports it.
             threading.Thread(target=self._end, args=(end,), name="untether-end").start()
+        except RuntimeError:  # no more threads to be had: then nobody is waited for
+            self.through = None
+            self._end(end)
 
     @property
     def _ends_at_once(self) -> bool:

@@ -17,9 +17,10 @@ import signal
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from msgspec import Struct
+
 from otel_untether import semconv
 from otel_untether.kill.targets import Target, await_exit, strays
-from otel_untether.struct import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from otel_untether.struct import Struct, field
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from otel_untether.proc_diag.snapshot import Identity, ProcessState, TcpState

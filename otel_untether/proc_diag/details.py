@@ -12,13 +12,15 @@ import os
 import threading
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from otel_untether.proc_diag.gather import look_deeper
 from otel_untether.proc_diag.linux import kernel_files as files
 from otel_untether.proc_diag.linux import procfs
 from otel_untether.proc_diag.redaction import option_names
 from otel_untether.proc_diag.tree import sample
 from otel_untether.session.redaction import redact as hide_secrets
-from otel_untether.struct import Struct, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

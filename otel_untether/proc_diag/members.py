@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 from otel_untether.proc_diag.adoption import Adoption, above_us
 from otel_untether.proc_diag.snapshot import Identity, ProcessSnapshot
-from otel_untether.struct import replace
 
 if TYPE_CHECKING:
     from otel_untether.proc_diag.backend import Backend, Handle, Pass

@@ -16,8 +16,10 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from msgspec import Struct, field
+from msgspec.structs import replace
+
 from otel_untether.proc_diag import Tree, TreeSnapshot, sample
-from otel_untether.struct import Struct, field, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

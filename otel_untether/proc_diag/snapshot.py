@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
+from msgspec import Struct, field
+
 # Linux's one-letter process states (proc(5)): R running, S sleeping, D disk sleep, Z zombie,
 # T stopped, t tracing stop, X dead, I idle kernel thread.
-from otel_untether.struct import Struct, field
 
 ProcessState: TypeAlias = Literal["R", "S", "D", "Z", "T", "t", "X", "I"]
 TcpState: TypeAlias = Literal[

@@ -281,15 +281,15 @@ def _before_text(name: str) -> bytes:
     return f'"key":"{name}","value":{{"stringValue":"'.encode()
 
 
-class _Value(msgspec.Struct):
+class _Value(msgspec.Struct, rename="camel", omit_defaults=True):
     """An AnyValue, of which nearly all are text."""
 
-    stringValue: str | None = None  # noqa: N815  as above
-    intValue: str | int | None = None  # noqa: N815
-    boolValue: bool | None = None  # noqa: N815
-    doubleValue: float | str | None = None  # noqa: N815
-    arrayValue: Any = None  # noqa: N815
-    kvlistValue: Any = None  # noqa: N815
+    string_value: str | None = None
+    int_value: str | int | None = None
+    bool_value: bool | None = None
+    double_value: float | str | None = None
+    array_value: Any = None
+    kvlist_value: Any = None
 
 
 class _Pair(msgspec.Struct):
@@ -306,15 +306,12 @@ def _all_attributes(raw: bytes) -> Attributes:
         pairs = _PAIRS.decode(raw)
     except (msgspec.MsgspecError, UnicodeError):
         return _odd_attributes(raw)
-    return {
-        pair.key: _value(pair.value) if pair.value.stringValue is None else pair.value.stringValue
-        for pair in pairs
-    }
+    return {pair.key: _decoded(pair.value) for pair in pairs}
 
 
-def _value(value: _Value) -> Value:
-    told = ((kind, getattr(value, kind)) for kind in _Value.__struct_fields__)
-    return decode({kind: content for kind, content in told if content is not None})
+def _decoded(value: _Value) -> Value:
+    text = value.string_value
+    return decode(msgspec.to_builtins(value)) if text is None else text
 
 
 def _odd_attributes(raw: bytes) -> Attributes:

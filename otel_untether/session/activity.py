@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from otel_untether.struct import Struct, field
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from msgspec import Struct
+
 from otel_untether.session.redaction import redact, redact_json
-from otel_untether.struct import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec import Struct, field
+
 from otel_untether.session import events as ev
 from otel_untether.session.activity import Activity, Wait, begin
 from otel_untether.session.conversation import Lane
 from otel_untether.session.traits import UNKNOWN, Traits
-from otel_untether.struct import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

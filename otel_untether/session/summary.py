@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from msgspec import Struct, field
+from msgspec.structs import replace
+
 from otel_untether import semconv
 from otel_untether.session.wording import duration, figure
-from otel_untether.struct import Struct, field, replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

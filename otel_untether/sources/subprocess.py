@@ -16,6 +16,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import anyio
+from msgspec.structs import replace
 
 from otel_untether.clock import Clock
 from otel_untether.config.settings import Config, WatchdogConfig, load
@@ -23,7 +24,6 @@ from otel_untether.sources.spawned_agent import SpawnedAgent
 from otel_untether.sources.spawning import environment, spawning, unstarted
 from otel_untether.sources.watched_process import BlockingWatchedProcess, WatchedProcess
 from otel_untether.store.runs import RunIdentity, new_run_id, store_at
-from otel_untether.struct import replace
 from otel_untether.watching.host import Host
 from otel_untether.watching.subject import RunInfo, Subject
 from otel_untether.watching.surroundings import Surroundings

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from otel_untether.store import files, run_folder, run_lock
 from otel_untether.store.process_identity import ProcessIdentity, is_running
-from otel_untether.struct import Struct
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,13 +7,13 @@ import mmap
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from msgspec import Struct, field
 
 from otel_untether import semconv
 from otel_untether.store import run_folder, segments
 from otel_untether.store.files import lines, open_regular
 from otel_untether.store.otlp_values import integer, moment
 from otel_untether.store.record import StoreError, load_run
-from otel_untether.struct import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,11 +14,12 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from msgspec import Struct
+
 from otel_untether.store import process_stat, retention, run_folder, run_lock
 from otel_untether.store.private_folder import require_private, require_real
 from otel_untether.store.record import Run, RunIdentity, RunRecord, StoreError, load_run
 from otel_untether.store.sessions import SessionOutcome, Sessions
-from otel_untether.struct import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

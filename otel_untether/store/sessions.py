@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from otel_untether.session.events import Usage
+from otel_untether.session.events import Usage  # noqa: TC001  msgspec looks it up
 from otel_untether.store import files
 from otel_untether.store.private_folder import make_private, require_private, require_real
 from otel_untether.store.record import Moment, StoreError, read

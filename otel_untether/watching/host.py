@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from msgspec.structs import replace
 from opentelemetry import _logs, metrics, trace
 from opentelemetry.context import get_value
 
@@ -20,7 +21,6 @@ from otel_untether.proc_diag.sampler import Sampler
 from otel_untether.session.content import Capture, from_environ
 from otel_untether.session.state import SessionState
 from otel_untether.spans import SessionTracer
-from otel_untether.struct import replace
 from otel_untether.watching.attendant import attendant
 from otel_untether.watching.flushing import Flushing, flush
 from otel_untether.watching.follower import Follower

@@ -11,6 +11,8 @@ import logging
 import os
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 from otel_untether import semconv
 from otel_untether.diagnosis.facts import SECOND
 from otel_untether.kill.left_behind import described, end_left_behind
@@ -18,7 +20,6 @@ from otel_untether.proc_diag import Tree
 from otel_untether.proc_diag.gather import look_deeper
 from otel_untether.spans import finding_attributes
 from otel_untether.stall import StallDetector
-from otel_untether.struct import replace
 from otel_untether.watching.kill_order import KillOrder
 from otel_untether.watching.listener import hooks
 from otel_untether.watching.peaks import Peaks

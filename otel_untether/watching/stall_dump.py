@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from otel_untether import proc_diag
 from otel_untether.session.redaction import redact, redact_lines
 from otel_untether.stall import describe
-from otel_untether.struct import replace
 
 if TYPE_CHECKING:
     from otel_untether.proc_diag import Tree

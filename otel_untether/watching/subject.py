@@ -6,9 +6,10 @@ import os
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec import Struct, field
+
 from otel_untether.clock import Clock
 from otel_untether.engines import registry
-from otel_untether.struct import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

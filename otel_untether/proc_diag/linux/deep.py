@@ -11,6 +11,8 @@ import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from msgspec.structs import replace
+
 from otel_untether.proc_diag.backend import DeepLooks
 from otel_untether.proc_diag.deep_look import DescriptorLook, ProcessLook
 from otel_untether.proc_diag.linux import descriptors, procfs
@@ -22,7 +24,6 @@ from otel_untether.proc_diag.linux.sockets import Holder, look_at_sockets
 from otel_untether.proc_diag.linux.threads import look_at_threads
 from otel_untether.proc_diag.linux.unmoved import Unmoved, read_turns
 from otel_untether.proc_diag.sums import ENDED
-from otel_untether.struct import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -11,10 +11,11 @@ import stat
 import termios
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 from otel_untether.proc_diag.deep_look import StdinLook
 from otel_untether.proc_diag.linux import kernel_files as files
 from otel_untether.proc_diag.linux import procfs
-from otel_untether.struct import replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

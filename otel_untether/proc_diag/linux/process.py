@@ -12,11 +12,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 from otel_untether.proc_diag.linux import kernel_files as files
 from otel_untether.proc_diag.linux import procfs
 from otel_untether.proc_diag.linux.host import parse_membership
 from otel_untether.proc_diag.snapshot import Identity, ProcessSnapshot
-from otel_untether.struct import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

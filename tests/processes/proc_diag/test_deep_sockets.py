@@ -9,8 +9,8 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
-from otel_untether import struct
 from otel_untether.proc_diag import DeepLook, SocketLook, Tree, look_deeper
 from otel_untether.proc_diag.linux import raw_sockets
 from tests.support.processes import eventually, running
@@ -151,7 +151,7 @@ def test_a_socket_leads_where_it_leads(
 
 
 def _lasting(socket: SocketLook) -> SocketLook:
-    return struct.replace(socket, send_age=None, receive_age=None)
+    return replace(socket, send_age=None, receive_age=None)
 
 
 def test_a_pair_between_two_members_is_inside_whoever_holds_which_end() -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from otel_untether.diagnosis.advice import ADVICE
 from otel_untether.proc_diag.snapshot import CgroupDiag
 from otel_untether.session import events as ev
 from otel_untether.stall import CAUSES, StallDetector, describe
-from otel_untether.struct import replace
 from tests.unit.diagnosis.worlds import (
     CONFIG,
     LEADER,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from otel_untether.proc_diag.deep_look import StdinLook, ThreadLook
 from otel_untether.session import events as ev
 from otel_untether.session.state import SessionState
 from otel_untether.stall import Finding, StallDetector, describe
-from otel_untether.struct import replace
 from tests.unit.diagnosis.worlds import (
     CONFIG,
     T0,

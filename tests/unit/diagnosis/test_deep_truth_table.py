@@ -6,10 +6,10 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from otel_untether.proc_diag.deep_look import CgroupLook, SocketLook, StdinLook, ThreadLook
 from otel_untether.stall import StallDetector
-from otel_untether.struct import replace
 from tests.unit.diagnosis.worlds import CONFIG, LEADER, T0, S, deep, process, sample, session
 
 if TYPE_CHECKING:

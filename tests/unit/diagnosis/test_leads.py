@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from otel_untether import semconv
 from otel_untether.proc_diag.deep_look import TranscriptLook
 from otel_untether.session import events as ev
 from otel_untether.stall import StallDetector, describe
-from otel_untether.struct import replace
 from otel_untether.watching.operator import Operator
 from tests.unit.diagnosis.worlds import CONFIG, T0, S, deep, sample, samples, session, tell
 

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from otel_untether.diagnosis import wait_channels as wchan
 from otel_untether.proc_diag.deep_look import SocketLook, ThreadLook
@@ -13,7 +14,6 @@ from otel_untether.proc_diag.linux.descriptors import parse_polled
 from otel_untether.proc_diag.linux.threads import parse_turns
 from otel_untether.session import events as ev
 from otel_untether.stall import Finding, StallDetector
-from otel_untether.struct import replace
 from tests.unit.diagnosis.worlds import (
     CONFIG,
     T0,

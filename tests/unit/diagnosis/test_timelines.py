@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+from msgspec.structs import replace
 
 from otel_untether.config.settings import WatchdogConfig
 from otel_untether.session import events as ev
 from otel_untether.stall import Finding, StallDetector
-from otel_untether.struct import replace
 from tests.unit.diagnosis.worlds import (
     T0,
     S,

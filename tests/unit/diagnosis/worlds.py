@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from otel_untether.config.settings import WatchdogConfig
 from otel_untether.engines import registry
 from otel_untether.proc_diag.deep_look import DeepLook, ProcessLook, SocketLook, ThreadLook
@@ -18,7 +20,6 @@ from otel_untether.session import events as ev
 from otel_untether.session.fold.apply import apply
 from otel_untether.session.state import SessionState
 from otel_untether.stall import StallDetector
-from otel_untether.struct import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from otel_untether.engines.claude.shapes import Message, Permission
 from otel_untether.engines.parsing.salvage import ABSENT, BROKEN, LARGEST, fit, given, loads, read
@@ -25,6 +25,7 @@ from otel_untether.engines.parsing.values import (
     Count,
     Dollars,
     Milliseconds,
+    Plain,
     Seconds,
     nanoseconds,
 )
@@ -40,17 +41,17 @@ _ENTRY_TYPES: Final = frozenset({
 })  # fmt: skip
 
 
-class CompactMetadata(Struct, rename="camel"):
+class CompactMetadata(Plain, rename="camel"):
     trigger: str | None = None
     pre_tokens: Count | None = None
     post_tokens: Count | None = None
 
 
-class Cause(Struct):
+class Cause(Plain):
     status: Code | None = None
 
 
-class NestedEntry(Struct, rename="camel"):
+class NestedEntry(Plain, rename="camel"):
     """A subagent's entry inside a ``progress`` entry."""
 
     type: str | None = None
@@ -59,14 +60,14 @@ class NestedEntry(Struct, rename="camel"):
     tool_use_result: Raw = ABSENT
 
 
-class Progress(Struct, rename="camel"):
+class Progress(Plain, rename="camel"):
     type: str | None = None
     agent_id: str | None = None
     elapsed_time_seconds: Seconds | None = None
     message: NestedEntry | None = None
 
 
-class Entry(Struct, rename="camel"):
+class Entry(Plain, rename="camel"):
     """All types of entry laid over each other, as far as we read them."""
 
     type: str | None = None
@@ -100,7 +101,7 @@ class Entry(Struct, rename="camel"):
     total_cost_usd: Dollars | None = msgspec.field(default=None, name="totalCostUSD")
 
 
-class Meta(Struct, rename="camel"):
+class Meta(Plain, rename="camel"):
     """What ``agent-<id>.meta.json`` says about a subagent."""
 
     agent_type: str | None = None
@@ -175,11 +176,11 @@ def is_transcript(first_lines: Iterable[bytes]) -> bool:
     return any(_looks_like_entry(line) for line in first_lines)
 
 
-class _Said(Struct):
+class _Said(Plain):
     parts: Raw = ABSENT  # what Qwen Code's messages have, where Claude's have content
 
 
-class _Keys(Struct, rename="camel"):
+class _Keys(Plain, rename="camel"):
     type: str | None = None
     session_id: str | None = None
     leaf_uuid: str | None = None
