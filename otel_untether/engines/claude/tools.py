@@ -34,6 +34,7 @@ _REFUSED: Final = lazily(
 # What is written of a call that ran when it was interrupted; nobody decided on that one.
 _INTERRUPTED: Final = lazily(_START + rb"The user doesn't want to proceed with this tool use")
 
+_NO_OPTIONS: Final = ToolInput()
 _input_decoder: Final = msgspec.json.Decoder(ToolInput)
 _outcome_decoder: Final = msgspec.json.Decoder(ToolOutcome)
 
@@ -41,8 +42,8 @@ _outcome_decoder: Final = msgspec.json.Decoder(ToolOutcome)
 def started(block: Block, parent: str | None, at: int, happened: int | None) -> list[Event]:
     """Return what a ``tool_use`` block says: the call and, for a wake-up or a monitor, the wait."""
     name, raw, call_id = block.name or "", given(block.input), block.id or ""
-    telling = raw if name in _TELLING_INPUTS else None
-    options = read(telling, _input_decoder, ToolInput)
+    telling = name in _TELLING_INPUTS
+    options = read(raw, _input_decoder, ToolInput) if telling else _NO_OPTIONS
     limit = options.timeout if options.timeout is not None else options.timeout_ms
     mcp = name.startswith("mcp__")
     call = ToolStarted(

@@ -19,14 +19,17 @@ from otel_untether.session.events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from msgspec import Raw
 
     from otel_untether.engines.codex.shapes import Item, ItemCompleted, ItemStarted, ItemUpdated
 
+_ASKING: Final = "collab_tool_call"
+"""The type of what a thread asks of others, its subagents."""
+
 _TOOLS: Final = frozenset({
-    "command_execution", "file_change", "mcp_tool_call", "collab_tool_call", "web_search",
+    "command_execution", "file_change", "mcp_tool_call", _ASKING, "web_search",
 })  # fmt: skip
 _SAYINGS: Final = frozenset({"agent_message", "reasoning", "plan"})
 # A to-do list stays open for the whole turn, and an error item is a warning.
@@ -60,16 +63,15 @@ def updated(line: ItemUpdated, at: int) -> Iterator[Event]:
         yield _bad(item, at)
 
 
-def completed(line: ItemCompleted, at: int) -> Iterator[Event]:
-    """Yield the end of a tool call and what it tells about subagents, or that the model spoke."""
+def completed(line: ItemCompleted, at: int) -> Iterable[Event]:
+    """Return the end of a tool call and what it tells about subagents, or that the model spoke."""
     item = line.item
     if item is None or item.type not in _TOOLS:
-        yield from _no_tool(item, at, said=True)
-    elif item.id:
-        yield from _agents(item, item.id, at)
-        yield _tool_finished(item, item.id, at)
-    else:
-        yield _bad(item, at)
+        return _no_tool(item, at, said=True)
+    if not item.id:
+        return (_bad(item, at),)
+    finished = _tool_finished(item, item.id, at)
+    return (*_agents(item, item.id, at), finished) if item.type == _ASKING else (finished,)
 
 
 def _no_tool(item: Item | None, at: int, *, said: bool) -> Iterator[Event]:
@@ -117,7 +119,7 @@ def _tool_finished(item: Item, tool_id: str, at: int) -> ToolFinished:
 
 def _name(item: Item) -> str:
     """Name the tool behind an MCP or collaboration item, and any other by its item's type."""
-    tool = item.tool if item.type in ("mcp_tool_call", "collab_tool_call") else None
+    tool = item.tool if item.type in ("mcp_tool_call", _ASKING) else None
     return tool or item.type or "unknown"
 
 
@@ -129,7 +131,7 @@ def _error(item: Item) -> str | None:
 
 def _agents(item: Item, tool_id: str, at: int) -> Iterator[Event]:
     """Yield what ``agents_states`` tells about the life of each subagent thread."""
-    if item.type != "collab_tool_call" or item.status == "declined":
+    if item.type != _ASKING or item.status == "declined":
         return
     states = {agent: state.status for agent, state in (item.agents_states or {}).items()}
     if item.tool in _LAUNCHING and item.status == "completed":
@@ -156,4 +158,7 @@ def _task_started(item: Item, agent: str, tool_id: str, at: int) -> TaskStarted:
 
 
 def _raw(*candidates: Raw) -> bytes | None:
-    return next(filter(None, map(given, candidates)), None)
+    for candidate in candidates:
+        if content := given(candidate):
+            return content
+    return None

@@ -54,7 +54,7 @@ _are_fit: Final = _seen.issuperset
 
 def clean(event: Event) -> Event:
     """Return `event` with every name and id in it fit to leave; mostly the event itself."""
-    return event if _are_fit(_values(type(event))(event)) else _made_fit(event)
+    return event if _are_fit(_texts_of[type(event)](event)) else _made_fit(event)
 
 
 def cleaned(decode: Decode) -> Decode:
@@ -66,7 +66,7 @@ def cleaned(decode: Decode) -> Decode:
     def decode_and_clean(line: bytes, at: int, /) -> tuple[Event, ...]:
         events = tuple(decode(line, at))  # a plug-in may have given a list
         for event in events:
-            if not _are_fit(_values(type(event))(event)):
+            if not _are_fit(_texts_of[type(event)](event)):
                 return tuple(map(clean, events))
         return events
 
@@ -135,13 +135,18 @@ def _servers(servers: tuple[McpServer, ...]) -> tuple[McpServer, ...]:
     )
 
 
-@cache
-def _values(kind: type[Event]) -> Callable[[Event], tuple[object, ...]]:
-    """Return what gives an event's texts, all in one step."""
-    fields = [field for field, _ in _texts(kind)]
-    # Of one field it would give no tuple, and of none it gives nothing.
-    several = fields if len(fields) > 1 else fields * 2
-    return operator.attrgetter(*several) if fields else lambda _event: ()
+class _TextsOf(dict[type[Event], "Callable[[Event], tuple[object, ...]]"]):
+    """What gives the texts of an event of each kind, all in one step."""
+
+    def __missing__(self, kind: type[Event]) -> Callable[[Event], tuple[object, ...]]:
+        fields = [field for field, _ in _texts(kind)]
+        # Of one field it would give no tuple, and of none it gives nothing.
+        several = fields if len(fields) > 1 else fields * 2
+        self[kind] = operator.attrgetter(*several) if fields else lambda _event: ()
+        return self[kind]
+
+
+_texts_of: Final = _TextsOf()
 
 
 @cache
