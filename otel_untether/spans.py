@@ -272,10 +272,11 @@ class SessionTracer:
         span = self._spans.pop(activity, None)
         if span is None:
             return
-        span.set_attributes({**activity.attributes, **self._results(activity)})
+        attributes = {**activity.attributes, **self._results(activity)}
         if activity.error is not None:
-            span.set_attribute(semconv.ERROR_TYPE, activity.error)
+            attributes[semconv.ERROR_TYPE] = activity.error
             span.set_status(Status(StatusCode.ERROR, activity.reason or activity.error))
+        span.set_attributes(attributes)
         span.end(activity.end)
         if self._state.followed:
             self._remember(activity, span)

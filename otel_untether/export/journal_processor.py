@@ -58,6 +58,8 @@ class JournalProcessor(SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         """Forget a root that has ended, journal what became of the others."""
+        if not self._live:
+            return
         with self._lock:
             self._roots.pop(span.context.span_id if span.context else 0, None)
         self.update()

@@ -1,14 +1,16 @@
 """Keeping a run's spans and log records in its folder the moment they exist.
 
-These are exporters for the SDK's simple processors. What they could not write is told to the
-ledger: it is lost, unless a collector takes it.
+What could not be written is told to the ledger: it is lost, unless a collector takes it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+import threading
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
+from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_untether.export.item_keys import log_key, span_key
@@ -23,6 +25,56 @@ if TYPE_CHECKING:
     from otel_untether.export.ledger import Ledger
     from otel_untether.export.otlp_json import Lines
     from otel_untether.store.journal import Journal
+
+
+_log = logging.getLogger(__name__)
+
+TOGETHER: Final = 32
+"""Spans of a replay to a line; even with all their content they stay below the longest line."""
+
+
+class SpanKeeping(SpanProcessor):
+    """Gives sampled spans to their keeper as they end: each at once, or some `together`.
+
+    The SDK's own simple processor would do for the first. Of a replay, which can be done again,
+    a line for each span is a quarter of what it takes.
+    """
+
+    def __init__(self, keeper: SpanKeeper, *, together: int = 1) -> None:
+        self._keeper = keeper
+        self._together = together
+        self._lock = threading.Lock()
+        self._ended: list[ReadableSpan] = []
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Keep it, or note that it is to be kept with those that end next."""
+        if not (span.context and span.context.trace_flags.sampled):
+            return
+        with self._lock:
+            self._ended.append(span)
+            if len(self._ended) >= self._together:
+                self._keep()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002
+        """Keep what has ended."""
+        with self._lock:
+            self._keep()
+        return True
+
+    def shutdown(self) -> None:
+        """Keep what has ended, and close the file."""
+        self.force_flush()
+        self._keeper.shutdown()
+
+    def _keep(self) -> None:
+        ended, self._ended = self._ended, []
+        if not ended:
+            return
+        try:
+            self._keeper.export(ended)
+        # As the SDK's own processors do: others are to be told of the span.
+        except Exception:  # noqa: BLE001
+            _log.exception("spans were not kept")
 
 
 class SpanKeeper(SpanExporter):

@@ -24,13 +24,12 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
 from opentelemetry.sdk.metrics.export import MetricExporter
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from otel_untether.export import quiet, sdk
 from otel_untether.export.ids import RootIdGenerator, SeededIdGenerator
 from otel_untether.export.journal_processor import JournalProcessor
-from otel_untether.export.keeping import LogKeeper, SpanKeeper
+from otel_untether.export.keeping import TOGETHER, LogKeeper, SpanKeeper, SpanKeeping
 from otel_untether.export.ledger import Ledger
 from otel_untether.export.otlp_json import FILES, Lines
 from otel_untether.store.journal import Journal
@@ -263,7 +262,8 @@ def _keep(telemetry: Telemetry, run_dir: Path | None, *, live: bool) -> None:
             packed = telemetry.journal.compact if telemetry.journal is not None else None
             spans = Lines("traces", run_dir / FILES["traces"], packed)
         keeper = SpanKeeper(spans, telemetry.journal if live else None, ledger)
-        tracer_provider.add_span_processor(SimpleSpanProcessor(keeper))
+        keeping = SpanKeeping(keeper, together=1 if live else TOGETHER)
+        tracer_provider.add_span_processor(keeping)
         if telemetry.journal is not None:
             tracer_provider.add_span_processor(JournalProcessor(telemetry.journal, live=live))
     if isinstance(telemetry.logger_provider, LoggerProvider):

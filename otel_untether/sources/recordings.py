@@ -158,7 +158,7 @@ def arrivals(lines: Iterable[bytes], found: Scan, modified: int) -> Iterator[Arr
             if text is not None:
                 yield (Given if timed.dir == "in" else Arrival)(at, text)
         elif line.strip():
-            own = own_time(line) if found.kind == "raw" else None
+            own = own_time(line) if found.kind == "raw" and found.own is not None else None
             stepped = at if found.own or found.kind == "timed" or not number else at + STEP
             at = max(stepped, own or 0)
             yield Arrival(at, line)

@@ -61,10 +61,14 @@ _TICK: Final = 2.0
 
 
 class _Own(NamedTuple):
-    """What a process has whose OpenTelemetry is ours: an exporter of gauges, the run's folder."""
+    """What a process has whose OpenTelemetry is ours: an exporter of gauges, the run's folder.
+
+    What is not `live` is a recording's replay.
+    """
 
     exporter: GaugeExporter
     run: Run | None
+    live: bool
 
 
 class Host:
@@ -133,7 +137,7 @@ class Host:
             measures=measures,
             say=notice,
             sampler=Sampler(settings.watchdog.sample_interval),
-            own=_Own(exporter, run),
+            own=_Own(exporter, run, live),
         )
 
     @classmethod
@@ -333,7 +337,9 @@ class Host:
         listeners: list[Listener] = []
         operator = Operator(self._say)
         if run is not None:
-            keeper = RunKeeper(run, self.telemetry.journal, state, tree)
+            # A replay that is cut off is made again: nobody recovers what it had used by then.
+            live = self._own is None or self._own.live
+            keeper = RunKeeper(run, self.telemetry.journal if live else None, state, tree)
             operator = Operator(self._say, keeper.dump_of)
             listeners.append(keeper)
         listeners.append(Traced(tracer, subject.run))

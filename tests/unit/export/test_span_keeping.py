@@ -1,0 +1,86 @@
+"""When ended spans are kept: each at once, or a few of a replay together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SpanExportResult
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+
+from otel_untether.export.keeping import SpanKeeper, SpanKeeping
+from otel_untether.export.ledger import Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pytest
+    from opentelemetry.sdk.trace import ReadableSpan
+
+
+class Noting(SpanKeeper):
+    """Notes the names of what it is given at once, and whether it was closed."""
+
+    def __init__(self) -> None:
+        super().__init__(None, None, Ledger(kept=False))
+        self.batches: list[list[str]] = []
+        self.closed = False
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.batches.append([span.name for span in spans])
+        return super().export(spans)
+
+    def shutdown(self) -> None:
+        self.closed = True
+
+
+def ended(keeping: SpanKeeping, count: int, **options: object) -> TracerProvider:
+    """Return a provider whose first spans, named by their numbers, have ended."""
+    provider = TracerProvider(shutdown_on_exit=False, **options)  # type: ignore[arg-type]
+    provider.add_span_processor(keeping)
+    tracer = provider.get_tracer("test")
+    for number in range(count):
+        tracer.start_span(str(number)).end()
+    return provider
+
+
+def test_a_live_span_is_kept_the_moment_it_ends() -> None:
+    keeper = Noting()
+    ended(SpanKeeping(keeper), 3)
+    assert keeper.batches == [["0"], ["1"], ["2"]]
+
+
+def test_a_replays_spans_are_kept_some_together() -> None:
+    keeper = Noting()
+    ended(SpanKeeping(keeper, together=2), 5)
+    assert keeper.batches == [["0", "1"], ["2", "3"]]
+
+
+def test_a_flush_keeps_what_has_ended_so_far() -> None:
+    keeper = Noting()
+    provider = ended(SpanKeeping(keeper, together=2), 3)
+    assert provider.force_flush()
+    assert provider.force_flush()
+    assert keeper.batches == [["0", "1"], ["2"]]
+
+
+def test_the_end_keeps_the_rest_and_closes_the_file() -> None:
+    keeper = Noting()
+    ended(SpanKeeping(keeper, together=9), 2).shutdown()
+    assert keeper.batches == [["0", "1"]]
+    assert keeper.closed
+
+
+def test_what_is_not_sampled_is_not_kept() -> None:
+    keeper = Noting()
+    ended(SpanKeeping(keeper), 2, sampler=ALWAYS_OFF).shutdown()
+    assert keeper.batches == []
+
+
+def test_what_goes_wrong_in_keeping_stays_there(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(Noting):
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            raise ValueError(f"{len(spans)} too many")
+
+    ended(SpanKeeping(Failing()), 1)
+    assert "spans were not kept" in caplog.text
