@@ -152,7 +152,7 @@ class SessionMetrics:
         :param changes: what `session.fold.apply` returned.
         """
         for change in changes:
-            if isinstance(change, Closed) and change.activity.kind == "tool":
+            if type(change) is Closed and change.activity.kind == "tool":
                 self._tool(change.activity)
 
     def tick(self) -> None:
@@ -383,6 +383,8 @@ class Names:
 
         :param name: one that came from outside.
         """
+        if name in self._known:  # none is ever taken back
+            return name
         with self._lock:
             if name not in self._known and len(self._known) >= self._limit:
                 return OTHER

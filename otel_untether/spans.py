@@ -13,7 +13,7 @@ from opentelemetry._logs import SeverityNumber
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 
 from otel_untether import semconv
-from otel_untether.session.activity import Closed, Opened
+from otel_untether.session.activity import Closed, Noted, Opened
 from otel_untether.session.content import Capture
 from otel_untether.session.summary import usage_attributes
 
@@ -38,6 +38,7 @@ __all__ = ["SessionTracer", "finding_attributes"]
 
 # Subagents and calls that are over, and may yet be told more of.
 _REMEMBERED: Final = 1_024
+_NOTHING: Final[Mapping[str, activity.AttributeValue]] = {}
 _MARKER_LENGTH: Final = 1_000  # ns: a span of no length at all is drawn by no viewer
 
 # The event that a kind of finding makes, and how serious it is.
@@ -92,6 +93,8 @@ class SessionTracer:
         self._capture = capture or Capture()
         self._left_out = {kind for kind, made in (("chat", chats), ("tool", calls)) if not made}
         self._spans: dict[Activity, Span] = {}
+        self._told: dict[Activity, Facts] = {}  # what their spans began with of what may grow
+        self._nearest: tuple[Span, Context] | None = None
         self._above = 0  # the id of the span that the root is below
         self._prompted_by: list[SpanContext] = []
         self._past: dict[Activity, Span] = {}
@@ -188,11 +191,11 @@ class SessionTracer:
         :param changes: what `session.fold.apply` returned, in order.
         """
         for change in changes:
-            if isinstance(change, Opened):
+            if type(change) is Opened:
                 self._open(change.activity)
-            elif isinstance(change, Closed):
+            elif type(change) is Closed:
                 self._close(change.activity)
-            else:
+            elif type(change) is Noted:
                 self.note(change.name, change.at, change.attributes)
 
     def note(
@@ -255,6 +258,8 @@ class SessionTracer:
             return
         describe = _DESCRIBED[activity.kind]
         name, kind, attributes = describe(activity, self)
+        if activity.kind == "tool":
+            self._told[activity] = dict(activity.attributes)
         self._spans[activity] = self._tracer.start_span(
             name,
             self._below(self._enclosing(activity)),
@@ -272,11 +277,15 @@ class SessionTracer:
         span = self._spans.pop(activity, None)
         if span is None:
             return
-        attributes = {**activity.attributes, **self._results(activity)}
+        told = self._told.pop(activity, _NOTHING).items()
+        # The SDK looks at each anew, which costs more than all the rest here.
+        news = {k: v for k, v in activity.attributes.items() if (k, v) not in told}
+        attributes: Attributes = {**news, **self._results(activity)}
         if activity.error is not None:
             attributes[semconv.ERROR_TYPE] = activity.error
             span.set_status(Status(StatusCode.ERROR, activity.reason or activity.error))
-        span.set_attributes(attributes)
+        if attributes:
+            span.set_attributes(attributes)
         span.end(activity.end)
         if self._state.followed:
             self._remember(activity, span)
@@ -332,7 +341,10 @@ class SessionTracer:
         return self.root
 
     def _below(self, span: Span) -> Context:
-        return trace.set_span_in_context(span, self._parent)
+        nearest = self._nearest
+        if nearest is None or nearest[0] is not span:
+            nearest = self._nearest = span, trace.set_span_in_context(span, self._parent)
+        return nearest[1]
 
 
 def finding_attributes(finding: Finding) -> Facts:

@@ -33,9 +33,9 @@ class LineSplitter:
         """Return the lines that this chunk completes."""
         parts = chunk.split(b"\n")
         rest = parts.pop()
-        lines: list[bytes | None] = []
-        if parts:
-            lines = [self._complete(parts[0]), *parts[1:]]
+        lines: list[bytes | None] = [*parts]
+        if lines and (self._size or self._overflow):
+            lines[0] = self._complete(parts[0])
         if len(chunk) > self._limit:
             lines = [None if line and len(line) > self._limit else line for line in lines]
         if rest:

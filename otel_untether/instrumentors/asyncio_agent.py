@@ -204,12 +204,13 @@ _writers: Final[WeakKeyDictionary[object, HostedAgent]] = WeakKeyDictionary()
 
 def _after(theirs: Callable[..., Any], ours: Callable[..., object]) -> Callable[..., Any]:
     """Return their method, after which ours is called; what theirs does and raises stays."""
+    hook = ours.__name__.strip("_")
 
     def both(*args: Any) -> Any:
         try:
             return theirs(*args)
         finally:
-            with harmless(ours.__name__.strip("_")):
+            with harmless(hook):
                 ours(*args)
 
     return both

@@ -141,6 +141,8 @@ def close(activity: Activity, at: int, *, error: str | None = None) -> list[Chan
 
     Subagents start subagents, hundreds deep if they like: this is a loop and no recursion.
     """
+    if not activity.children:  # as with nearly all of them
+        return [_end(activity, at, error)]
     changes: list[Change] = []
     todo = [(activity, at, error, False)]
     while todo:
@@ -195,7 +197,8 @@ def _end(activity: Activity, at: int, error: str | None) -> Closed:
     if activity.ceiling is not None:
         activity.end = min(activity.end, activity.ceiling)
     activity.error = activity.error or error
-    _put_under(activity.end, activity.children)
+    if activity.children:
+        _put_under(activity.end, activity.children)
     if activity.parent is not None:
         activity.parent.floor = max(activity.parent.floor, activity.end)
     activity.owner_forget()

@@ -105,42 +105,49 @@ class WatchedSession:
         with self._lock:
             self.state.heard(len(chunk), at)
             for line in self._decoder.split(chunk):
-                self.line(line, at)
+                self._line(line, at)
 
     def line(self, line: bytes | None, at: int) -> None:
         """Take one line without its newline; None stands for one too long to keep."""
         with self._lock:
-            self.state.line(at)
-            try:
-                events = self._decoder.decode(line, at)
-            except Exception:  # noqa: BLE001  whatever it is, it is ours and not the agent's
-                self._failed("a line")
-                return
-            if self._decoder.engine is not self._engine:
-                self._recognised()
-            for event in events:
-                self.event(event)
+            self._line(line, at)
+
+    def _line(self, line: bytes | None, at: int) -> None:
+        """Take one line. This and what it calls is called with the lock, taken once a chunk."""
+        self.state.line(at)
+        try:
+            events = self._decoder.decode(line, at)
+        except Exception:  # noqa: BLE001  whatever it is, it is ours and not the agent's
+            self._failed("a line")
+            return
+        if self._decoder.engine is not self._engine:
+            self._recognised()
+        for event in events:
+            self._event(event)
 
     def event(self, event: Event) -> None:
         """Take one event of its output, or of a record of that, decoded elsewhere."""
         with self._lock:
-            if self._follower is None or self._follower.merger.streamed(event):
-                self._apply(event)
+            self._event(event)
+
+    def _event(self, event: Event) -> None:
+        if self._follower is None or self._follower.merger.streamed(event):
+            self._apply(event)
 
     def _apply(self, event: Event) -> None:
-        with self._lock:
-            try:
-                changes = apply(self.state, event)
-            except Exception:  # noqa: BLE001  as above
-                self._failed(type(event).__name__)
-                return
-            for hear in self._hear_changes if changes else ():
+        try:
+            changes = apply(self.state, event)
+        except Exception:  # noqa: BLE001  as above
+            self._failed(type(event).__name__)
+            return
+        if changes:
+            for hear in self._hear_changes:
                 try:
                     hear(changes)
                 except Exception:  # noqa: BLE001  as above
                     self._failed(type(event).__name__)
-            if self.state.session_id != self._session_id:
-                self._identified()
+        if self.state.session_id != self._session_id:
+            self._identified()
 
     def stdin(self, chunk: bytes, at: int) -> None:
         """Take bytes that the agent was given on its stdin, in chunks of any size, at `at`.
@@ -154,7 +161,7 @@ class WatchedSession:
                 self._failed("its input")
                 return
             for event in events:
-                self.event(event)
+                self._event(event)
 
     def stderr(self, chunk: bytes, at: int) -> None:
         """Keep the tail of standard error; it is no sign of life, as agents log in their sleep."""
@@ -265,11 +272,11 @@ class WatchedSession:
 
     def _take_rest(self, at: int) -> None:
         for line in self._decoder.rest():
-            self.line(line, at)
+            self._line(line, at)
         for line in self._errors.rest():
             self._keep_error(line or b"")
         for event in self._decoder.settle():
-            self.event(event)
+            self._event(event)
 
     def _close_activities(self, outcome: Outcome, exit_code: int | None, at: int) -> None:
         state = self.state

@@ -72,7 +72,7 @@ def _recalled_in_part(state: SessionState, reason: str) -> list[Change]:
 def _count_usage(state: SessionState, changes: Iterable[Change]) -> None:
     """Add up the answers that are over, whatever ended them: the next one, a tool, the end."""
     for change in changes:
-        if isinstance(change, Closed) and change.activity.kind == "chat" and change.activity.usage:
+        if type(change) is Closed and change.activity.kind == "chat" and change.activity.usage:
             state.message_usage += change.activity.usage
 
 
@@ -98,7 +98,7 @@ def _latest(state: SessionState, event: ev.Event) -> int:
 
 
 def _tool_of(state: SessionState, event: ev.Event) -> str | None:
-    if isinstance(event, ev.ToolStarted):
+    if type(event) is ev.ToolStarted:
         return event.name
     key = getattr(event, "tool_id", None) or getattr(event, "id", None)
     call = state.calls.get(key) if key is not None else None

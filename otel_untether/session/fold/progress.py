@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from otel_untether.session.conversation import Lane
     from otel_untether.session.state import SessionState
 
-_STANDING: Final = (ev.Heartbeat, ev.Retry, ev.RateLimited, ev.MessageUsage)
-_OF_A_LANE: Final = (ev.ModelMessage, ev.ModelAsked, ev.ToolStarted, ev.ToolFinished)
-_OF_A_TASK: Final = (ev.TaskStarted, ev.TaskProgress, ev.TaskFinished, ev.ToolUpdated)
+_STANDING: Final = frozenset({ev.Heartbeat, ev.Retry, ev.RateLimited, ev.MessageUsage})
+_OF_A_LANE: Final = frozenset({ev.ModelMessage, ev.ModelAsked, ev.ToolStarted, ev.ToolFinished})
+_OF_A_TASK: Final = frozenset({ev.TaskStarted, ev.TaskProgress, ev.TaskFinished, ev.ToolUpdated})
+_NOT_HERE: Final = _STANDING | _OF_A_TASK
 
 
 def moved(state: SessionState, event: ev.Event) -> None:
@@ -32,15 +33,16 @@ def moved(state: SessionState, event: ev.Event) -> None:
     """
     if state.line_moved is not None:
         state.main.progress, state.line_moved = state.line_moved, None
-    if isinstance(event, _STANDING + _OF_A_TASK) or _compacts_still(event):
+    kind = type(event)
+    if kind in _NOT_HERE or _compacts_still(event):
         return
-    lane = _lane(state, event) if isinstance(event, _OF_A_LANE) else state.main
+    lane = _lane(state, event) if kind in _OF_A_LANE else state.main
     if lane is not None:
         lane.progress = lane.owner.progress = max(lane.progress, event.at)
 
 
 def _compacts_still(event: ev.Event) -> bool:
-    return isinstance(event, ev.Compaction) and event.phase != "ended"
+    return type(event) is ev.Compaction and event.phase != "ended"
 
 
 def _lane(state: SessionState, event: Any) -> Lane | None:

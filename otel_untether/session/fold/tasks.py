@@ -175,7 +175,8 @@ def conclude(state: SessionState, activity: Activity, at: int) -> list[Change]:
     ended: Activity | None = activity
     activity.concluded = max(at, activity.concluded or 0)
     while ended is not None and ended.concluded is not None and ended.end is None:
-        if any(child.detached or child.concluded is not None for child in ended.children):
+        below = ended.children
+        if below and any(child.detached or child.concluded is not None for child in below):
             break
         changes += _forget(state, close(ended, ended.concluded))
         ended = ended.parent
@@ -185,7 +186,7 @@ def conclude(state: SessionState, activity: Activity, at: int) -> list[Change]:
 def _forget(state: SessionState, changes: list[Change]) -> list[Change]:
     """What has ended is open no more, whoever ended it."""
     for change in changes:
-        if not isinstance(change, Closed):
+        if type(change) is not Closed:
             continue
         key, ended = change.activity.key, change.activity
         for table in (state.open, state.background, state.tasks):

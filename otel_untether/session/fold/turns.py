@@ -146,7 +146,7 @@ def model_message(state: SessionState, event: ev.ModelMessage, at: int) -> list[
     over(state, ("retry",))
     if event.cost_usd is not None:
         state.cost_usd = (state.cost_usd or 0.0) + event.cost_usd
-    if event.error is None and not event.late and any(isinstance(c, Opened) for c in spoken):
+    if spoken and event.error is None and not event.late and _begins(spoken):
         leave(state, lane, at)
         changes += superseded(state, lane, at)
     if lane is state.main and not event.late:
@@ -154,6 +154,10 @@ def model_message(state: SessionState, event: ev.ModelMessage, at: int) -> list[
         if event.error is None:
             over(state, ("compaction", "rate_limit"))
     return changes
+
+
+def _begins(changes: list[Change]) -> bool:
+    return any(type(change) is Opened for change in changes)
 
 
 def message_usage(state: SessionState, event: ev.MessageUsage, _at: int) -> list[Change]:

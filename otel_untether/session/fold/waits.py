@@ -94,8 +94,9 @@ def _lane_waits(state: SessionState, wait: Wait, lane: Lane) -> bool:
 
 def over(state: SessionState, keys: tuple[str, ...]) -> None:
     """The session's own waits of these keys are over: it went on."""
-    for key in keys:
-        state.waits.pop(key, None)
+    if state.waits:
+        for key in keys:
+            state.waits.pop(key, None)
 
 
 def _since(state: SessionState, key: str, at: int) -> tuple[int, int]:
