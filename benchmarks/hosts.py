@@ -4,9 +4,11 @@
 
 A line: CPU time of the loop's thread with us, less that without us, over a recording of Claude
 Code in which every third line makes a span. Milliseconds say more of a machine's mood than of us,
-so the target is a ratio: to what OpenTelemetry's SDK takes for one span in the same run.
+so the targets are ratios: to what OpenTelemetry's SDK takes for one span in the same run, which
+on the machine they were set on is 25 us.
 An end: CPU time in the loop's thread for the end of one agent among many.
-Idle agents: CPU time of the whole process, in its first minute and after, as a share of a core.
+Idle agents wait for a prompt: CPU time of the whole process, in its first minute and after, as a
+share of a core.
 The exit status is 1 if a target is missed.
 """
 
@@ -40,8 +42,8 @@ IDLE = [
     {"type": "system", "subtype": "init", "session_id": "s", "claude_code_version": "2.1.330"},
     {"type": "result", "subtype": "success", "is_error": False, "session_id": "s", "result": ""},
 ]
-LINE = 3.0  # spans of the SDK's
-SHARE = 0.03  # of a core, for the idle agents, after their first minute
+LINE = 2.4  # spans of the SDK's: 60 us
+SHARE = 400  # spans of the SDK's a second: 1 % of a core, for the idle agents after a minute
 
 
 class Nowhere(SpanExporter):
@@ -145,7 +147,8 @@ def main() -> int:
         printed.write_text(lines * given.repeat)
         speaking = agent(folder / "speaking", f"exec cat {printed}")
         said = "; ".join(f"echo '{json.dumps(line)}'" for line in IDLE)
-        idling = agent(folder / "idling", f"{said}; exec sleep 3600")
+        idling = agent(folder / "idling", f"{said}; exec cat >&2")
+        idling += ["--input-format", "stream-json"]
         warm = 5 * lines.count("\n")
         bare = asyncio.run(read(speaking, warm))
         AsyncioAgentInstrumentor().instrument(tracer_provider=provider)
@@ -158,10 +161,11 @@ def main() -> int:
         ends.clear()
         first, after, end = asyncio.run(idle(idling, given.idle, given.seconds))
     print(
-        f"{given.idle} idle agents: {first:.1%} of a core in their first minute, {after:.1%} after"
+        f"{given.idle} idle agents: {first:.1%} of a core in their first minute, "
+        f"{after:.1%} after, {after / one:.0f} spans of the SDK's a second"
     )
     print(f"an end among them: {end * 1e3:.1f} ms")
-    return 0 if ratio <= LINE and after <= SHARE else 1
+    return 0 if ratio <= LINE and after / one <= SHARE else 1
 
 
 if __name__ == "__main__":

@@ -158,8 +158,10 @@ class SessionMetrics:
     def tick(self) -> None:
         """Count what has grown since the last tick."""
         fleet, state = self._fleet, self._state
+        used = state.usage, state.usage_before, state.message_usage
+        cost = state.cost_usd, state.cost_before
         odd = tuple(state.oddities.values())
-        totals = (state.engine, state.events, state.stray_lines, state.tokens, state.cost, odd)
+        totals = (state.engine, state.events, state.stray_lines, used, cost, odd)
         if totals == self._ticked:
             return  # an idle session costs nothing
         self._ticked = totals

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Reversible
 
     from otel_untether.config.settings import WatchdogConfig
-    from otel_untether.proc_diag.deep_look import DeepLook
+    from otel_untether.proc_diag.deep_look import DeepLook, ProcessLook
     from otel_untether.proc_diag.snapshot import TreeSnapshot
     from otel_untether.session.state import SessionState
 
@@ -94,6 +94,7 @@ class StallDetector:
         self._looks: deque[DeepLook] = deque(maxlen=_LOOKS)
         self._earlier: deque[DeepLook] = deque()
         self._look: Callable[[], DeepLook | None] = _nothing
+        self._glance: Callable[[], ProcessLook | None] = _nothing
         self._prompts = Prompts(config)
         self._answers = excuses.Answers()
         self._begin_silence()
@@ -116,6 +117,7 @@ class StallDetector:
         *,
         blocked_since: int | None = None,
         look: Callable[[], DeepLook | None] | None = None,
+        glance: Callable[[], ProcessLook | None] | None = None,
     ) -> Finding | None:
         """Look once, and return what is worth telling, if anything.
 
@@ -128,8 +130,11 @@ class StallDetector:
         :param look: takes a deep look at the tree; called about the time a threshold is
             reached, and with each sample after it that is to confirm a verdict. Without it, and
             where it returns None, no session is ever found fit to be killed as wedged.
+        :param glance: takes a look at the agent's own process, to see whether a session between
+            two prompts was given one; by default it is what `look` sees of it.
         """
         self._blocked_since, self._look = blocked_since, look or _nothing
+        self._glance = glance or self._agent_seen
         self._notice_hole(now)
         fresh = self._watchdog.take(window, now)
         self._hear(state)
@@ -208,7 +213,11 @@ class StallDetector:
         if done is None or not thresholds.awaits_prompt(state):
             self._prompts.over()
             return False
-        return self._prompts.watch(done, now, self._look)
+        return self._prompts.watch(done, now, self._glance)
+
+    def _agent_seen(self) -> ProcessLook | None:
+        seen = self._look()
+        return None if seen is None else seen.agent_process
 
     def _overdue_wait(self, state: SessionState, now: int) -> ProgressClock | None:
         """Return a hook, a compaction, a row of retries that takes too long."""

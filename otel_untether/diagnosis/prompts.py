@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_untether.config.settings import WatchdogConfig
-    from otel_untether.proc_diag.deep_look import DeepLook, ProcessLook
+    from otel_untether.proc_diag.deep_look import ProcessLook
 
 # Where a thread may wait for input: alone for it, or for many things at once.
 _POLLS: Final = ("do_epoll", "ep_poll", "do_sys_poll", "do_poll", "poll_sched", "do_select",
@@ -26,7 +26,7 @@ _POLLS: Final = ("do_epoll", "ep_poll", "do_sys_poll", "do_poll", "poll_sched", 
 class Prompts:
     """When the prompt came that a session has not answered; `since` is None while there is none.
 
-    A look costs a few milliseconds, hence fewer of them the longer nothing comes.
+    A look costs part of a millisecond, hence fewer of them the longer nothing comes.
     """
 
     def __init__(self, config: WatchdogConfig) -> None:
@@ -38,13 +38,15 @@ class Prompts:
         """The session spoke, or is not between two prompts."""
         self._looked = self.since = None
 
-    def watch(self, result_at: int, now: int, look: Callable[[], DeepLook | None]) -> bool:
-        """Look whether there is a prompt; times in ns. Returns whether one waits for an answer."""
+    def watch(self, result_at: int, now: int, look: Callable[[], ProcessLook | None]) -> bool:
+        """Look whether there is a prompt; times in ns. Returns whether one waits for an answer.
+
+        `look` looks at the agent's own process.
+        """
         if self._looked is not None and now - self._looked < self._pace(result_at, now) * SECOND:
             return self.since is not None
         self._looked = now
-        seen = look()
-        agent = seen.agent_process if seen is not None else None
+        agent = look()
         if agent is None or not _has_one(agent):
             self.since = None
         elif self.since is None:

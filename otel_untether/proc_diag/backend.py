@@ -99,6 +99,12 @@ class Backend(Protocol):
         `handles` are those of the walk that met them, just now.
         """
 
+    def look_at(self, member: ProcessSnapshot, handles: Sequence[Handle], /) -> ProcessLook | None:
+        """Look at one living member in every detail; None where it cannot be looked at.
+
+        `handles` are as for `look_deeper`.
+        """
+
     def environ(self, pid: int) -> bytes | None:
         """Return a process's environment, NUL-separated; may wait for a hung process for ever."""
 

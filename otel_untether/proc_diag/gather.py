@@ -9,6 +9,7 @@ from otel_untether.proc_diag.deep_look import DeepLook
 from otel_untether.proc_diag.sums import living
 
 if TYPE_CHECKING:
+    from otel_untether.proc_diag.deep_look import ProcessLook
     from otel_untether.proc_diag.tree import Tree
 
 
@@ -35,3 +36,15 @@ def look_deeper(tree: Tree) -> DeepLook:
         complete=not looks.problems,
         problems=looks.problems,
     )
+
+
+def look_at_agent(tree: Tree) -> ProcessLook | None:
+    """Look at the agent's own process as `look_deeper` does, at a fraction of the cost.
+
+    None where there is none, or it cannot be looked at.
+    """
+    walk = tree.walk(tree.backend.begin())
+    identity = walk.agent.process.identity if walk.agent else tree.identity
+    members = living(walk.found.values())
+    agent = next((one for one in members if one.identity == identity), None)
+    return None if agent is None else tree.backend.look_at(agent, walk.handles)

@@ -88,11 +88,12 @@ class PortableBackend:
         self, members: Sequence[ProcessSnapshot], _: Identity | None, __: Sequence[Handle], /
     ) -> DeepLooks:
         """Look no deeper than a sample does: neither threads' places nor sockets' ends are told."""
-        looks = (
-            ProcessLook(p.identity, p.ppid, p.pgid, p.sid, p.name, p.state, all_threads=False)
-            for p in members
-        )
-        return DeepLooks(tuple(looks), None, CgroupLook(), ("this system tells no details",))
+        looks = tuple(map(_as_look, members))
+        return DeepLooks(looks, None, CgroupLook(), ("this system tells no details",))
+
+    def look_at(self, member: ProcessSnapshot, _: Sequence[Handle], /) -> ProcessLook | None:
+        """Look no deeper than a sample does."""
+        return _as_look(member)
 
     def environ(self, pid: int) -> bytes | None:
         """Return a process's environment, NUL-separated."""
@@ -112,6 +113,10 @@ class PortableBackend:
     def children_of(self, pid: int) -> Sequence[int]:
         """Return the pids of a process's children."""
         return PortablePass().children_of(pid)
+
+
+def _as_look(p: ProcessSnapshot) -> ProcessLook:
+    return ProcessLook(p.identity, p.ppid, p.pgid, p.sid, p.name, p.state, all_threads=False)
 
 
 class PortablePass:

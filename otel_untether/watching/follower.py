@@ -97,13 +97,20 @@ class Follower:
             follower._inquiry.ask(state.pid)
         return follower
 
+    def is_due(self, now: int) -> bool:
+        """Tell whether `read` would look.
+
+        :param now: in ns since the epoch.
+        """
+        return now >= self._due
+
     def read(self, now: int, *, last: bool = False) -> Sequence[ev.Event]:
         """Return what the files tell, all of it, if they have changed; nothing raises.
 
         :param now: in ns since the epoch.
         :param last: that the agent has ended, and nobody will ask again.
         """
-        if now < self._due and not last:
+        if not last and not self.is_due(now):
             return ()
         began = time.thread_time_ns()
         try:

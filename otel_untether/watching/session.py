@@ -212,7 +212,7 @@ class WatchedSession:
     def _recall(self, now: int, *, last: bool = False) -> None:
         """Take what its own files tell, and its output does not; read without the lock."""
         follower = self._follower
-        if follower is None:
+        if follower is None or not (last or follower.is_due(now)):
             return
         with self._guarded("its own files"):
             events = follower.read(now, last=last)

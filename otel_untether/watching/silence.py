@@ -17,7 +17,7 @@ from otel_untether import semconv
 from otel_untether.diagnosis.facts import SECOND
 from otel_untether.kill.left_behind import described, end_left_behind
 from otel_untether.proc_diag import Tree
-from otel_untether.proc_diag.gather import look_deeper
+from otel_untether.proc_diag.gather import look_at_agent, look_deeper
 from otel_untether.spans import finding_attributes
 from otel_untether.stall import StallDetector
 from otel_untether.watching.kill_order import KillOrder
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from otel_untether.config.settings import WatchdogConfig
-    from otel_untether.proc_diag.deep_look import DeepLook
+    from otel_untether.proc_diag.deep_look import DeepLook, ProcessLook
     from otel_untether.proc_diag.sampler import Sampler
     from otel_untether.session.activity import AttributeValue
     from otel_untether.session.state import SessionState
@@ -164,7 +164,9 @@ class SilenceWatch:
 
     def _take_samples(self, now: int) -> bool:
         """Take the samples that are new; return whether there were any."""
-        before = self._seen
+        before, newest = self._seen, self.window.latest
+        if newest is None or newest.at <= before:
+            return False  # as at most ticks
         for diag in self.window.since(self._seen):
             if diag.at > self._seen:
                 self._seen = diag.at
@@ -182,7 +184,16 @@ class SilenceWatch:
                 now,
                 blocked_since=self._subject.blocked_since(),
                 look=self._look_deeper,
+                glance=self._look_at_agent,
             )
+
+    def _look_at_agent(self) -> ProcessLook | None:
+        """Look at the agent's own process; None, which is *unknown*, where that fails."""
+        try:
+            return look_at_agent(self.tree)
+        except Exception:  # noqa: BLE001  as below
+            _log.exception("the agent's process could not be looked at")
+            return None
 
     def _look_deeper(self) -> DeepLook | None:
         """Look at the tree in detail; None, which is *unknown*, where that fails."""

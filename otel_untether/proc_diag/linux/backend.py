@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from otel_untether.proc_diag.backend import DeepLooks, Handle
+    from otel_untether.proc_diag.deep_look import ProcessLook
     from otel_untether.proc_diag.snapshot import ProcessSnapshot
 
 
@@ -76,6 +77,12 @@ class LinuxBackend:
         """Look at living members in every detail, at the agent's control group as well."""
         turns = {one.identity: one.turns for one in handles if isinstance(one, LinuxHandle)}
         return deep.look(self.root, members, agent, turns, self._memory)
+
+    def look_at(self, member: ProcessSnapshot, handles: Sequence[Handle]) -> ProcessLook | None:
+        """Look at one living member in every detail; None where it cannot be looked at."""
+        known = (one for one in handles if isinstance(one, LinuxHandle))
+        turns = next((one.turns for one in known if one.identity == member.identity), None)
+        return deep.look_at_one(self.root, member, turns, self._memory)
 
     def environ(self, pid: int) -> bytes | None:
         """Return a process's environment, NUL-separated; may wait for a hung process for ever."""

@@ -6,6 +6,7 @@ A frozen process sleeps (state S) wherever it happened to be, which looks like a
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
@@ -25,10 +26,8 @@ class Cgroups:
     """The control groups as they are mounted here; remembers within one look what it has read."""
 
     def __init__(self, root: str) -> None:
-        mounts = files.read(f"{root}/self/mountinfo") or b""
-        self._unified = find_cgroup2(mounts)
-        self._freezer = find_controller(mounts, b"freezer")
-        self._memory = find_controller(mounts, b"memory")
+        mounts = _mounts(files.read(f"{root}/self/mountinfo") or b"")
+        self._unified, self._freezer, self._memory = mounts
         self._frozen: dict[bytes, bool | None] = {}
 
     def frozen(self, base: str) -> bool | None:
@@ -102,6 +101,13 @@ class Cgroups:
                 files.read(f"{directory}/memory.oom_control"), b"oom_kill "
             ),
         )
+
+
+@lru_cache(maxsize=4)  # it hardly ever changes, and has a line for each of a container's mounts
+def _mounts(mountinfo: bytes) -> tuple[Mount | None, Mount | None, Mount | None]:
+    """Return where cgroup2 and the controllers freezer and memory are mounted."""
+    freezer, memory = (find_controller(mountinfo, name) for name in (b"freezer", b"memory"))
+    return find_cgroup2(mountinfo), freezer, memory
 
 
 def find_controller(mountinfo: bytes, controller: bytes) -> Mount | None:

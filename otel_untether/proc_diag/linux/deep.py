@@ -8,6 +8,7 @@ of those none that takes a process's memory lock.
 from __future__ import annotations
 
 import time
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -86,6 +87,27 @@ def look(
     return DeepLooks(processes, known_sockets, cgroup, tuple(problems), refusals, pipes)
 
 
+def look_at_one(
+    root: str, member: ProcessSnapshot, turns: Turns | None, memory: Memory
+) -> ProcessLook | None:
+    """Look at one living member as `look` does; None where its descriptors cannot be read.
+
+    `turns` are as there. Of one that has not run since it was last seen only standard input is
+    looked at again, and not whether its control group is frozen.
+    """
+    met = _meet(root, member, turns, memory.unmoved)
+    if met.holder is None:
+        return None
+    met_sockets = met.holder.targets.get(0, "").startswith("socket:[")
+    sockets = look_at_sockets([met.holder], root, memory.sockets) if met_sockets else ()
+    found = _Look(root, [met.holder], sockets)
+    if met.before is not None:
+        return replace(met.before, stdin=found.stdin(met.holder.base, met.holder.targets))
+    seen = found.process(met)
+    memory.unmoved.keep(met.turns, met.holder, seen)
+    return seen
+
+
 def _unseen(shown: Sequence[_Met], left: int) -> Iterator[str]:
     """Yield whose descriptors are not known, and how many members were left out."""
     for one in shown:
@@ -153,7 +175,11 @@ class _Look:
         self._holders = holders
         self._sockets = {socket.inode: socket for socket in sockets}
         self._writers: dict[str, Reach] = {}
-        self.cgroups = Cgroups(root)
+
+    @cached_property
+    def cgroups(self) -> Cgroups:
+        """The control groups."""
+        return Cgroups(self._root)
 
     def again(self, met: _Met) -> ProcessLook | None:
         """Look at what may have changed of a member that has not run, None for any other."""
@@ -165,7 +191,7 @@ class _Look:
             ppid=member.ppid,
             pgid=member.pgid,
             sid=member.sid,
-            stdin=self._stdin(base, met.holder.targets),
+            stdin=self.stdin(base, met.holder.targets),
             frozen=self._frozen(base, met.before.threads),
             at=time.monotonic(),
         )
@@ -191,7 +217,7 @@ class _Look:
             threads,
             all_threads=whole,
             descriptors=None if targets is None else _as_looks(targets),
-            stdin=self._stdin(shown, targets),
+            stdin=self.stdin(shown, targets),
             terminal=None if stat is None else stat.tty != 0,
             holds_terminal=None if targets is None else _holds_terminal(targets),
             polls_terminal=None if targets is None else _polls_terminal(shown, targets),
@@ -209,7 +235,8 @@ class _Look:
             frozen = any((thread.wchan or "").startswith(_FREEZERS) for thread in threads)
         return frozen
 
-    def _stdin(self, base: str, targets: Mapping[int, str] | None) -> StdinLook:
+    def stdin(self, base: str, targets: Mapping[int, str] | None) -> StdinLook:
+        """Look at the standard input of a member."""
         target = (targets or {}).get(0, "")
         writer = self._writer(target) if target.startswith("pipe:[") else None
         return descriptors.look_at_stdin(base, targets, writer, self._sockets)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from otel_untether.proc_diag import DeepLook, ProcessLook, Tree, look_deeper
+from otel_untether.proc_diag.gather import look_at_agent
 from otel_untether.proc_diag.linux import kernel_files as files
 from otel_untether.proc_diag.linux import threads
 from tests.support import processes
@@ -101,6 +102,33 @@ def test_input_that_lies_unread_is_seen_though_it_sleeps_on(
     assert agent.stdin is not None
     os.write(agent.stdin.fileno(), b"hello")
     assert one(look_deeper(tree)).stdin.unread == 5
+
+
+def test_a_glance_at_the_agent_sees_of_it_what_a_look_does(
+    agent: subprocess.Popen[bytes],
+) -> None:
+    tree = Tree(agent.pid)
+    seen, look = look_at_agent(tree), one(look_deeper(tree))
+    assert seen is not None
+    assert (seen.identity, seen.threads, seen.stdin) == (look.identity, look.threads, look.stdin)
+
+
+def test_a_glance_sees_unread_input_of_one_that_sleeps_on(agent: subprocess.Popen[bytes]) -> None:
+    tree = Tree(agent.pid)
+    before = look_at_agent(tree)
+    assert agent.stdin is not None
+    os.write(agent.stdin.fileno(), b"hello")
+    after = look_at_agent(tree)
+    assert before is not None
+    assert after is not None
+    assert (before.stdin.unread, after.stdin.unread) == (0, 5)
+
+
+def test_a_glance_at_who_has_ended_sees_nothing(agent: subprocess.Popen[bytes]) -> None:
+    tree = Tree(agent.pid)
+    agent.kill()
+    agent.wait()
+    assert look_at_agent(tree) is None
 
 
 def test_where_the_kernel_counts_no_turns_all_is_read_again(
