@@ -6,6 +6,7 @@ The SDKs are the real ones. Their agent is a script that speaks as theirs do unt
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,23 @@ ANSWERS = {{
     "initialize": {{"protocolVersion": 1, "agentCapabilities": {{}}, "authMethods": []}},
     "session/new": {{"sessionId": "s"}},
 }}
+TURN = {{"id": "t", "items": [], "status": "inProgress"}}
+THREAD = {{
+    "id": "s", "sessionId": "s", "cliVersion": "0.163.0", "createdAt": 1, "updatedAt": 1, "cwd": "/",
+    "ephemeral": False, "modelProvider": "openai", "preview": "", "source": "appServer",
+    "status": {{"type": "idle"}}, "turns": [],
+}}
+CODEX = {{
+    "initialize": {{"userAgent": "codex/0.163.0"}},
+    "thread/start": {{
+        "thread": THREAD, "model": "m", "modelProvider": "openai", "cwd": "/",
+        "approvalPolicy": "never", "approvalsReviewer": "user",
+        "sandbox": {{"type": "dangerFullAccess"}},
+    }},
+    "turn/start": {{"turn": TURN}},
+}}
+if "app-server" in sys.argv:
+    ANSWERS = CODEX
 
 def say(message):
     print(json.dumps(message), flush=True)
@@ -42,6 +60,9 @@ for line in sys.stdin:
     message = json.loads(line)
     if message.get("method") in ANSWERS:
         say({{"jsonrpc": "2.0", "id": message["id"], "result": ANSWERS[message["method"]]}})
+        if message["method"] == "turn/start":
+            say({{"method": "turn/started", "params": {{"threadId": "s", "turn": TURN}}}})
+            freeze()
     elif message.get("method") == "session/prompt":
         freeze()
     elif message.get("type") == "control_request":
@@ -87,8 +108,24 @@ async def main():
 
 asyncio.run(main())
 """
+CODEX = """\
+import sys
+import openai_codex.client as sdk
+
+with sdk.CodexClient(sdk.CodexConfig(codex_bin=sys.argv[1])) as client:
+    client.initialize()
+    thread = client.thread_start({}).thread.id
+    turn = client.turn_start(thread, "hello").turn.id
+    process = client._proc
+    try:
+        client.wait_for_turn_completed(turn)
+    except Exception as error:
+        print("told", type(error).__name__, file=sys.stderr)
+    print("status", process.wait(), file=sys.stderr)
+"""
 HOSTS = {
     "claude": ("claude-agent-sdk==0.2.189", CLAUDE),
+    "codex": ("openai-codex==0.163.0", CODEX),
     "gemini": ("agent-client-protocol==0.12.1", ACP),
 }
 SETTINGS = {
@@ -143,4 +180,6 @@ def test_a_wedged_agent_is_found_and_ended_with_its_tree_and_its_program_is_told
     (stall, *_) = told.named("untether.stall")
     assert stall["end_time"] <= root["end_time"]
     assert "told" in told.said
+    if name == "codex":  # the one whose handle is a `subprocess.Popen`
+        assert f"status {-signal.SIGTERM}" in told.lines
     eventually(lambda: gone(int((tmp_path / "child").read_text())))
