@@ -29,8 +29,8 @@ ANSWERS = {{
 }}
 TURN = {{"id": "t", "items": [], "status": "inProgress"}}
 THREAD = {{
-    "id": "s", "sessionId": "s", "cliVersion": "0.163.0", "createdAt": 1, "updatedAt": 1, "cwd": "/",
-    "ephemeral": False, "modelProvider": "openai", "preview": "", "source": "appServer",
+    "id": "s", "sessionId": "s", "cliVersion": "0.163.0", "createdAt": 1, "updatedAt": 1,
+    "cwd": "/", "ephemeral": False, "modelProvider": "openai", "preview": "", "source": "appServer",
     "status": {{"type": "idle"}}, "turns": [],
 }}
 CODEX = {{
