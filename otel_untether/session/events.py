@@ -238,10 +238,12 @@ class WaitBegan(Event, frozen=True, kw_only=True):
     """The agent waits for somebody or something else.
 
     `until` is when the wait says it will be over (ns since the epoch), None where it does not.
+    `parent_task` is the subagent that waits, where the call that it is about may not be known yet.
     """
 
     id: str
     kind: WaitKind
+    parent_task: str | None = None
     tool_id: str | None = None
     until: int | None = None
     detail: str | None = None

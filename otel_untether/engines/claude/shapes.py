@@ -178,6 +178,7 @@ class RateLimitLine(Plain, tag="rate_limit_event"):
 
 class HookInput(Plain):
     hook_event_name: str | None = None
+    agent_id: str | None = None
 
 
 class McpMeta(Plain):
@@ -196,6 +197,7 @@ class Request(Plain):
     subtype: str | None = None
     tool_name: str | None = None
     tool_use_id: str | None = None
+    agent_id: str | None = None
     server_name: str | None = None
     message: McpMessage | None = None
     input: HookInput | None = None

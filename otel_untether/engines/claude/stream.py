@@ -160,6 +160,7 @@ def _control_request(line: ControlRequestLine, at: int) -> Iterator[Event]:
             at=at,
             id=line.request_id,
             kind="question" if question else "approval",
+            parent_task=request.agent_id,
             tool_id=request.tool_use_id,
             detail=word(request.tool_name),
         )
@@ -168,6 +169,7 @@ def _control_request(line: ControlRequestLine, at: int) -> Iterator[Event]:
             at=at,
             id=line.request_id,
             kind="host",
+            parent_task=request.input.agent_id if request.input else None,
             tool_id=request.tool_use_id or _call_served(request),
             detail=_asked_of_host(request),
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from otel_untether import semconv
 from otel_untether.session import events as ev
 from otel_untether.session.activity import Noted, Opened, Wait, close
+from otel_untether.session.fold.tasks import lane_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,7 +28,7 @@ def wait_began(state: SessionState, event: ev.WaitBegan, at: int) -> list[Change
     state.waits[event.id] = Wait(event.id, event.kind, at, event.until, tool_id, event.detail)
     if event.kind not in _WITH_SPAN or event.id in state.wait_activities:
         return []
-    owner = state.open.get(tool_id or "") or state.main.owner
+    owner = state.open.get(tool_id or "") or lane_of(state, event.parent_task).owner
     wait = state.child(owner, "wait", event.id, at, event.kind)
     if event.detail is not None:
         wait.attributes[semconv.WAIT_ABOUT] = event.detail
@@ -88,7 +89,11 @@ def begun_anew(state: SessionState, at: int) -> list[Change]:
 
 
 def _lane_waits(state: SessionState, wait: Wait, lane: Lane) -> bool:
+    """Whether a wait is the lane's: by the call it is about, or by the subagent it lies under."""
     call = state.calls.get(wait.tool_id or "")
+    above = call or state.wait_activities.get(wait.key)
+    if above is not None and above.parent is not None and above.parent.kind == "agent":
+        return above.parent is lane.owner
     return lane is state.main if call is None else call.parent is lane.owner
 
 

@@ -459,6 +459,18 @@ def test_a_host_that_runs_a_hook_is_waited_for() -> None:
     assert event == ev.WaitBegan(at=AT, id="r", kind="host", tool_id="t1", detail="PreToolUse")
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"subtype": "can_use_tool", "tool_name": "Bash", "agent_id": "a1"},
+        {"subtype": "hook_callback", "input": {"hook_event_name": "Stop", "agent_id": "a1"}},
+    ],
+    ids=["leave", "a hook"],
+)
+def test_whose_subagent_asks_is_told(request_: dict[str, Any]) -> None:
+    assert one(type="control_request", request_id="r", request=request_).parent_task == "a1"
+
+
 def test_a_keep_alive_is_life_and_nothing_else() -> None:
     assert one(type="keep_alive") == ev.Heartbeat(at=AT)
 

@@ -591,3 +591,29 @@ def test_an_answer_that_a_call_ends_is_counted_with_the_others() -> None:
     assert story.state.tokens == ev.Usage(10, 1)
     finish(story.state, 9, "abandoned", clean=True)
     assert story.state.tokens == ev.Usage(30, 3)
+
+
+class TestSubagentsQuestions:
+    """A subagent's question may come before the call that it is about."""
+
+    def asked(self) -> Story:
+        task = ev.TaskStarted(at=2, id="a1", tool_id="t1", kind="agent")
+        hook = ev.WaitBegan(at=3, id="r", kind="host", parent_task="a1", tool_id="t9")
+        return Story().tell(tool(1, "t1", "Agent"), task, hook)
+
+    def test_it_lies_under_the_subagent(self) -> None:
+        story = self.asked()
+        assert [wait.parent for wait in story.opened("wait")] == story.opened("agent")
+
+    def test_what_the_main_agent_says_does_not_end_it(self) -> None:
+        story = self.asked().tell(message(5, "m1"))
+        assert not story.closed("wait")
+        assert "r" in story.state.waits
+
+    def test_what_the_subagent_does_next_ends_it(self) -> None:
+        story = self.asked().tell(message(5, "m2", parent="t1"))
+        assert [wait.end for wait in story.closed("wait")] == [5]
+
+    def test_one_of_a_subagent_that_nobody_knows_lies_under_the_main_agent(self) -> None:
+        story = Story().tell(ev.WaitBegan(at=3, id="r", kind="host", parent_task="a9"))
+        assert [wait.parent for wait in story.opened("wait")] == [story.state.root]
