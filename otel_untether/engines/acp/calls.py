@@ -12,10 +12,17 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from otel_untether.engines.acp.shapes import ClaudeExtras, Meta, RawInput, RawOutput
+from otel_untether.engines.acp.shapes import (
+    ClaudeExtras,
+    CopilotExtras,
+    Meta,
+    RawInput,
+    RawOutput,
+)
+from otel_untether.engines.acp.subagents import Subagents
 from otel_untether.engines.parsing.salvage import given, read
 from otel_untether.engines.parsing.values import word
-from otel_untether.session.events import Event, TaskStarted, ToolFinished, ToolStarted, ToolUpdated
+from otel_untether.session.events import Event, ToolFinished, ToolStarted, ToolUpdated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +36,11 @@ _TITLES_ITS_CALLS: Final = frozenset({"OpenCode"})  # by the tool's name, while 
 # Gemini CLI's ids: run_shell_command__fc_333e9a7560, older ones glob-1764138000000.
 _OF_ID: Final = re.compile(r"([a-z][a-z0-9]*(?:_[a-z0-9]+)*)(?:__|-\d{10})")
 _OVER: Final = frozenset({"completed", "failed"})
+_SPEAKS_FOR_ITS_SUBAGENTS: Final = frozenset({"Copilot"})
+# Gemini CLI says which subagent a call starts in its title alone, in these words.
+_DELEGATES: Final = re.compile(r"Delegating to agent '([A-Za-z][A-Za-z0-9_-]{0,63})'")
+_RECEIPT: Final = re.compile(rb"started in background with agent_id: ([A-Za-z0-9-]{1,64})")
+_EXIT_CODE: Final = re.compile(rb'"text":\s*"Command: .*\\nExit Code: (\d{1,9})\\n')  # Qwen Code's
 
 
 class Calls:
@@ -42,6 +54,14 @@ class Calls:
         self._open: dict[str, bool] = {}
         self._denied: set[str] = set()
         self._agents: set[str] = set()
+        self._background: set[str] = set()
+        self._parents: dict[str, str | None] = {}
+        self.subagents = Subagents()
+
+    def speakers(self) -> list[str]:
+        """Return the calls whose subagents a message may be of; none where it is the main one's."""
+        known = self.agent in _SPEAKS_FOR_ITS_SUBAGENTS
+        return self.subagents.speakers() if known else []
 
     def deny(self, call: str) -> None:
         """Somebody refused a call: its end will look like any other failure."""
@@ -60,34 +80,52 @@ class Calls:
 
     def _begin(self, update: Update, call: str, at: int) -> ToolStarted:
         self._remember(call, is_open=True)
+        arguments = given(update.raw_input)
+        parent = self._parents[call] = self._parent(update)
+        starts = read(arguments, _input_decoder, RawInput).agent_type  # only Copilot CLI's does
         return ToolStarted(
             at=at,
             id=call,
-            name=_name(update, call, self.agent),
-            parent=_extras(update).parent_tool_use_id,
+            name="task" if starts else _name(update, call, self.agent),
+            parent=parent,
             type="extension" if update.kind == "fetch" else "function",
-            arguments=given(update.raw_input),
+            arguments=arguments,
         )
+
+    def _parent(self, update: Update) -> str | None:
+        meta = update.meta or Meta()
+        told = _extras(update).parent_tool_use_id or meta.parent_tool_call_id
+        return told or self.subagents.caller((meta.copilot or CopilotExtras()).agent_id)
 
     def _over(self, update: Update, call: str, at: int, *, known: bool) -> Iterator[Event]:
         if update.status in _OVER:
             self._remember(call, is_open=False)
-            yield self._end(update, call, at)
+            ended = self._end(update, call, at)
+            yield ended
+            if ended.detached:
+                receipt = _RECEIPT.search(given(update.raw_output) or b"")
+                agent = receipt[1].decode() if receipt else None
+                yield from self.subagents.detach(call, agent, at)
         elif known:
             yield ToolUpdated(at=at, id=call)
 
     def _end(self, update: Update, call: str, at: int) -> ToolFinished:
-        code = _exit_code(update)
+        output = read(given(update.raw_output), _output_decoder, RawOutput)
+        code = _exit_code(update, output)
         denied = call in self._denied
         self._denied.discard(call)
+        self.subagents.over(call)
         error = "tool_error" if update.status == "failed" else None
+        behind = call in self._background or output.execution_mode == "background"
+        self._background.discard(call)
         return ToolFinished(
             at=at,
             id=call,
-            parent=_extras(update).parent_tool_use_id,
+            parent=self._parents.pop(call, None),
             error="permission_denied" if denied and error else str(code) if code else error,
             exit_code=code,
             denied=denied,
+            detached=behind and error is None,
             result=given(update.raw_output),
         )
 
@@ -96,11 +134,15 @@ class Calls:
         if update.kind not in (None, "think", "other") or call in self._agents:
             return
         arguments = read(given(update.raw_input), _input_decoder, RawInput)
-        name = arguments.subagent_type or arguments.agent_name
+        name = arguments.subagent_type or arguments.agent_name or arguments.agent_type
         called = update.status != "pending" and _name(update, call, self.agent) in _SUBAGENTS
         if name or called:
             self._agents.add(call)
-            yield TaskStarted(at=at, id=f"{call}/agent", kind="agent", tool_id=call, name=name)
+            delegates = _DELEGATES.fullmatch(update.title or "")
+            name = name or (delegates[1] if delegates else None)
+            if arguments.mode == "background":
+                self._background.add(call)
+            yield self.subagents.begin(call, self._parents.get(call), name, at)
 
     def _remember(self, call: str, *, is_open: bool) -> None:
         self._open.pop(call, None)
@@ -112,6 +154,9 @@ class Calls:
         del self._open[call]
         self._denied.discard(call)
         self._agents.discard(call)
+        self._background.discard(call)
+        self._parents.pop(call, None)
+        self.subagents.over(call)
 
 
 def _name(update: Update, call: str, agent: str | None) -> str:
@@ -126,9 +171,15 @@ def _extras(update: Update) -> ClaudeExtras:
     return (update.meta.claude_code if update.meta else None) or ClaudeExtras()
 
 
-def _exit_code(update: Update) -> int | None:
-    output = read(given(update.raw_output), _output_decoder, RawOutput)
-    return output.metadata.exit if output.metadata else output.exit_code
+def _exit_code(update: Update, output: RawOutput) -> int | None:
+    if output.metadata is not None:
+        return output.metadata.exit
+    told = [output.exit_code, output.exited, *(each.exit_code for each in output.contents or ())]
+    code = next((each for each in told if each is not None), None)
+    if code is None and update.status == "failed":
+        said = _EXIT_CODE.search(given(update.content) or b"")
+        code = int(said[1]) if said else None
+    return code
 
 
 _input_decoder: Final = msgspec.json.Decoder(RawInput)

@@ -16,29 +16,21 @@ what it asked is over when it acts again. No message says when anything happened
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
+from otel_untether.engines.acp.answers import error_of, model_of, plain, tokens_of, usage_of
 from otel_untether.engines.acp.calls import Calls
 from otel_untether.engines.acp.shapes import (
-    ConfigOption,
+    BackgroundTask,
     Implementation,
     Message,
-    Models,
+    Meta,
     Outcome,
     Params,
-    Quota,
-    QuotaTokens,
     Result,
-    ResultMeta,
-    Tokens,
     Update,
 )
 from otel_untether.engines.parsing.json_rpc import Reader
-from otel_untether.engines.parsing.reasons import reason
-from otel_untether.engines.parsing.salvage import BROKEN, given
 from otel_untether.engines.parsing.values import word
 from otel_untether.session.events import (
     Event,
@@ -46,6 +38,7 @@ from otel_untether.session.events import (
     Ready,
     SessionStarted,
     StrayLine,
+    ToolUpdated,
     TurnFinished,
     TurnStarted,
     Usage,
@@ -74,7 +67,11 @@ _OF_HOST: Final = ("fs/", "terminal/", "mcp/")  # what any client may be asked f
 # Whose answer to a prompt tells the tokens of its last request only, or of the session so far.
 _TELLS_LAST_USAGE: Final = frozenset({"OpenCode"})
 _TELLS_TOTALS: Final = frozenset({"Copilot"})
-_RUNTIME_MODEL: Final = re.compile(r"\$runtime\|[^|]*\|(.+?)(?:\([^()]*\))?")  # as Qwen Code has it
+_NAMES_MESSAGES: Final = frozenset({"OpenCode"})  # as its own files do
+# Qwen Code begins a turn of its own accord when a subagent in the background is done.
+_WAKES: Final = "_qwencode/start_turn"
+_WOKEN_OVER: Final = "_qwencode/end_turn"
+_WOKEN_ANSWER: Final = "background_notification_response"
 
 
 class AcpDialogue:
@@ -127,6 +124,9 @@ class AcpDialogue:
 
     def _agent_asks(self, message: Message, request: Id, at: int) -> Iterator[Event]:
         params, method = message.params or Params(), message.method or ""
+        if method == _WAKES:
+            yield from self._begin(_woken(params), at)
+            return
         about = params.tool_call or Update()
         yield from self._work(at)
         if about.tool_call_id:
@@ -143,6 +143,9 @@ class AcpDialogue:
 
     def _notified(self, message: Message, at: int) -> Iterator[Event]:
         params = message.params or Params()
+        if message.method == _WOKEN_OVER:
+            yield from self._woken_over(params, at)
+            return
         update = params.update or Update()
         kind = update.session_update or ""
         if kind == "user_message_chunk" and not self._prompts and not self._hears_client:
@@ -153,15 +156,60 @@ class AcpDialogue:
             yield from self._act(self._calls.updated(update, at), at)
         elif kind in _CALLS:
             yield StrayLine(at=at, reason="bad_shape", detail=word(kind))
-        elif kind in _SAID and update.meta is not None and update.meta.usage is not None:
-            used = _tokens(update.meta.usage)
-            self._spent = used if self._spent is None else self._spent + used
         elif kind in _SAID:
-            yield from self._act(iter((ModelMessage(at=at),)), at)
+            yield from self._piece(update, update.meta or Meta(), at)
         elif kind == "usage_update" and update.cost and update.cost.currency == "USD":
             _keep(self._costs, params.session_id, update.cost.amount or 0.0)
         elif update.current_model_id:
-            yield SessionStarted(at=at, asks=False, model=_plain(update.current_model_id))
+            yield SessionStarted(at=at, asks=False, model=plain(update.current_model_id))
+
+    def _piece(self, update: Update, meta: Meta, at: int) -> Iterator[Event]:
+        """Of an answer; or, in its form, what an answer took, or of a subagent behind."""
+        if meta.usage is not None:
+            used = tokens_of(meta.usage)
+            self._spent = used if self._spent is None else self._spent + used
+        elif meta.background_task is not None:
+            yield from self._of_background(meta, meta.background_task, at)
+        elif meta.parent_tool_call_id is not None:
+            yield ToolUpdated(at=at, id=meta.parent_tool_call_id)  # its files have the answer
+        else:
+            yield from self._act(self._said(update, at), at)
+
+    def _said(self, update: Update, at: int) -> Iterator[Event]:
+        """Whoever speaks: the main agent, or a subagent that it waits for; of several, no one."""
+        speakers = self._calls.speakers()
+        if len(speakers) > 1:
+            yield from (ToolUpdated(at=at, id=call) for call in speakers)
+            return
+        told = update.session_update != "agent_thought_chunk"  # which has an id of its own
+        named = update.message_id if told and self._calls.agent in _NAMES_MESSAGES else None
+        yield ModelMessage(at=at, id=named, parent=speakers[0] if speakers else None)
+
+    def _of_background(self, meta: Meta, task: BackgroundTask, at: int) -> Iterator[Event]:
+        """A piece about a subagent in the background: that it is over, or what is said to that."""
+        if meta.source != _WOKEN_ANSWER:
+            yield from self._calls.subagents.told(task, at)
+        elif not task.turn_complete:
+            yield from self._act(iter((ModelMessage(at=at),)), at)
+        elif list(self._prompts) == [None]:  # older ones do not say that they wake
+            yield from self._over(None, TurnFinished(at=at, usage=self._taken(), woken=True))
+
+    def _begin(self, prompt: Id, at: int) -> Iterator[Event]:
+        if not self._prompts:
+            yield TurnStarted(at=at)
+        _keep(self._prompts, prompt, None)
+
+    def _woken_over(self, params: Params, at: int) -> Iterator[Event]:
+        if _woken(params) in self._prompts:
+            error = None if params.reason in (None, "end_turn") else word(params.reason) or "error"
+            over = TurnFinished(at=at, error=error, usage=self._taken(), woken=True)
+            yield from self._over(_woken(params), over)
+
+    def _over(self, prompt: Id | None, turn: TurnFinished) -> Iterator[Event]:
+        self._prompts.pop(prompt, None)
+        yield turn
+        if self._prompts:
+            yield TurnStarted(at=turn.at)  # another session of this process is at work
 
     def _act(self, events: Iterator[Event], at: int) -> Iterator[Event]:
         """Yield what the agent did, in a turn; what it does without a prompt leaves it idle."""
@@ -205,7 +253,7 @@ class AcpDialogue:
             asks=False,
             multi_prompt=True,
             session_id=result.session_id or session,
-            model=_model(result),
+            model=model_of(result),
             version=who.version,
         )
         if not self._prompts:
@@ -219,23 +267,26 @@ class AcpDialogue:
         session: str | None,
         at: int,
     ) -> Iterator[Event]:
-        self._prompts.pop(request, None)
         self._prompts.pop(None, None)
-        usage = self._used(result, session)
-        error = _error(message, result)
-        yield TurnFinished(
+        error = error_of(message, result)
+        yield from self._calls.subagents.settle(at)
+        turn = TurnFinished(
             at=at,
             error=error,
-            usage=usage,
+            usage=self._used(result, session),
             session_cost_usd=sum(self._costs.values()) if self._costs else None,
             interrupted=error == "interrupted",
         )
-        if self._prompts:
-            yield TurnStarted(at=at)  # another session of this process is at work
+        yield from self._over(request, turn)
+
+    def _taken(self) -> Usage | None:
+        """Return what was told on the way of what answers took, once."""
+        spent, self._spent = self._spent, None
+        return spent
 
     def _used(self, result: Result, session: str | None) -> Usage | None:
         """Return what a prompt took, by the answer to it or by what was told on the way."""
-        told, spent, self._spent = _usage(result), self._spent, None
+        told, spent = usage_of(result), self._taken()
         if told is None or self._calls.agent in _TELLS_LAST_USAGE:
             return spent
         if self._calls.agent in _TELLS_TOTALS:
@@ -249,6 +300,10 @@ def _nothing(_message: Message, _at: int) -> Iterator[Event]:
     return iter(())
 
 
+def _woken(params: Params) -> str:
+    return f"turn {params.turn_id}"
+
+
 def _wait(request: Id) -> str:
     return f"request {request}"
 
@@ -260,59 +315,4 @@ def _keep(table: dict[Any, Any], key: object, value: object) -> None:
         del table[next(iter(table))]
 
 
-def _error(message: Message, result: Result) -> str | None:
-    if message.error is not None:
-        return reason(message.error.message)
-    if result.stop_reason == "cancelled":
-        return "interrupted"
-    return None if result.stop_reason == "end_turn" else word(result.stop_reason) or "error"
-
-
-def _model(result: Result) -> str | None:
-    chosen = [option for option in result.config_options or () if option.id == "model"]
-    told = (result.models or Models()).current_model_id
-    return _plain(told or next(filter(None, map(_value, chosen)), None))
-
-
-def _plain(model: str | None) -> str | None:
-    match = _RUNTIME_MODEL.fullmatch(model or "")
-    return match[1] if match else model
-
-
-def _value(option: ConfigOption) -> str | None:
-    try:
-        return _text_decoder.decode(given(option.current_value) or b"null")
-    except BROKEN:
-        return None
-
-
-def _usage(result: Result) -> Usage | None:
-    tokens = result.usage
-    if tokens is None:
-        quota = ((result.meta or ResultMeta()).quota or Quota()).token_count or QuotaTokens()
-        known = quota.input_tokens is not None or quota.output_tokens is not None
-        return Usage(input=quota.input_tokens, output=quota.output_tokens) if known else None
-    return _tokens(tokens)
-
-
-def _tokens(tokens: Tokens) -> Usage:
-    return Usage(
-        input=_input(tokens),
-        output=tokens.output_tokens,
-        cache_read=tokens.cached_read_tokens,
-        cache_write=tokens.cached_write_tokens,
-        reasoning=tokens.thought_tokens,
-    )
-
-
-def _input(tokens: Tokens) -> int | None:
-    """Count cached tokens as input, once; the total tells whether they are part of it already."""
-    fresh = tokens.input_tokens
-    cached = (tokens.cached_read_tokens or 0) + (tokens.cached_write_tokens or 0)
-    if fresh is None or tokens.total_tokens == fresh + (tokens.output_tokens or 0):
-        return fresh
-    return fresh + cached
-
-
 _reader: Final = Reader(Message)
-_text_decoder: Final[msgspec.json.Decoder[str | None]] = msgspec.json.Decoder(str | None)

@@ -45,21 +45,47 @@ class ClaudeExtras(Plain, rename="camel"):
     non_execution_kind: str | None = None
 
 
-class Meta(Plain, rename={"claude_code": "claudeCode", "tool_name": "toolName"}):
+class CopilotExtras(Plain, rename="camel"):
+    """What Copilot CLI adds to a call that a subagent made: which one."""
+
+    agent_id: str | None = None
+
+
+class BackgroundTask(Plain, rename="camel"):
+    """Of Qwen Code: a subagent that works in the background, and how it stands."""
+
+    task_id: str | None = None
+    tool_use_id: str | None = None
+    status: str | None = None
+    turn_complete: bool | None = None
+
+
+class Meta(Plain, rename={
+    "claude_code": "claudeCode", "copilot": "github.com/copilot", "tool_name": "toolName",
+    "background_task": "backgroundTask", "parent_tool_call_id": "parentToolCallId",
+}):  # fmt: skip
     """What agents add; `usage` is of the answer that is over, as Qwen Code tells it."""
 
     claude_code: ClaudeExtras | None = None
+    copilot: CopilotExtras | None = None
     tool_name: str | None = None
+    parent_tool_call_id: str | None = None
     usage: Tokens | None = None
+    source: str | None = None
+    background_task: BackgroundTask | None = None
 
 
 class Update(Plain, rename={
     "session_update": "sessionUpdate", "tool_call_id": "toolCallId", "raw_input": "rawInput",
     "raw_output": "rawOutput", "current_model_id": "currentModelId", "meta": "_meta",
+    "message_id": "messageId",
 }):  # fmt: skip
     """Any ``session/update``, and the call that a permission is asked for."""
 
     session_update: str | None = None
+    # agent_message_chunk
+    message_id: str | None = None
+    content: Raw = ABSENT
     # tool_call, tool_call_update
     tool_call_id: str | None = None
     name: str | None = None
@@ -84,6 +110,8 @@ class Option(Plain, rename="camel"):
 
 class Params(Plain, rename="camel"):
     session_id: str | None = None
+    turn_id: str | None = None
+    reason: str | None = None
     update: Update | None = None
     tool_call: Update | None = None
     options: list[Option] | None = None
@@ -155,11 +183,22 @@ class Exited(Plain):
     exit: Code | None = None
 
 
-class RawOutput(Plain):
-    """What a shell's result tells of how it ended: Codex' at once, OpenCode's in `metadata`."""
+class ShellExit(Plain, rename="camel"):
+    exit_code: Code | None = None
+
+
+class RawOutput(Plain, rename={"exited": "exitCode", "execution_mode": "executionMode"}):
+    """What a call's result tells: of a shell how it ended, of a subagent how it works.
+
+    Codex says the first at once, OpenCode in `metadata`, Copilot CLI in `contents`, Qwen Code
+    under the other spelling, and the second, too.
+    """
 
     exit_code: Code | None = None
+    exited: Code | None = None
     metadata: Exited | None = None
+    contents: list[ShellExit] | None = None
+    execution_mode: str | None = None
 
 
 class RawInput(Plain):
@@ -167,3 +206,5 @@ class RawInput(Plain):
 
     subagent_type: str | None = None
     agent_name: str | None = None
+    agent_type: str | None = None
+    mode: str | None = None

@@ -10,6 +10,7 @@ import pytest
 from otel_untether.engines import registry
 from otel_untether.engines.acp.dialogue import AcpDialogue
 from otel_untether.session import events as ev
+from otel_untether.session.activity import Activity, Change, Opened
 from otel_untether.session.fold.apply import apply
 from otel_untether.session.state import SessionState
 
@@ -26,6 +27,7 @@ class Talk:
         self.dialogue = AcpDialogue()
         self.state = SessionState("run", started=0)
         self.events: list[ev.Event] = []
+        self.changes: list[Change] = []
         self.at = 0
 
     def agent(self, **message: Any) -> Talk:
@@ -40,8 +42,13 @@ class Talk:
     def _take(self, events: tuple[ev.Event, ...]) -> Talk:
         self.events += events
         for event in events:
-            apply(self.state, event)
+            self.changes += apply(self.state, event)
         return self
+
+    def opened(self, kind: str) -> list[Activity]:
+        """Return the activities of a kind that were begun, in order."""
+        opened = [change.activity for change in self.changes if isinstance(change, Opened)]
+        return [activity for activity in opened if activity.kind == kind]
 
     def update(self, sort: str, session: str = "s", **update: Any) -> Talk:
         params = {"sessionId": session, "update": {"sessionUpdate": sort, **update}}
@@ -178,6 +185,209 @@ class TestTurns:
         usage = {"inputTokens": 100, "outputTokens": 15, "cachedReadTokens": 50}
         talk = Talk().prompt(1).done(1, usage={**usage, "totalTokens": total})
         assert talk.state.usage.input == told
+
+
+DELEGATES = {"agent_type": "task", "prompt": "count", "name": "count"}
+
+
+def copilot(*calls: str, **arguments: str) -> Talk:
+    """Copilot CLI, which has started a subagent by each of these calls."""
+    talk = Talk().agent(id=0, result={"protocolVersion": 1, "agentInfo": {"name": "Copilot"}})
+    talk.prompt(1)
+    for call in calls:
+        talk.update(
+            "tool_call", toolCallId=call, kind="other", status="pending", title="count",
+            rawInput={**DELEGATES, **arguments},
+        )  # fmt: skip
+    return talk
+
+
+def below(talk: Talk, call: str, agent: str) -> Talk:
+    """A call that some subagent makes."""
+    meta = {"github.com/copilot": {"agentId": agent}}
+    return talk.update("tool_call", toolCallId=call, kind="execute", status="pending", _meta=meta)
+
+
+class TestCopilotsSubagents:
+    """Its calls say which subagent made them, and nowhere by which call that was started."""
+
+    def test_a_call_that_names_a_kind_of_agent_starts_one(self) -> None:
+        talk = copilot("a")
+        assert [start.name for start in talk.of(ev.ToolStarted)] == ["task"]
+        assert [(t.tool_id, t.name) for t in talk.of(ev.TaskStarted)] == [("a", "task")]
+
+    def test_the_only_one_at_work_made_the_call(self) -> None:
+        talk = below(copilot("a"), "b", "7f3a")
+        assert talk.of(ev.ToolStarted)[-1].parent == "a"
+        talk.update("tool_call_update", toolCallId="b", status="completed")
+        assert talk.of(ev.ToolFinished)[-1].parent == "a"
+
+    def test_of_several_none_is_guessed_at(self) -> None:
+        talk = below(copilot("a", "b"), "c", "7f3a")
+        assert talk.of(ev.ToolStarted)[-1].parent == "7f3a"
+
+    def test_once_its_files_have_told_whose_it_is_it_is_found(self) -> None:
+        talk = copilot("a", "b")
+        apply(talk.state, ev.TaskStarted(at=talk.at, id="7f3a", kind="agent", tool_id="b"))
+        below(talk, "c", "7f3a")
+        above = talk.state.open["c"].parent
+        assert above is not None
+        assert (above.kind, above.parent) == ("agent", talk.state.open["b"])
+        assert not talk.state.oddities
+
+    def test_what_was_found_out_stays_so_beside_others(self) -> None:
+        talk = below(copilot("a"), "c", "7f3a")
+        call: dict[str, Any] = {"toolCallId": "b", "kind": "other", "status": "pending"}
+        talk.update("tool_call", rawInput=DELEGATES, **call)
+        assert below(talk, "d", "7f3a").of(ev.ToolStarted)[-1].parent == "a"
+        assert below(talk, "e", "91bc").of(ev.ToolStarted)[-1].parent == "b"
+
+    def test_a_subagents_subagent_is_below_it(self) -> None:
+        talk = copilot("a")
+        meta = {"github.com/copilot": {"agentId": "7f3a"}}
+        call: dict[str, Any] = {"toolCallId": "b", "kind": "other", "_meta": meta}
+        talk.update("tool_call", rawInput=DELEGATES, **call)
+        below(talk, "c", "91bc").update("agent_message_chunk")
+        assert [start.parent for start in talk.of(ev.ToolStarted)] == [None, "a", "b"]
+        assert talk.of(ev.ModelMessage)[-1].parent == "b"  # the others wait for it
+
+    def test_who_is_waited_for_speaks(self) -> None:
+        talk = copilot("a").update("agent_message_chunk")
+        talk.update("tool_call_update", toolCallId="a", status="completed")
+        talk.update("agent_message_chunk")
+        assert [said.parent for said in talk.of(ev.ModelMessage)] == ["a", None]
+
+    def test_words_of_one_of_several_are_a_sign_of_life_of_each(self) -> None:
+        talk = copilot("a", "b").update("agent_message_chunk")
+        assert not talk.of(ev.ModelMessage)
+        assert {update.id for update in talk.of(ev.ToolUpdated)} == {"a", "b"}
+
+    def test_one_in_the_background_outlives_its_receipt(self) -> None:
+        talk = copilot("a", mode="background")
+        receipt = {"content": "Agent started in background with agent_id: 7f3a-91. You'll be told"}
+        talk.update("tool_call_update", toolCallId="a", status="completed", rawOutput=receipt)
+        assert below(talk, "b", "7f3a-91").of(ev.ToolStarted)[-1].parent == "a"
+        talk.update("tool_call_update", toolCallId="b", status="completed")
+        assert talk.state.background
+        talk.done(1)
+        assert not talk.state.background
+        assert not talk.state.oddities
+
+    def test_a_commands_status_is_in_its_contents(self) -> None:
+        talk = below(copilot("a"), "b", "7f3a")
+        output = {"contents": [{"type": "text"}, {"type": "shell_exit", "exitCode": 3}]}
+        talk.update("tool_call_update", toolCallId="b", status="completed", rawOutput=output)
+        (end,) = talk.of(ev.ToolFinished)
+        assert (end.error, end.exit_code) == ("3", 3)
+
+
+def qwen(mode: str, status: str) -> Talk:
+    """Qwen Code, whose call of a subagent has returned."""
+    talk = Talk().prompt(1)
+    talk.update(
+        "tool_call", toolCallId="a", kind="other", status="pending",
+        rawInput={"subagent_type": "general-purpose"}, _meta={"toolName": "agent"},
+    )  # fmt: skip
+    output = {"type": "task_execution", "executionMode": mode, "status": status}
+    return talk.update("tool_call_update", toolCallId="a", status="completed", rawOutput=output)
+
+
+def behind(status: str = "completed", source: str = "background_task_completed") -> dict[str, Any]:
+    task = {"taskId": "general-purpose-a", "toolUseId": "a", "status": status}
+    return {"source": source, "backgroundTask": task}
+
+
+class TestQwensSubagents:
+    @pytest.mark.parametrize(("mode", "open_"), [("background", True), ("foreground", False)])
+    def test_in_the_background_it_outlives_its_call(self, mode: str, *, open_: bool) -> None:
+        assert bool(qwen(mode, mode).state.background) is open_
+
+    @pytest.mark.parametrize(("status", "error"), [("completed", None), ("failed", "failed")])
+    def test_it_is_over_when_that_is_told_once(self, status: str, error: str | None) -> None:
+        talk = qwen("background", "background")
+        for source in ("background_task_completed", "background_notification"):
+            talk.update("agent_message_chunk", _meta=behind(status, source))
+        assert [end.error for end in talk.of(ev.TaskFinished)] == [error]
+        assert not talk.state.background
+        assert not talk.of(ev.ModelMessage)
+
+    def test_its_files_may_have_named_it_before(self) -> None:
+        talk = qwen("background", "background")
+        key = "general-purpose-a"
+        apply(talk.state, ev.TaskStarted(at=talk.at, id=key, kind="agent", tool_id="a"))
+        talk.update("agent_message_chunk", _meta=behind())
+        assert not talk.state.tasks
+        assert len(talk.opened("agent")) == 1
+
+    @pytest.mark.parametrize("says_so", [True, False])
+    def test_it_wakes_the_agent_for_a_turn(self, *, says_so: bool) -> None:
+        """Which begins before the prompt is answered; older ones do not say that it does."""
+        talk = qwen("background", "background").update("agent_message_chunk", _meta=behind())
+        woken = {"sessionId": "s", "turnId": "t2", "source": "background_notification"}
+        if says_so:
+            talk.agent(id=3, method="_qwencode/start_turn", params=woken)
+        talk.done(1)
+        said = behind(source="background_notification_response")
+        talk.update("agent_message_chunk", _meta=said)
+        usage = {"inputTokens": 1000, "outputTokens": 20, "totalTokens": 1020}
+        talk.update("agent_message_chunk", _meta={"usage": usage, "backgroundTurn": {}})
+        said["backgroundTask"]["turnComplete"] = True
+        talk.update("agent_message_chunk", _meta=said)
+        if says_so:
+            talk.agent(method="_qwencode/end_turn", params={**woken, "reason": "end_turn"})
+            assert [end.woken for end in talk.of(ev.TurnFinished)] == [False, True]
+            assert talk.of(ev.TurnFinished)[-1].usage.input == 1000
+        assert talk.state.turn_open is False
+        assert not talk.state.waits
+
+    def test_where_the_client_is_not_heard_its_last_piece_ends_the_turn(self) -> None:
+        talk = Talk().update("agent_message_chunk", _meta=behind(source="background_notification"))
+        said = behind(source="background_notification_response")
+        talk.update("agent_message_chunk", _meta=said)
+        assert talk.state.turn_open
+        said["backgroundTask"]["turnComplete"] = True
+        talk.update("agent_message_chunk", _meta=said)
+        assert [end.woken for end in talk.of(ev.TurnFinished)] == [True]
+
+    def test_what_one_in_the_foreground_does_is_below_it(self) -> None:
+        talk = Talk().prompt(1).update("tool_call", toolCallId="a", kind="other", status="pending")
+        meta = {"toolName": "run_shell_command", "parentToolCallId": "a"}
+        talk.update("tool_call", toolCallId="b", kind="execute", status="pending", _meta=meta)
+        talk.update("tool_call_update", toolCallId="b", status="completed", _meta=meta)
+        talk.update("agent_message_chunk", _meta={"parentToolCallId": "a"})
+        assert talk.of(ev.ToolStarted)[-1].parent == talk.of(ev.ToolFinished)[-1].parent == "a"
+        assert not talk.of(ev.ModelMessage)  # its files have that, by name
+
+    @pytest.mark.parametrize("raw", [True, False])
+    def test_a_commands_status_is_its_error(self, *, raw: bool) -> None:
+        text = "Command: exit 3\nDirectory: (root)\nOutput: no\nExit Code: 3\nSignal: (none)"
+        content = [{"type": "content", "content": {"type": "text", "text": text}}]
+        told = {"rawOutput": {"exitCode": 3}} if raw else {"content": content}
+        talk = Talk().prompt(1).update("tool_call", toolCallId="c", kind="execute")
+        talk.update("tool_call_update", toolCallId="c", status="failed", **told)
+        assert [end.error for end in talk.of(ev.ToolFinished)] == ["3"]
+
+
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [("Delegating to agent 'generalist'", "generalist"), ("Delegating 'rm -rf /'", None)],
+)
+def test_gemini_says_in_a_title_which_subagent_it_starts(title: str, name: str | None) -> None:
+    call = {"toolCallId": "invoke_agent__fc_1", "kind": "think", "status": "in_progress"}
+    talk = Talk().prompt(1).update("tool_call", title=title, **call)
+    assert [task.name for task in talk.of(ev.TaskStarted)] == [name]
+
+
+def test_opencodes_answers_have_the_names_that_its_files_give_them() -> None:
+    talk = Talk().agent(id=0, result={"protocolVersion": 1, "agentInfo": {"name": "OpenCode"}})
+    talk.prompt(1).update("agent_thought_chunk", messageId="prt_1")
+    for _ in range(2):
+        talk.update("agent_message_chunk", messageId="msg_1")
+    usage = ev.Usage(input=1000, output=20)
+    apply(talk.state, ev.MessageUsage(at=talk.at, id="msg_1", usage=usage))
+    talk.done(1)
+    assert talk.state.message_usage == usage
+    assert [chat.key for chat in talk.opened("chat")] == ["msg_1"]
 
 
 class TestCalls:

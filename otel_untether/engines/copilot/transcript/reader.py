@@ -23,6 +23,8 @@ from otel_untether.session.events import (
     MessageUsage,
     ModelAsked,
     ModelMessage,
+    TaskFinished,
+    TaskStarted,
     TurnFinished,
     Usage,
 )
@@ -90,9 +92,11 @@ def read(path: Path) -> Iterator[Event]:
 
 
 def hidden(path: Path, _session_id: str | None) -> Iterator[Event]:
-    """Yield what its output does not tell: what each answer took."""
+    """Yield what its output may not tell: what each answer took, when subagents work."""
     for event in read(path):
-        if isinstance(event, ModelMessage) and event.id and event.usage is not None:
+        if isinstance(event, TaskStarted | TaskFinished):
+            yield event
+        elif isinstance(event, ModelMessage) and event.id and event.usage is not None:
             usage = event.usage
             yield MessageUsage(at=event.at, id=event.id, usage=usage, parent=event.parent)
 

@@ -27,6 +27,7 @@ from otel_untether.engines.parsing.salvage import read as read_raw
 from otel_untether.engines.parsing.values import EpochMilliseconds, Plain, from_milliseconds, word
 from otel_untether.session.events import (
     Event,
+    MessageUsage,
     ModelAsked,
     ModelMessage,
     SessionStarted,
@@ -95,10 +96,15 @@ def read_session(path: Path, session_id: str) -> Iterator[Event]:
 
 
 def hidden(path: Path, session_id: str) -> Iterator[Event]:
-    """Yield what its output does not tell of a session: subagents, and that a call begins."""
+    """Yield what its output does not tell: subagents, that a call begins, what an answer took.
+
+    The last its own output tells; as a server of ACP it does not.
+    """
     for event in read_session(path, session_id):
         if is_below(event) or isinstance(event, ToolStarted):
             yield event
+        elif isinstance(event, ModelMessage) and event.id and event.usage is not None:
+            yield MessageUsage(at=event.at, id=event.id, usage=event.usage)
 
 
 def sessions_begun(path: Path, directory: str, since: int) -> list[str]:
