@@ -23,12 +23,12 @@ def assistant(line: AssistantLine, at: int) -> list[Event]:
     if message is None:
         return [StrayLine(at=at, reason="bad_shape", detail="assistant")]
     happened = nanoseconds(line.timestamp) if line.timestamp else None
-    parent = line.parent_tool_use_id
+    parent, blocks = line.parent_tool_use_id, message.content
     synthetic = message.model == SYNTHETIC and _asks_nothing(message)
     events: list[Event] = [] if synthetic else [_model_message(line, message, at, happened)]
-    for block in _blocks(message):
+    for block in blocks if type(blocks) is list else ():
         type_ = block.type
-        if type_ is None or type_ in _SPOKEN:
+        if type_ in _SPOKEN or type_ is None:
             continue
         if type_.endswith("tool_use"):
             events += _started(block, parent, at, happened)
@@ -83,16 +83,15 @@ def _asks_nothing(message: Message) -> bool:
 def _model_message(
     line: AssistantLine, message: Message, at: int, happened: int | None
 ) -> ModelMessage:
-    synthetic = message.model == SYNTHETIC
-    error = _error(line)
-    if synthetic and error is None:
-        error = "synthetic"
+    model, error = message.model, _error(line)
+    if model == SYNTHETIC:
+        model, error = None, error or "synthetic"
     reason, tokens = message.stop_reason, message.usage
     return ModelMessage(
         at=at,
         happened=happened,
         id=message.id,
-        model=None if synthetic else message.model,
+        model=model,
         parent=line.parent_tool_use_id,
         usage=usage(tokens, final=reason is not None) if tokens else None,
         complete=reason is not None or error is not None,
