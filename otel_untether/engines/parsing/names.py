@@ -39,8 +39,9 @@ MOST_SEEN: Final = 4096
 
 _IDS: Final = frozenset({"id", "tool_id", "parent", "task_id", "session_id", "parent_task"})
 # What the engines make ids of; no key of a known format looks like this, or is as short.
+# Possessive, as there is nothing to find by going back.
 _PLAIN: Final = re.compile(
-    r"[A-Za-z0-9_]{1,12}|(?:toolu|srvtoolu|msg|call|item|resp|req|prt|ses|fc)_[A-Za-z0-9]{1,48}"
+    r"[A-Za-z0-9_]{1,12}+|(?:toolu|srvtoolu|msg|call|item|resp|req|prt|ses|fc)_[A-Za-z0-9]{1,48}+"
     r"|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 )
 _READ: Final = 4 * LONGEST  # a secret across the cut is seen whole
@@ -54,7 +55,8 @@ _are_fit: Final = _seen.issuperset
 
 def clean(event: Event) -> Event:
     """Return `event` with every name and id in it fit to leave; mostly the event itself."""
-    return event if _are_fit(_texts_of[type(event)](event)) else _made_fit(event)
+    texts = _texts_of[type(event)](event)
+    return event if _are_fit(texts) or _are_plain(texts) else _made_fit(event)
 
 
 def cleaned(decode: Decode) -> Decode:
@@ -66,7 +68,8 @@ def cleaned(decode: Decode) -> Decode:
     def decode_and_clean(line: bytes, at: int, /) -> tuple[Event, ...]:
         events = tuple(decode(line, at))  # a plug-in may have given a list
         for event in events:
-            if not _are_fit(_texts_of[type(event)](event)):
+            texts = _texts_of[type(event)](event)
+            if not _are_fit(texts) and not _are_plain(texts):
                 return tuple(map(clean, events))
         return events
 
@@ -78,6 +81,16 @@ def seen() -> int:
     return len(_seen)
 
 
+def _are_plain(texts: tuple[object, ...]) -> bool:
+    """Tell whether what is new among the texts is such as needs no look, as most ids are."""
+    for text in texts:
+        if text not in _seen:
+            if type(text) is not str or _PLAIN.fullmatch(text) is None:
+                return False
+            _remember(text)
+    return True
+
+
 def _made_fit(event: Event) -> Event:
     """Look at each text of an event in which one is new, and remember those that are fit."""
     changed = {}
@@ -85,7 +98,7 @@ def _made_fit(event: Event) -> Event:
         value = getattr(event, field)
         if value is None:
             continue
-        fit = value if type(value) is str and _PLAIN.fullmatch(value) else made(value)
+        fit = made(value)
         if fit != value:
             changed[field] = fit
         elif type(value) is str:
