@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_untether import semconv
+from otel_untether.report import attribute_text
 from otel_untether.report.breakdown import slowest, tool_totals, wall_time
 from otel_untether.report.session_facts import facts
 from otel_untether.report.silences import silences
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from otel_untether.report.run import Recorded
-    from otel_untether.report.span_tree import SpanNode
+    from otel_untether.report.span_node import SpanNode
 
 SCHEMA: Final = 1
 _SLOWEST: Final = 10
@@ -34,8 +35,8 @@ def text(recorded: Recorded) -> Iterator[str]:
     whole = json.dumps({**document(recorded), "spans": []}, indent=2)
     yield whole.removesuffix("]\n}")
     between = "\n"
-    for span in _spans(recorded.root) if recorded.root else ():
-        yield f"{between}    {json.dumps(span)}"
+    for node in recorded.root.walk() if recorded.root else ():
+        yield f"{between}    {_span(node)}"
         between = ",\n"
     yield "\n  ]\n}\n"
 
@@ -117,31 +118,31 @@ def _silences(root: SpanNode, until: int) -> Iterator[dict[str, Any]]:
 
 
 def _stalls(root: SpanNode) -> Iterator[dict[str, Any]]:
-    for node in root.walk():
-        if node.kind == "stall":
-            yield {
-                "cause": node.attributes.get(semconv.STALL_CAUSE),
-                "number": node.attributes.get(semconv.STALL_NUMBER),
-                "idle_s": node.attributes.get(semconv.STALL_IDLE),
-                "evidence": node.attributes.get(semconv.STALL_EVIDENCE),
-                "start": node.start,
-                "end": node.end,
-            }
-
-
-def _spans(root: SpanNode) -> Iterator[dict[str, Any]]:
-    for node in root.walk():
+    for node in root.every("stall"):
         yield {
-            "span_id": node.span_id,
-            "parent_span_id": node.parent_id,
-            "kind": node.kind,
-            "name": node.name,
+            "cause": node.attributes.get(semconv.STALL_CAUSE),
+            "number": node.attributes.get(semconv.STALL_NUMBER),
+            "idle_s": node.attributes.get(semconv.STALL_IDLE),
+            "evidence": node.attributes.get(semconv.STALL_EVIDENCE),
             "start": node.start,
             "end": node.end,
-            "failed": node.failed,
-            "attributes": node.unkept_attributes(),
-            "events": [asdict(event) for event in node.events],
         }
+
+
+def _span(node: SpanNode) -> str:
+    """Write a span as `json.dumps` does, but its attributes from the text that was read."""
+    names = {
+        "span_id": node.span_id,
+        "parent_span_id": node.parent_id,
+        "kind": node.kind,
+        "name": node.name,
+        "start": node.start,
+        "end": node.end,
+        "failed": node.failed,
+    }
+    attributes = attribute_text.as_json(node.raw)
+    events = json.dumps([asdict(event) for event in node.events]) if node.events else "[]"
+    return f'{json.dumps(names)[:-1]}, "attributes": {attributes}, "events": {events}}}'
 
 
 def _seconds(nanoseconds: int) -> float:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from otel_untether.report.run import Recorded
     from otel_untether.report.session_facts import SessionFacts
-    from otel_untether.report.span_tree import SpanNode
+    from otel_untether.report.span_node import SpanNode
     from otel_untether.report.verdict import Verdict
 
 _ROWS: Final = 30

@@ -11,7 +11,7 @@ from otel_untether.store.runs import Run, Store, StoreError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from otel_untether.report.span_tree import SpanNode
+    from otel_untether.report.span_node import SpanNode
 
 FROZE = frozenset({"killed", "stalled", "orphaned"})
 

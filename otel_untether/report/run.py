@@ -8,16 +8,20 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from otel_untether.report import dumps, predecessor
-from otel_untether.report import span_tree as model
+import msgspec
+
+from otel_untether.report import dumps, predecessor, span_tree
+from otel_untether.report.span_reader import SpanReader, span_node
 from otel_untether.store import files, run_folder, segments
 from otel_untether.store import record as store
 from otel_untether.store.otlp_values import moment
 from otel_untether.store.remains import Journaled, is_ended, merge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
+    from otel_untether.report.span_node import SpanNode
 
 _Read = TypeVar("_Read")
 
@@ -55,7 +59,7 @@ class Recorded:
 
     name: str
     record: store.RunRecord | None
-    root: model.SpanNode | None
+    root: SpanNode | None
     until: int
     running: bool = False
     samples: tuple[Sample, ...] = ()
@@ -89,8 +93,9 @@ def read(path: Path, now: int) -> Recorded:
     next(path.iterdir(), None)
     problems: list[str] = []
     run = _run(path, problems)
-    ended = _lines(path / run_folder.TRACES, model.spans, problems, most=_MOST_SPANS)
-    root = model.tree([*ended, *_opened(path / run_folder.JOURNAL, problems)])
+    nodes = _ended(path / run_folder.TRACES, problems)
+    span_tree.unite(nodes, _opened(path / run_folder.JOURNAL, nodes, problems))
+    root = span_tree.tree_of(nodes)
     running = run is not None and run.running
     return Recorded(
         name=path.name,
@@ -114,7 +119,7 @@ def _run(path: Path, problems: list[str]) -> store.Run | None:
         return None
 
 
-def _until(run: store.Run | None, root: model.SpanNode | None) -> int:
+def _until(run: store.Run | None, root: SpanNode | None) -> int:
     recorded = (run.record.ended or run.record.started) if run else 0
     return max(recorded, root.last() if root else 0)
 
@@ -123,8 +128,6 @@ def _lines(
     path: Path,
     read_line: Callable[[bytes], Iterator[_Read]],
     problems: list[str],
-    *,
-    most: int = _MOST,
 ) -> list[_Read]:
     """Read a file of JSON lines; a torn line costs itself and is counted.
 
@@ -138,16 +141,42 @@ def _lines(
                 found.extend(read_line(line))
             except (ValueError, RecursionError):
                 torn += bool(line.strip())
-            if len(found) > most:
-                problems.append(f"{path.name}: only its first {most:,} entries were read")
+            if len(found) > _MOST:
+                problems.append(_only(path, _MOST))
                 break
     except FileNotFoundError:
         return found
     except OSError as error:
         problems.append(f"{path.name}: {error.strerror}")
-    if torn:
-        problems.append(f"{path.name}: {torn} line{'s' * (torn > 1)} torn or not JSON")
+    problems.extend(_torn(path, torn))
     return found
+
+
+def _only(path: Path, most: int) -> str:
+    return f"{path.name}: only its first {most:,} entries were read"
+
+
+def _torn(path: Path, lines: int) -> Iterator[str]:
+    if lines:
+        yield f"{path.name}: {lines} line{'s' * (lines > 1)} torn or not JSON"
+
+
+def _ended(path: Path, problems: list[str]) -> dict[str, SpanNode]:
+    """Read the spans that have ended, by id; what of them cannot be read is in `problems`."""
+    nodes: dict[str, SpanNode] = {}
+    reader = SpanReader()
+    try:
+        for block in segments.blocks(path):
+            span_tree.unite(nodes, reader.nodes(block))
+            if len(nodes) > _MOST_SPANS:
+                problems.append(_only(path, _MOST_SPANS))
+                break
+    except FileNotFoundError:
+        return nodes
+    except OSError as error:
+        problems.append(f"{path.name}: {error.strerror}")
+    problems.extend(_torn(path, reader.torn))
+    return nodes
 
 
 def _stderr(path: Path) -> tuple[str, ...]:
@@ -158,26 +187,37 @@ def _stderr(path: Path) -> tuple[str, ...]:
     return tuple(line for line in text.decode("utf-8", "replace").splitlines() if line.strip())
 
 
-def _opened(path: Path, problems: list[str]) -> Iterator[model.SpanNode]:
+def _opened(path: Path, ended: Mapping[str, SpanNode], problems: list[str]) -> Iterator[SpanNode]:
     """Yield the spans of the journal, with what they have learned since they began.
 
-    What its session has used by now is the root's, the first of them.
+    What its session has used by now is the root's, the first of them. Of others that have
+    ended nothing is looked at: that is in their own lines.
     """
     journaled = Journaled()
     for entry in _lines(path, _entry, problems):
         with contextlib.suppress(LookupError, TypeError, AttributeError, ValueError):
-            journaled.read({"scope": {}, **entry})
+            if not (journaled.spans and _is_known(entry, journaled, ended)):
+                journaled.read({"scope": {}, **entry})
     spans = list(journaled.spans.values())
     if spans and journaled.progress and not is_ended(spans[0]):
         merge(spans[0], {"attributes": list(journaled.progress.values())})
     for span in spans:
-        node = model.span_node(span)
+        node = span_node(span)
         if node is not None:
             yield node
 
 
+def _is_known(entry: Any, journaled: Journaled, ended: Mapping[str, SpanNode]) -> bool:
+    """Whether an entry is of a span, other than the first, whose own line has been read."""
+    span_id = entry["span"]["spanId"] if "span" in entry else ""
+    return span_id in ended and span_id not in journaled.spans and ended[span_id].end is not None
+
+
 def _entry(line: bytes) -> Iterator[Any]:
-    yield json.loads(line)
+    try:
+        yield msgspec.json.decode(line)
+    except (msgspec.MsgspecError, UnicodeError):
+        yield json.loads(line)
 
 
 def _samples(line: bytes) -> Iterator[Sample]:

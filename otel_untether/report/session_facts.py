@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 from otel_untether import semconv
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from otel_untether.report.run import Recorded
-    from otel_untether.report.span_tree import SpanNode
+    from otel_untether.report.span_node import SpanNode
     from otel_untether.store.otlp_values import Attributes
     from otel_untether.store.runs import RunRecord
 
@@ -60,9 +60,7 @@ class SessionFacts:
 def facts(recorded: Recorded, root: SpanNode) -> SessionFacts:
     """Say what the session was."""
     found = root.attributes
-    nodes = list(root.walk())
-    tools = [node for node in nodes if node.kind == "tool"]
-    chats = [node for node in nodes if node.kind == "chat"]
+    tools, chats = root.every("tool"), root.every("chat")
     record = recorded.record
     outcome, error = _outcome(recorded, root)
     return SessionFacts(
@@ -80,7 +78,7 @@ def facts(recorded: Recorded, root: SpanNode) -> SessionFacts:
         turns=_integer(found, semconv.TURNS),
         tools=_counted(found, semconv.TOOLS, len(tools)),
         tool_errors=_counted(found, semconv.TOOL_ERRORS, sum(node.failed for node in tools)),
-        stalls=sum(node.kind == "stall" for node in nodes),
+        stalls=len(root.every("stall")),
         cost_usd=_cost(found, record),
         tainted=found.get(semconv.TAINTED) is True,
         oddities=_texts(found, semconv.ODDITIES),
@@ -99,7 +97,7 @@ def _outcome(recorded: Recorded, root: SpanNode) -> tuple[str, str | None]:
     return word or "unknown", error if error != word else None
 
 
-def _model(found: Attributes, chats: list[SpanNode]) -> str | None:
+def _model(found: Attributes, chats: Sequence[SpanNode]) -> str | None:
     asked = _text(found, semconv.REQUEST_MODEL)
     answered = (chat.attribute(semconv.RESPONSE_MODEL) for chat in chats)
     return asked or next((str(name) for name in answered if name), None)
@@ -112,9 +110,10 @@ def _cost(found: Attributes, record: RunRecord | None) -> float | None:
     return record.cost_usd if record else None
 
 
-def _tokens(found: Attributes, chats: list[SpanNode]) -> dict[str, int]:
+def _tokens(found: Attributes, chats: Sequence[SpanNode]) -> dict[str, int]:
     """Take the session's own totals; the sum of its messages where it gave none."""
-    sources = [found] if semconv.INPUT_TOKENS in found else [chat.attributes for chat in chats]
+    told = semconv.INPUT_TOKENS in found
+    sources = iter((found,)) if told else (chat.unkept_attributes() for chat in chats)
     totals: dict[str, int] = {}
     for source in sources:
         for word, name in _TOKENS.items():

@@ -23,7 +23,7 @@ from otel_untether.session.wording import duration
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from otel_untether.report.span_tree import SpanNode
+    from otel_untether.report.span_node import SpanNode
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +82,8 @@ class Silence:
 
 def silences(root: SpanNode, until: int) -> list[Silence]:
     """Return the silences that were warned of, in order of time; `until` ends what is open."""
-    nodes = list(root.walk())
-    stalls = [node for node in nodes if node.kind == "stall"]
-    signs = sorted(_signs(root, nodes, until)) if stalls else []
+    stalls = root.every("stall")
+    signs = sorted(_signs(root, until)) if stalls else []
     return [_silence(root, signs, group, until) for group in _grouped(stalls)]
 
 
@@ -122,11 +121,11 @@ def _silence(root: SpanNode, signs: list[int], warnings: list[SpanNode], until: 
     )
 
 
-def _signs(root: SpanNode, nodes: Iterable[SpanNode], until: int) -> Iterator[int]:
+def _signs(root: SpanNode, until: int) -> Iterator[int]:
     """Yield the moments at which something was heard: a recovery, a span's start or end."""
     yield root.end or until
     yield from (event.at for event in root.events if event.name == semconv.EVENT_STALL_RECOVERED)
-    for node in nodes:
+    for node in root.walk():
         if node.kind not in ("stall", "marker"):
             yield node.start
             yield node.end or until

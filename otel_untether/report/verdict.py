@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from otel_untether.report.predecessor import Predecessor
     from otel_untether.report.run import Recorded
     from otel_untether.report.session_facts import SessionFacts
-    from otel_untether.report.span_tree import SpanNode
+    from otel_untether.report.span_node import SpanNode
 
 Mood: TypeAlias = Literal["good", "waiting", "bad"]
 

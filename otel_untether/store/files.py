@@ -30,6 +30,7 @@ _NO_WAITING: Final = getattr(os, "O_NONBLOCK", 0)
 
 LONGEST_LINE: Final = 16 << 20
 MOST_READ: Final = 256 << 20
+_BLOCK: Final = 1 << 18
 
 
 class LineFile:
@@ -140,6 +141,33 @@ def lines_in(file: BinaryIO, *, longest: int, most: int) -> Iterator[bytes]:
             left -= len(line)
             if not line:
                 return
+
+
+def blocks_in(file: BinaryIO, *, longest: int, most: int) -> Iterator[bytes]:
+    """Yield the lines of an open file, as `lines` does, but as many at once as are read at once.
+
+    Of a line that is longer than a block and than `longest`, so much is kept.
+    """
+    left, rest, cut = most, b"", False
+    while data := file.read(_BLOCK):
+        left -= len(data)
+        if left < 0:
+            data = data[:left]
+        if cut:  # in the middle of a line that is too long
+            _, newline, data = data.partition(b"\n")
+            cut = not newline
+        whole, newline, data = data.rpartition(b"\n")
+        if newline:
+            yield rest + whole + newline
+            rest = b""
+        rest = b"" if cut else rest + data
+        if left < 0:
+            raise OSError(errno.EFBIG, f"only its first {most:,} bytes were read")
+        if len(rest) > longest:
+            yield rest[:longest]
+            rest, cut = b"", True
+    if rest:
+        yield rest
 
 
 def open_log(path: AnyPath) -> TextIOWrapper:

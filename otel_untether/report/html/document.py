@@ -26,7 +26,7 @@ from otel_untether.semconv import SCOPE_VERSION
 if TYPE_CHECKING:
     from otel_untether.report.run import Recorded
     from otel_untether.report.session_facts import SessionFacts
-    from otel_untether.report.span_tree import SpanNode
+    from otel_untether.report.span_node import SpanNode
     from otel_untether.report.verdict import Verdict
 
 _NAME: Final = 120  # characters

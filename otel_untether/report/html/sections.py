@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from otel_untether import semconv
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from otel_untether.report.dumps import Dump, DumpedProcess, DumpedSocket
     from otel_untether.report.run import Recorded
     from otel_untether.report.silences import Silence
-    from otel_untether.report.span_tree import SpanEvent, SpanNode
+    from otel_untether.report.span_node import SpanEvent, SpanNode
 
 _SLOWEST, _TOOLS, _EVENTS, _CONTENT = 15, 50, 200, 200
 _PROCESSES: Final = 60
@@ -185,17 +186,18 @@ def _plain(value: object) -> str:
 
 def content(parent: Element, root: SpanNode) -> None:
     """Show arguments and results, where they were captured: nobody asked for them else."""
-    found = [
-        (node, word, str(node.attributes[name]))
+    captured = (
+        (node, word, str(text))
         for node in root.walk()
         for name, word in _CAPTURED.items()
-        if node.attributes.get(name)
-    ]
+        if (text := node.attribute(name))
+    )
+    found = list(islice(captured, _CONTENT))
     if not found:
         return
     box = section(parent, "Captured content")
     add(box, "p", "Captured because it was asked for; cut and redacted.", class_="dim")
-    for node, word, text in found[:_CONTENT]:
+    for node, word, text in found:
         details = add(box, "details")
         began = words.duration(max(node.start - root.start, 0))
         add(details, "summary", shown(f"{label(node)} at {began}: {word}"))

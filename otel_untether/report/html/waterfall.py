@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from otel_untether.report.run import Recorded, Sample
     from otel_untether.report.silences import Silence
-    from otel_untether.report.span_tree import SpanNode
+    from otel_untether.report.span_node import SpanNode
     from otel_untether.report.terminal.rows import Row
 
 UNITS: Final = 100_000  # of the axis of time

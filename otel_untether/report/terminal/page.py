@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from otel_untether.report.run import Recorded
-    from otel_untether.report.span_tree import SpanEvent, SpanNode
+    from otel_untether.report.span_node import SpanEvent, SpanNode
     from otel_untether.report.terminal.style import Role, Style
     from otel_untether.store.otlp_values import Value
 

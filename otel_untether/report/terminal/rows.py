@@ -7,6 +7,7 @@ length. Runs of what finds no place are folded into one line each.
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from dataclasses import dataclass
 from itertools import groupby
@@ -17,10 +18,10 @@ from otel_untether.report.silences import silences
 from otel_untether.report.terminal import text as words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from otel_untether.report.silences import Silence
-    from otel_untether.report.span_tree import SpanNode
+    from otel_untether.report.span_node import SpanNode
     from otel_untether.report.terminal.style import Role
 
 _ROLES: Final[dict[str, Role]] = {
@@ -73,32 +74,31 @@ class Row:
 def rows(root: SpanNode, until: int, limit: int | None) -> list[Row]:
     """Lay the session out in about `limit` lines at most; all of it where that is None."""
     found = silences(root, until)
-    drawn = _drawn(root, found)
-    shown = _selection(root, drawn, until, limit)
+    hidden = _hidden(root, found)
+    shown = _selection(root, hidden, until, limit)
     spans = {silence.last: (silence.start, silence.end) for silence in found}
-    return [_row(stem, item, shown, spans, until) for stem, item in _layout(root, drawn, shown)]
+    return [_row(stem, item, shown, spans, until) for stem, item in _layout(root, hidden, shown)]
 
 
-def _drawn(root: SpanNode, found: list[Silence]) -> set[SpanNode]:
-    """Say which spans are drawn: not the marker, and one of a silence's several warnings."""
-    warnings = {silence.last for silence in found}
-    return {
-        node
-        for node in root.walk()
-        if node.kind != "marker" and (node.kind != "stall" or node in warnings)
-    }
+def _hidden(root: SpanNode, found: list[Silence]) -> set[SpanNode]:
+    """Say which spans are not drawn: the marker, and all but one of a silence's warnings."""
+    return {*root.every("marker"), *root.every("stall")} - {silence.last for silence in found}
 
 
 def _selection(
-    root: SpanNode, drawn: set[SpanNode], until: int, limit: int | None
+    root: SpanNode, hidden: set[SpanNode], until: int, limit: int | None
 ) -> set[SpanNode]:
-    if limit is None or len(drawn) <= limit:
-        return drawn
-    nodes = [node for node in root.walk() if node in drawn]
-    ranked = _ranked(nodes, until)
-    above = {child: node for node in nodes for child in node.children}
-    below = {node: [it for it in node.children if it in drawn] for node in nodes if node.children}
-    place = {it: at for children in below.values() for at, it in enumerate(children)}
+    nodes = [node for node in root.walk() if node not in hidden] if hidden else list(root.walk())
+    if limit is None or len(nodes) <= limit:
+        return set(nodes)
+    ranked = _ranked(nodes, until, limit)
+    above = _above(ranked, nodes)
+    below = {
+        node: [child for child in node.children if child not in hidden]
+        for node in {*ranked, *above.values()}
+        if node.children
+    }
+    place = {it: at for children in below.values() for at, it in enumerate(children) if it in above}
     # Each of them has a line, if not more.
     low, high = 1, min(len(ranked), limit)
     while low < high:
@@ -108,25 +108,36 @@ def _selection(
     return _with_parents(ranked[:low], above)
 
 
-def _ranked(nodes: list[SpanNode], until: int) -> list[SpanNode]:
-    """Put the spans in the order in which they are given a line, each once."""
-    by_length = sorted(nodes, key=lambda node: -node.duration(until))
-    first = [node for node in by_length if node.kind == "session"]
-    silent = [node for node in by_length if node.kind == "stall"]
-    still_open = [node for node in by_length if node.end is None]
-    calls = [n for n in by_length if n.kind in ("tool", "chat") and not n.children]
-    parts = [node for node in by_length if node.kind in ("agent", "turn", "wait")]
-    failures = [node for node in by_length if node.failed and node.kind != "stall"]
+def _ranked(nodes: list[SpanNode], until: int, limit: int) -> list[SpanNode]:
+    """Return the spans that are given a line first, in this order, each once; `limit` at most."""
+
+    def longest(most: int, of: Iterable[SpanNode]) -> list[SpanNode]:
+        return heapq.nlargest(most, of, key=lambda node: node.duration(until))
+
+    calls = (n for n in nodes if n.kind in ("tool", "chat") and not n.children)
     order = [
-        *first,
-        *silent[:_SILENCES],
-        *still_open[:_LONGEST],
-        *calls[:_LONGEST],
-        *parts[:_PARTS],
-        *failures[:_FAILURES],
-        *by_length,
+        *longest(limit, (node for node in nodes if node.kind == "session")),
+        *longest(_SILENCES, (node for node in nodes if node.kind == "stall")),
+        *longest(_LONGEST, (node for node in nodes if node.end is None)),
+        *longest(_LONGEST, calls),
+        *longest(_PARTS, (node for node in nodes if node.kind in ("agent", "turn", "wait"))),
+        *longest(_FAILURES, (node for node in nodes if node.failed and node.kind != "stall")),
+        *longest(limit, nodes),
     ]
-    return list(dict.fromkeys(order))
+    return list(dict.fromkeys(order))[:limit]
+
+
+def _above(ranked: Iterable[SpanNode], nodes: list[SpanNode]) -> dict[SpanNode, SpanNode]:
+    """Return what is above each of some spans, and above that, up to the root."""
+    above: dict[SpanNode, SpanNode] = {}
+    wanted = set(ranked)
+    for node in reversed(nodes):
+        if node.children:
+            found = wanted.intersection(node.children)
+            if found:
+                above.update(dict.fromkeys(found, node))
+                wanted.add(node)
+    return above
 
 
 def _with_parents(nodes: list[SpanNode], above: dict[SpanNode, SpanNode]) -> set[SpanNode]:
@@ -165,7 +176,7 @@ def _lines(
 
 
 def _layout(
-    root: SpanNode, drawn: set[SpanNode], shown: set[SpanNode]
+    root: SpanNode, hidden: set[SpanNode], shown: set[SpanNode]
 ) -> Iterator[tuple[Stem, list[SpanNode]]]:
     """Yield each line's spans: one, or those that are folded into it."""
     stack: list[tuple[Stem, list[SpanNode]]] = [((), [root])]
@@ -173,14 +184,16 @@ def _layout(
         stem, item = stack.pop()
         yield stem, item
         if len(item) == 1 and item[0] in shown:
-            below = list(_groups(item[0], drawn, shown))
+            below = list(_groups(item[0], hidden, shown))
             levels = [(*stem, index + 1 < len(below)) for index in range(len(below))]
             parts = zip((level[-_DEEPEST:] for level in levels), below, strict=True)
             stack.extend(reversed(list(parts)))
 
 
-def _groups(node: SpanNode, drawn: set[SpanNode], shown: set[SpanNode]) -> Iterator[list[SpanNode]]:
-    children = [child for child in node.children if child in drawn]
+def _groups(
+    node: SpanNode, hidden: set[SpanNode], shown: set[SpanNode]
+) -> Iterator[list[SpanNode]]:
+    children = [child for child in node.children if child not in hidden]
     for alone, group in groupby(children, key=shown.__contains__):
         found = list(group)
         if alone or (len(found) < _FOLDED and not any(child.children for child in found)):
@@ -217,7 +230,12 @@ def _span_row(stem: Stem, node: SpanNode, start: int, end: int) -> Row:
 
 
 def _fold_row(stem: Stem, item: list[SpanNode], until: int) -> Row:
-    nodes = [node for top in item for node in top.walk() if node.kind != "marker"]
+    nodes = [
+        node
+        for top in item
+        for node in (top.walk() if top.children else (top,))
+        if node.kind != "marker"
+    ]
     pieces = tuple((node.start, node.end or until) for node in nodes)
     kinds = Counter(label(node) for node in nodes).most_common()
     listed = ", ".join(f"{number:,} {name}" for name, number in kinds)

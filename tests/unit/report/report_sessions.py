@@ -8,8 +8,13 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from otel_untether.report.span_reader import SpanReader
+from otel_untether.report.span_tree import tree
+
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from otel_untether.report.span_node import SpanNode
 
 START = 1_795_000_000_000_000_000
 SECOND = 1_000_000_000
@@ -134,6 +139,18 @@ class Session:
         run = {"run_id": "5f0c1d2e3a4b5c6d", "started": START, "ended": at(1), "engine": "claude"}
         (folder / "run.json").write_text(json.dumps(run | (record or {})))
         return folder
+
+
+def nodes_of(text: str) -> list[SpanNode]:
+    """Read the spans in some lines of OTLP-JSON."""
+    return list(SpanReader().nodes(text.encode()))
+
+
+def tree_of(session: Session) -> SpanNode:
+    """Read a session made by hand."""
+    root = tree(nodes_of("\n".join(session.lines())))
+    assert root is not None
+    return root
 
 
 def healthy() -> Session:

@@ -7,15 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_untether.report import breakdown
-from otel_untether.report import span_tree as model
-from tests.unit.report.report_sessions import SECOND, Session, at, healthy, long, stalled
+from tests.unit.report.report_sessions import SECOND, Session, at, healthy, long, stalled, tree_of
 
 
 def seconds(session: Session) -> dict[str, float]:
     """Return the seconds of each category that has any."""
-    spans = [node for line in session.lines() for node in model.spans(line.encode())]
-    root = model.tree(spans)
-    assert root is not None
+    root = tree_of(session)
     spent = breakdown.wall_time(root, root.end or root.last())
     return {name: value / SECOND for name, value in spent.items() if value}
 
@@ -142,9 +139,7 @@ def test_tools_are_totalled_by_name() -> None:
     session.tool("Read", 0, 1)
     session.tool("Bash", 0, 5, error="1")
     session.tool("Bash", 0, 2)
-    spans = [node for line in session.lines() for node in model.spans(line.encode())]
-    root = model.tree(spans)
-    assert root is not None
+    root = tree_of(session)
     assert breakdown.tool_totals(root, at(10)) == [
         breakdown.ToolTotal("Bash", 2, 1, 7 * SECOND, 5 * SECOND),
         breakdown.ToolTotal("Read", 1, 0, SECOND, SECOND),

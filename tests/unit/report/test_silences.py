@@ -5,23 +5,14 @@ from __future__ import annotations
 import pytest
 
 from otel_untether.report import breakdown
-from otel_untether.report import span_tree as model
 from otel_untether.report.silences import Silence, silences
 from otel_untether.report.terminal.rows import rows
-from tests.unit.report.report_sessions import SECOND, Session, at, pairs, stalled
-
-
-def root_of(session: Session) -> model.SpanNode:
-    """Return the session's tree."""
-    spans = [node for line in session.lines() for node in model.spans(line.encode())]
-    root = model.tree(spans)
-    assert root is not None
-    return root
+from tests.unit.report.report_sessions import SECOND, Session, at, pairs, stalled, tree_of
 
 
 def found(session: Session, until: float = 1e6) -> list[Silence]:
     """Return a session's silences."""
-    return silences(root_of(session), at(until))
+    return silences(tree_of(session), at(until))
 
 
 def test_three_warnings_are_one_silence() -> None:
@@ -35,7 +26,7 @@ def test_three_warnings_are_one_silence() -> None:
 
 def test_every_place_tells_the_same_length() -> None:
     """The waterfall's bar, where the time went, and the words."""
-    root = root_of(stalled())
+    root = tree_of(stalled())
     (silence,) = silences(root, at(1e6))
     (bar,) = [row for row in rows(root, at(1e6), 45) if row.role == "stall"]
     assert bar.end - bar.start == silence.length == breakdown.wall_time(root, at(1e6))["stalls"]

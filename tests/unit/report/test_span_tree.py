@@ -9,20 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_untether.report import span_tree as model
+from otel_untether.report.span_node import SpanNode
+from otel_untether.report.span_reader import SpanReader, span_node
+from otel_untether.report.span_tree import tree
 from otel_untether.store.otlp_values import decode_attributes, encode_attributes
-from tests.unit.report.report_sessions import START, Session, at, healthy
+from tests.unit.report.report_sessions import START, Session, at, healthy, nodes_of, tree_of
 
 
-def tree_of(session: Session) -> model.SpanNode:
-    """Read a session made by hand."""
-    spans = [node for line in session.lines() for node in model.spans(line.encode())]
-    root = model.tree(spans)
-    assert root is not None
-    return root
-
-
-def names(node: model.SpanNode) -> list[str]:
+def names(node: SpanNode) -> list[str]:
     """Return the names of a span's children."""
     return [child.name for child in node.children]
 
@@ -107,12 +101,12 @@ def test_values_keep_their_types() -> None:
 
 def test_no_spans_make_no_tree() -> None:
     """An empty run is not an error."""
-    assert model.tree([]) is None
+    assert tree([]) is None
 
 
 def test_an_open_span_lasts_until_now() -> None:
     """And never less than nothing."""
-    node = model.SpanNode("t", "s", None, "x", START)
+    node = SpanNode("t", "s", None, "x", START)
     assert (node.duration(at(3)), node.duration(at(-3))) == (at(3) - START, 0)
 
 
@@ -132,10 +126,10 @@ def test_lines_as_others_write_them_say_the_same_as_ours() -> None:
     """Ours have no blanks, and are read faster."""
     lines = list(healthy().lines())
     ours = [json.dumps(json.loads(line), separators=(",", ":")) for line in lines]
-    others = [json.dumps(json.loads(line), indent=1) for line in lines]
+    others = [json.dumps(json.loads(line), separators=(" , ", " : ")) for line in lines]
 
     def told(line: str) -> list[tuple[Any, ...]]:
-        found = list(model.spans(line.encode()))
+        found = nodes_of(line)
         return [(n.kind, n.tool, n.start, n.end, n.failed, n.attributes, n.events) for n in found]
 
     assert list(map(told, ours)) == list(map(told, others))
@@ -151,7 +145,7 @@ def test_one_attribute_is_told_as_all_are(text: str) -> None:
     session.root(1, **facts)
     for separators in ((",", ":"), (", ", ": ")):
         for line in session.lines():
-            (node,) = model.spans(json.dumps(json.loads(line), separators=separators).encode())
+            (node,) = nodes_of(json.dumps(json.loads(line), separators=separators))
             for name in (*facts, "absent"):
                 assert node.attribute(name) == node.attributes.get(name)
 
@@ -159,17 +153,17 @@ def test_one_attribute_is_told_as_all_are(text: str) -> None:
 @given(JSON)
 def test_no_json_breaks_it(export: Any) -> None:
     """What is not OTLP has no spans; what is half of it has those that can be told."""
-    model.tree(model.spans(json.dumps(export).encode()))
+    tree(SpanReader().nodes(json.dumps(export).encode()))
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from("abcdefz")), max_size=9))
 def test_every_span_is_in_the_tree_exactly_once(links: list[tuple[str, str]]) -> None:
     """Whatever the parents are."""
     nodes = [
-        model.SpanNode("t", span_id, parent, "x", START + index, START + 9)
+        SpanNode("t", span_id, parent, "x", START + index, START + 9)
         for index, (span_id, parent) in enumerate(links)
     ]
-    root = model.tree(nodes)
+    root = tree(nodes)
     found = [node.span_id for node in root.walk() if node.span_id] if root else []
     assert sorted(found) == sorted({span_id for span_id, _ in links})
 
@@ -187,13 +181,13 @@ def chain(length: int, **changes: Any) -> list[dict[str, Any]]:
     ]
 
 
-def nodes(spans: list[dict[str, Any]]) -> list[model.SpanNode]:
-    return [node for span in spans if (node := model.span_node(span)) is not None]
+def nodes(spans: list[dict[str, Any]]) -> list[SpanNode]:
+    return [node for span in spans if (node := span_node(span)) is not None]
 
 
 def test_a_chain_however_long_is_put_together_at_once() -> None:
     """Neither recursion nor a look at all parents for each span: 50,000 took minutes."""
-    root = model.tree(nodes(chain(50_000)))
+    root = tree(nodes(chain(50_000)))
     assert root is not None
     assert sum(1 for _ in root.walk()) == 50_001
 
@@ -201,7 +195,7 @@ def test_a_chain_however_long_is_put_together_at_once() -> None:
 def test_a_circle_and_what_hangs_from_it_goes_below_the_session() -> None:
     spans = chain(5)
     spans[0]["parentSpanId"] = spans[2]["spanId"]
-    root = model.tree(nodes(spans))
+    root = tree(nodes(spans))
     assert root is not None
     assert sorted(node.span_id[-1] for node in root.walk() if node.adrift) == list("12345")
 
@@ -209,7 +203,7 @@ def test_a_circle_and_what_hangs_from_it_goes_below_the_session() -> None:
 def test_a_span_that_began_at_no_time_is_no_span() -> None:
     starts: list[Any] = ["-5", "0", str(2**70), "9" * 5000, None, []]
     for start in starts:
-        assert model.span_node({"spanId": "a", "startTimeUnixNano": start}) is None
+        assert span_node({"spanId": "a", "startTimeUnixNano": start}) is None
 
 
 _VALUES = st.recursive(
@@ -221,5 +215,5 @@ _VALUES = st.recursive(
 @given(st.lists(st.tuples(st.text(), _VALUES)))
 def test_attributes_read_fast_are_those_read_carefully(pairs: list[tuple[str, Any]]) -> None:
     raw = json.dumps(encode_attributes(pairs)).encode()
-    node = model.SpanNode("", "1", None, "x", 1, raw=raw)
+    node = SpanNode("", "1", None, "x", 1, own=raw)
     assert node.unkept_attributes() == node.attributes == decode_attributes(json.loads(raw))

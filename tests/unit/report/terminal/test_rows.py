@@ -6,16 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_untether.report import span_tree as model
+from otel_untether.report.span_node import SpanNode
 from otel_untether.report.terminal.rows import Row, _layout, _lines, _with_parents, rows
-from tests.unit.report.report_sessions import START, Session, at, healthy, long, stalled
+from tests.unit.report.report_sessions import START, Session, at, healthy, long, stalled, tree_of
 
 
 def lay_out(session: Session, limit: int | None = None) -> list[Row]:
     """Lay a session out."""
-    spans = [node for line in session.lines() for node in model.spans(line.encode())]
-    root = model.tree(spans)
-    assert root is not None
+    root = tree_of(session)
     return rows(root, root.end or root.last(), limit)
 
 
@@ -150,14 +148,14 @@ def test_names_cannot_steer_the_terminal() -> None:
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=40), st.sets(st.integers(0, 40)))
 def test_lines_are_counted_without_laying_them_out(parents: list[int], chosen: set[int]) -> None:
     """Each number is whose child the next span is, among those before it."""
-    nodes = [model.SpanNode("t", "0", None, "root", START, START + 9, kind="session")]
+    nodes = [SpanNode("t", "0", None, "root", START, START + 9, kind="session")]
     for index, parent in enumerate(parents):
-        node = model.SpanNode("t", str(index + 1), "x", "span", START + index, START + 9)
-        nodes[parent % len(nodes)].children.append(node)
+        node = SpanNode("t", str(index + 1), "x", "span", START + index, START + 9)
+        nodes[parent % len(nodes)].put(node)
         nodes.append(node)
     above = {child: node for node in nodes for child in node.children}
-    below = {node: node.children for node in nodes if node.children}
+    below = {node: list(node.children) for node in nodes if node.children}
     place = {it: at for children in below.values() for at, it in enumerate(children)}
     shown = _with_parents([nodes[0], *(nodes[i] for i in chosen if i < len(nodes))], above)
     counted = _lines(shown, above, below, place)
-    assert counted == sum(1 for _ in _layout(nodes[0], set(nodes), shown))
+    assert counted == sum(1 for _ in _layout(nodes[0], set(), shown))

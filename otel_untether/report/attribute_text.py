@@ -1,0 +1,140 @@
+"""Attributes as they are written in OTLP's JSON, read no further than somebody asks.
+
+    [{"key":"gen_ai.tool.name","value":{"stringValue":"Bash"}},{"key":…
+
+All of them can be had, or one, or what they are in plain JSON; each from the text, whoever wrote
+it, and much faster from text as we write it: without blanks.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from json.encoder import encode_basestring_ascii
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from otel_untether.store.otlp_values import decode, decode_attributes
+
+if TYPE_CHECKING:
+    from otel_untether.store.otlp_values import Attributes, Value
+
+_OPENING, _BETWEEN, _CLOSING = b'[{"key":', b'}},{"key":', b"}}]"
+_MOST_KNOWN: Final = 4096
+_LONGEST_KNOWN: Final = 256
+
+
+class _Value(msgspec.Struct, rename="camel", omit_defaults=True):
+    """An AnyValue, of which nearly all are text."""
+
+    string_value: str | None = None
+    int_value: str | int | None = None
+    bool_value: bool | None = None
+    double_value: float | str | None = None
+    array_value: Any = None
+    kvlist_value: Any = None
+
+
+class _Pair(msgspec.Struct):
+    key: str
+    value: _Value
+
+
+_PAIR: Final = msgspec.json.Decoder(_Pair)
+_PAIRS: Final = msgspec.json.Decoder(list[_Pair])
+
+
+def all_of(raw: bytes) -> Attributes:
+    """Return all attributes."""
+    try:
+        pairs = _PAIRS.decode(raw)
+    except (msgspec.MsgspecError, UnicodeError):
+        return _odd(raw)
+    return {pair.key: _decoded(pair.value) for pair in pairs}
+
+
+def _decoded(value: _Value) -> Value:
+    text = value.string_value
+    return decode(msgspec.to_builtins(value)) if text is None else text
+
+
+def _odd(raw: bytes) -> Attributes:
+    """Return those of a list in which something is not as OTLP has it."""
+    try:
+        return decode_attributes(json.loads(raw))
+    except UnicodeError:
+        return decode_attributes(json.loads(raw.decode("utf-8", "replace")))
+
+
+def one_of(raw: bytes, name: str) -> Value:
+    """Return one attribute, None where there is none of that name.
+
+    Most are plain text, which needs no parser.
+    """
+    text = text_in(raw, name)
+    if text is None and _quoted(name) in raw:
+        return all_of(raw).get(name)
+    return text
+
+
+def text_in(raw: bytes, name: str) -> str | None:
+    """Return an attribute that is plain text, None where it is not, or not whole in `raw`."""
+    begin = _before_text(name)
+    at = raw.find(begin)
+    if at < 0:
+        return None
+    first = at + len(begin)
+    text = raw[first : max(raw.find(b'"', first), 0)]
+    whole = raw[first + len(text) : first + len(text) + 1] == b'"' and b"\\" not in text
+    return text.decode("utf-8", "replace") if whole else None
+
+
+@functools.cache
+def _before_text(name: str) -> bytes:
+    return f'"key":"{name}","value":{{"stringValue":"'.encode()
+
+
+@functools.cache
+def _quoted(name: str) -> bytes:
+    return f'"{name}"'.encode()
+
+
+class _Members(dict[bytes, "tuple[str, str]"]):
+    """What is between two attributes' openings: the key, and the member of an object in JSON.
+
+        "gen_ai.tool.name","value":{"stringValue":"Bash"
+
+    Most are in every span of a session. Raises what the decoder does where it is anything else.
+    """
+
+    def __missing__(self, text: bytes) -> tuple[str, str]:
+        pair = _PAIR.decode(b'{"key":' + text + b"}}")
+        value = _decoded(pair.value)
+        said = encode_basestring_ascii(value) if isinstance(value, str) else json.dumps(value)
+        found = pair.key, f"{encode_basestring_ascii(pair.key)}: {said}"
+        if len(text) <= _LONGEST_KNOWN:
+            if len(self) >= _MOST_KNOWN:
+                self.clear()
+            self[text] = found
+        return found
+
+
+_MEMBERS: Final = _Members()
+
+
+def as_json(raw: bytes) -> str:
+    """Return the attributes as an object in JSON, as `json.dumps` writes `all_of` them.
+
+    A quote that is not escaped is never within a text, so what looks like the end of one
+    attribute and the beginning of the next is that, if each by itself is one.
+    """
+    if raw.startswith(_OPENING) and raw.endswith(_CLOSING):
+        inner = raw[len(_OPENING) : -len(_CLOSING)]
+        try:
+            members = dict(map(_MEMBERS.__getitem__, inner.split(_BETWEEN)))
+        except (msgspec.MsgspecError, UnicodeError):
+            pass
+        else:
+            return "{" + ", ".join(members.values()) + "}"
+    return json.dumps(all_of(raw))
