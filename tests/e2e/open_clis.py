@@ -190,6 +190,8 @@ CLIS = {
 
 SERVERS = tuple(name for name, cli in CLIS.items() if cli.acp)
 
+PATIENT = "python3 -c 'import time; time.sleep(9)'"
+
 # In seconds, so that what takes minutes in production is seen within a test.
 QUICK = {
     "stall_timeout": 4,
@@ -273,6 +275,13 @@ class Runs:
         return run.start(client=client, asks=False).ended()
 
 
+def plain(home: Path, name: str, *flags: str, **settings: str) -> Session:
+    """One that was asked for no events, whose command takes longer than a silence may last."""
+    run = _Run(home, name, install_cli(name), install_node())
+    run.script({"MAINWORK": [{"tools": [_shell(CLIS[name], PATIENT)]}, {"text": "Done."}]})
+    return run.start(text=True, quick=True, more=flags, settings=settings).ended()
+
+
 def files_written(cli: Cli, home: Path) -> list[str]:
     """A shell that first writes the CLI's files, in which the endpoint's address stands."""
     words: list[str] = []
@@ -320,7 +329,9 @@ class _Run:
         client: list[str] | None = None,
         asks: bool = True,
         text: bool = False,
+        more: tuple[str, ...] = (),
         native: str | None = None,
+        settings: dict[str, str] | None = None,
     ) -> _Run:
         telemetry = {**TELEMETRY, "OTEL_UNTETHER_NATIVE": native} if native else {}
         watchdog = QUICK if quick else {}
@@ -334,10 +345,11 @@ class _Run:
             **telemetry,
             **self._cli.settings,
             **(self._cli.acp_settings if client and asks else {}),
+            **(settings or {}),
         }
         words = self._cli.acp if client else self._cli.text if text else self._cli.words
         words += () if asks else self._cli.acp_unasked
-        agent = [word.replace("{prompt}", "MAINWORK please") for word in words]
+        agent = [word.replace("{prompt}", "MAINWORK please") for word in (*words, *more)]
         ours = [sys.executable, "-m", "otel_untether", "run", "--"] if watched else []
         before = [*client, "--"] if client else []
         setting = (f"{name}={value}" for name, value in environment.items())

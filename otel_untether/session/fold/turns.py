@@ -174,8 +174,9 @@ def heartbeat(_state: SessionState, _event: ev.Heartbeat, _at: int) -> list[Chan
 def stray_line(state: SessionState, event: ev.StrayLine, _at: int) -> list[Change]:
     """Count what was not understood."""
     state.stray_lines += 1
-    if event.reason != "not_json" or state.headless is not False:
-        state.odd(event.reason)  # else it was asked for text
+    plain = state.headless is False and (event.reason == "not_json" or state.serves is None)
+    if not plain:
+        state.odd(event.reason)  # else it was asked for text, or for a document at its end
     return []
 
 
