@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,6 +47,45 @@ def test_who_says_that_somebody_is_asked_does() -> None:
     for name, line in ASKS.items():
         events = registry.get(name).decode(json.dumps(line).encode(), 1)
         assert any(isinstance(event, WaitBegan) for event in events), name
+        key = "type" if "type" in line else "method"
+        gone = registry.get(name).decode(json.dumps({**line, key: "gone"}).encode(), 1)
+        assert not any(isinstance(event, WaitBegan) for event in gone), name
+
+
+# What makes each one's record one, or a call in it a call.
+WRITTEN = {
+    "claude": b"tool_use", "codex": b"response_item", "gemini": b"toolCalls", "qwen": b"parts",
+    "pi": b"toolCall", "copilot": b"tool.execution_start",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_by_what_a_record_tells_of_calls(name: str, tmp_path: Path) -> None:
+    """Without that word no record of it does."""
+    for path in (RECORDINGS / name / "disk").rglob("*.jsonl"):
+        target = tmp_path / path.relative_to(RECORDINGS)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes().replace(b'"%b"' % WRITTEN[name], b'"gone"'))
+    found = [recordings.inspect(path) for path in recordings.find(tmp_path)]
+    kinds = {type(event) for each in found if each.scan.engine for event in each.events()}
+    assert ToolStarted not in kinds
+
+
+def test_who_has_no_record_to_read_is_not_followed() -> None:
+    without = {engine.name for engine in ENGINES} - set(WITH_DISK)
+    assert without == {"amp", "cursor", "antigravity", "acp"}
+    assert all(registry.get(name).session_files is None for name in without)
+
+
+def test_who_serves_no_acp_is_read_as_itself() -> None:
+    others = [
+        engine for engine in ENGINES if engine.commands and not engine_docs.speaks_acp(engine)
+    ]
+    assert others
+    for engine in others:
+        for word in ("--acp", "acp"):
+            info = RunInfo.of_command("run", 1, [min(engine.commands), word])
+            assert info.serves != "acp"
 
 
 @pytest.mark.parametrize("name", WITH_DISK)

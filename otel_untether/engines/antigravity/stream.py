@@ -41,8 +41,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CALLS: Final = frozenset({"tool", "subagent"})
-_AT_WORK: Final = frozenset({"ACTIVE", "PENDING", "RUNNING", "WAITING"})
-_WELL: Final = frozenset({"DONE", "SUCCESS"})
+_WELL: Final = frozenset({"DONE", "SUCCESS", "COMPLETED"})
+_BADLY: Final = frozenset({"ERROR", "FAILED", "CANCELED", "CANCELLED", "DENIED", "REJECTED"})
+_OVER: Final = _WELL | _BADLY
+_REFUSED: Final = frozenset({"DENIED", "REJECTED"})
 _FROM_OUTSIDE: Final = frozenset({"read_url_content", "search_web"})
 _DENIED: Final = re.compile(r"permission|denied|rejected", re.IGNORECASE)
 
@@ -78,7 +80,7 @@ def _step(line: StepLine, at: int) -> Iterator[Event]:
 def _call(step: Step, call: str, at: int) -> Iterator[Event]:
     about = step.tool_info or ToolInfo()
     name = step.tool_name or about.name or step.step_type or "tool"
-    if step.state in _AT_WORK:
+    if step.state not in _OVER:  # a state that we do not know is no end
         yield ToolStarted(
             at=at,
             id=call,
@@ -96,7 +98,9 @@ def _call(step: Step, call: str, at: int) -> Iterator[Event]:
 
 def _over(step: Step, about: ToolInfo, call: str, name: str, at: int) -> ToolFinished:
     error = None if step.state in _WELL and about.error is None else "tool_error"
-    denied = bool(about.error and _DENIED.search(about.error.message or ""))
+    denied = step.state in _REFUSED or bool(
+        about.error and _DENIED.search(about.error.message or "")
+    )
     took = step.duration_seconds
     return ToolFinished(
         at=at,

@@ -107,6 +107,18 @@ class TestAntigravity:
         )
         assert (event.started, event.name) == (S // 2, "ls")
 
+    @pytest.mark.parametrize("state", ["ACTIVE", "PAUSED", None])
+    def test_a_state_that_nobody_knows_is_no_end(self, state: str | None) -> None:
+        step = {"step_index": 2, "state": state, "step_type": "tool", "tool_name": "ls"}
+        assert isinstance(one("antigravity", event="step_update", step_update=step), ev.ToolStarted)
+
+    @pytest.mark.parametrize(
+        ("state", "error"), [("CANCELLED", "tool_error"), ("REJECTED", "permission_denied")]
+    )
+    def test_a_state_may_say_why_it_failed(self, state: str, error: str) -> None:
+        step = {"step_index": 2, "state": state, "step_type": "tool", "tool_name": "ls"}
+        assert one("antigravity", event="step_update", step_update=step).error == error
+
     def test_what_was_not_permitted_is_denied(self) -> None:
         tools = Session("antigravity").of("tool")
         assert tools["view_file"].error == "permission_denied"
