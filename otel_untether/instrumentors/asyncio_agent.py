@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import select
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
@@ -103,15 +104,18 @@ class AsyncioAgent:
         _writers[writer] = agent
         write, writelines = writer.write, writer.writelines
 
-        def write_lines(lines: Iterable[bytes]) -> None:
-            chunks = list(lines)  # it may be possible to go through them only once
-            try:
-                writelines(chunks)
-            finally:
-                with harmless("standard input"):
-                    agent.given(b"".join(chunks))
+        def write_lines(data: Iterable[bytes]) -> None:
+            chunks = list(data)  # it may be possible to go through them only once
+            writelines(chunks)
+            with harmless("standard input"):
+                agent.given(b"".join(chunks))
 
-        writer.write = _after(write, lambda data: agent.given(bytes(data)))
+        def write_data(data: bytes) -> None:
+            write(data)
+            with harmless("standard input"):
+                agent.given(bytes(data))
+
+        writer.write = write_data
         writer.writelines = write_lines
 
     def _leave(self) -> None:
@@ -203,9 +207,13 @@ _writers: Final[WeakKeyDictionary[object, HostedAgent]] = WeakKeyDictionary()
 
 
 def _after(theirs: Callable[..., Any], ours: Callable[..., object]) -> Callable[..., Any]:
-    """Return their method, after which ours is called; what theirs does and raises stays."""
+    """Return their method, after which ours is called; what theirs does and raises stays.
+
+    Where it raises, its loop names it, as it would without us.
+    """
     hook = ours.__name__.strip("_")
 
+    @functools.wraps(theirs)
     def both(*args: Any) -> Any:
         try:
             return theirs(*args)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from otel_untether.instrumentors import claims
 from otel_untether.instrumentors.agent import HostedAgent, ended
@@ -21,6 +21,7 @@ from otel_untether.watching.attendant import attendant
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from otel_untether.instrumentors.guest import Guest
 
@@ -39,7 +40,8 @@ class PopenAgent:
         with harmless("who has started it"):
             claims.opened(self._agent)
         self._position = position
-        self._process: subprocess.Popen[Any]
+        self._process: subprocess.Popen[Any] | None = None  # while it is looked after
+        self._pid = 0
         self._waiting_for_lines = 0
         self._communicates = False
         self._told_at_once: set[int] = set()  # descriptors whose pieces were told as they came
@@ -57,7 +59,7 @@ class PopenAgent:
 
     def attend(self, process: subprocess.Popen[Any]) -> None:
         """Look on, now that it runs."""
-        self._process = process
+        self._process, self._pid = process, process.pid
         self._agent.returncode = self._status
         self._agent.attend(process.pid)
         attendant().tick(self, _LOOK, self._look_after)
@@ -74,10 +76,15 @@ class PopenAgent:
         theirs.wait = self._waiting(process.wait)
 
     def finish(self, status: int | None) -> None:
-        """End the session; give back what was replaced."""
+        """End the session; give back what was replaced, and let go of the process.
+
+        Its pipes are closed as soon as the program lets go of it, too.
+        """
         attendant().release(self)
+        theirs: Any
+        theirs, self._process = self._process, None
         with contextlib.suppress(AttributeError):
-            del self._process.communicate, self._process.wait
+            del theirs.communicate, theirs.wait
         self._agent.finish(status)
 
     def _took(self, chunk: bytes) -> None:
@@ -111,7 +118,7 @@ class PopenAgent:
             with harmless("the input of communicate"):
                 self._agent.given(encoded((*args, kwargs.get("input"))[0] or b""))
             try:
-                with overheard(self._process, self._telling(), self._waits):
+                with self._overheard():
                     result = theirs(*args, **kwargs)
             finally:
                 self._communicates = False
@@ -121,8 +128,15 @@ class PopenAgent:
 
         return communicate
 
-    def _telling(self) -> dict[Any, Callable[[bytes], object]]:
-        return {self._process.stdout: self._took, self._process.stderr: self._complained}
+    def _overheard(self) -> AbstractContextManager[None]:
+        process = self._process
+        if process is None:
+            return contextlib.nullcontext()
+        told: dict[Any, Callable[[bytes], object]] = {
+            process.stdout: self._took,
+            process.stderr: self._complained,
+        }
+        return overheard(process, told, self._waits)
 
     def _communicated(self, stdout: Any, stderr: Any) -> None:
         if stdout and _STDOUT not in self._told_at_once:
@@ -144,19 +158,23 @@ class PopenAgent:
     def _finish_if_over(self) -> None:
         if self._communicates:
             return  # its result is yet to come
-        if self._read_to_end and self._process.returncode is not None:
-            self.finish(self._process.returncode)
+        if self._read_to_end and (status := self._returncode) is not None:
+            self.finish(status)
+
+    @property
+    def _returncode(self) -> int | None:
+        """The status that the program knows of."""
+        process = self._process
+        return None if process is None else process.returncode
 
     def _status(self) -> int | None:
         """Return the status it has ended with, whether the program has asked for it or not."""
-        status = ended(self._process.pid)
-        if status is None or status == (None,):
-            return cast("int | None", self._process.returncode)
-        return status[0]
+        status = ended(self._pid)
+        return self._returncode if status is None or status == (None,) else status[0]
 
     def _look_after(self) -> None:
         """End the session of an agent that has ended, also where the program asks for no more."""
-        if ended(self._process.pid) is None:
+        if ended(self._pid) is None:
             return
         now = time.monotonic()
         if self._left_at is None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from functools import cache
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from otel_untether.engines import argv as command_line
 from otel_untether.engines import registry
@@ -16,10 +17,15 @@ if TYPE_CHECKING:
 
 
 def words(command: object, *, shell: bool) -> list[str]:
-    """Return a command as a program gave it, in any of the ways Python allows, as words."""
+    """Return a command as a program gave it, in any of the ways Python allows, as words.
+
+    There are none where it cannot be a command, which is for Python to say.
+    """
     one = isinstance(command, str | bytes | os.PathLike)
-    given = cast("Sequence[str | bytes | os.PathLike[str]]", [command] if one else command)
-    found = [os.fsdecode(word) for word in given]
+    given = list(command) if isinstance(command, Iterable) and not one else [command]
+    found = [os.fsdecode(word) for word in given if isinstance(word, str | bytes | os.PathLike)]
+    if len(found) < len(given):
+        return []
     return ["sh", "-c", *found] if shell else found
 
 

@@ -53,6 +53,7 @@ class _PopenSpawns(Spawns):
         kwargs: dict[str, Any],
     ) -> None:
         agent = None
+        args, kwargs = _in_hand(args, kwargs)
         with harmless("a command is looked at"):
             agent = self._agent(args, kwargs)
             if agent is not None:
@@ -77,6 +78,16 @@ class _PopenSpawns(Spawns):
         argv = words(command, shell=bool(shell))
         guest = self.guest(argv) if argv and is_agent(argv) else None
         return None if guest is None else PopenAgent(guest, argv, _ENV)
+
+
+def _in_hand(
+    args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return Popen's arguments with a command that can be looked at more than once."""
+    command: Any = args[0] if args else kwargs.get("args")
+    if not hasattr(command, "__next__"):
+        return args, kwargs
+    return ((list(command), *args[1:]), kwargs) if args else (args, {**kwargs, "args": [*command]})
 
 
 spawns: Final = _PopenSpawns()

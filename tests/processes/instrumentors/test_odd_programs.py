@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import os
 import subprocess
+import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from subprocess import PIPE, Popen
 from typing import Any, TypeAlias
 
@@ -22,6 +25,29 @@ SCRIPT = r"""echo one; echo err >&2
 printf 'two\r\nthr\351\350e\n'
 read line && echo "$line"
 exit 7"""
+
+
+def words_one_by_one(command: list[str]) -> Any:
+    words: Any = iter(command)
+    with Popen(words, stdin=PIPE, stdout=PIPE) as process:
+        return process.communicate(b"x\n")[0], process.returncode
+
+
+def a_pipe_that_it_lets_go_of(command: list[str]) -> Any:
+    """It is closed at once, and not when somebody collects garbage."""
+    gc.disable()
+    try:
+        process = Popen(command, stdin=subprocess.DEVNULL, stdout=PIPE)
+        assert process.stdout is not None
+        number, _ = process.stdout.fileno(), process.stdout.read()
+        status = process.wait()
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            del process
+        assert [warning.category for warning in told] == [ResourceWarning]
+        return status, Path(f"/proc/self/fd/{number}").exists()
+    finally:
+        gc.enable()
 
 
 def lines_then_communicate(command: list[str]) -> Any:
@@ -153,7 +179,43 @@ async def a_protocol_with_slots(command: list[str]) -> Any:
     return b"".join(found), transport.get_returncode()
 
 
+async def a_protocol_that_raises(command: list[str]) -> Any:
+    loop = asyncio.get_running_loop()
+    over: asyncio.Future[None] = loop.create_future()
+    told: set[str] = set()
+    loop.set_exception_handler(lambda _, about: told.add(about["message"].partition("(")[0]))
+
+    class Protocol(asyncio.SubprocessProtocol):
+        def pipe_data_received(self, fd: int, data: bytes) -> None:
+            del data
+            raise ValueError(fd)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            del exc
+            over.set_result(None)
+
+    transport, _ = await loop.subprocess_exec(Protocol, *command, stdin=None)
+    await over
+    transport.close()
+    return told, transport.get_returncode()
+
+
+async def text_into_a_pipe_of_bytes(command: list[str]) -> Any:
+    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
+    assert process.stdin is not None
+    stdin: Any = process.stdin
+    refused = []
+    for write, text in ((stdin.write, "x"), (stdin.writelines, ["x"])):
+        try:
+            write(text)
+        except (AssertionError, TypeError) as error:
+            refused.append(repr(error))
+    return refused, await process.communicate(b"x\n"), process.returncode
+
+
 BLOCKING: list[Odd] = [
+    words_one_by_one,
+    a_pipe_that_it_lets_go_of,
     lines_then_communicate,
     communicate_twice,
     communicate_after_a_close,
@@ -166,7 +228,13 @@ BLOCKING: list[Odd] = [
     both_in_one,
     a_class_of_its_own,
 ]
-UNDER_ASYNCIO = [lines_longer_than_the_limit, a_read_that_is_cancelled, a_protocol_with_slots]
+UNDER_ASYNCIO = [
+    lines_longer_than_the_limit,
+    a_read_that_is_cancelled,
+    a_protocol_with_slots,
+    a_protocol_that_raises,
+    text_into_a_pipe_of_bytes,
+]
 
 
 @pytest.fixture
@@ -175,7 +243,9 @@ def command(make_agent: MakeAgent) -> list[str]:
 
 
 @pytest.fixture
-def watched(program: Program) -> Iterator[Callable[[Any, Odd, list[str]], Any]]:
+def watched(
+    program: Program, caplog: pytest.LogCaptureFixture
+) -> Iterator[Callable[[Any, Odd, list[str]], Any]]:
     """Run an odd program under an instrumentor, which must see its agent to the end."""
 
     def run(instrumentor: Any, odd: Odd, command: list[str]) -> Any:
@@ -187,6 +257,7 @@ def watched(program: Program) -> Iterator[Callable[[Any, Odd, list[str]], Any]]:
 
     yield run
     assert len(program.named("untether.session.started")) == 1
+    assert "a mistake of otel-untether" not in caplog.text
 
 
 @pytest.mark.parametrize("odd", BLOCKING, ids=lambda odd: odd.__name__)

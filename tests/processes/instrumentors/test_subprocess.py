@@ -164,3 +164,13 @@ def test_uninstrument_gives_back_what_was_there(
     with Popen(scripted, stdout=PIPE) as process:
         by_lines(process)
     assert not program.spans
+
+
+def test_a_command_that_cannot_be_is_for_python_to_refuse(
+    program: Program, make_agent: MakeAgent, caplog: pytest.LogCaptureFixture
+) -> None:
+    command: list[Any] = [*make_agent("true"), object()]
+    with pytest.raises(TypeError, match="not object"):
+        subprocess.Popen(command)
+    assert not program.spans
+    assert not caplog.records
