@@ -37,7 +37,8 @@ class SpanKeeping(SpanProcessor):
     """Gives sampled spans to their keeper as they end: each at once, or some `together`.
 
     The SDK's own simple processor would do for the first. Of a replay, which can be done again,
-    a line for each span is a quarter of what it takes.
+    a line for each span is a quarter of what it takes. A root's end has all of them written: an
+    exporter that hangs may be in the way of whatever comes after.
     """
 
     def __init__(self, keeper: SpanKeeper, *, together: int = 1) -> None:
@@ -50,9 +51,10 @@ class SpanKeeping(SpanProcessor):
         """Keep it, or note that it is to be kept with those that end next."""
         if not (span.context and span.context.trace_flags.sampled):
             return
+        is_root = span.parent is None or span.parent.is_remote
         with self._lock:
             self._ended.append(span)
-            if len(self._ended) >= self._together:
+            if is_root or len(self._ended) >= self._together:
                 self._keep()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002

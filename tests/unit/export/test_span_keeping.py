@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.trace import set_span_in_context
 
 from otel_untether.export.keeping import SpanKeeper, SpanKeeping
 from otel_untether.export.ledger import Ledger
@@ -35,12 +36,13 @@ class Noting(SpanKeeper):
 
 
 def ended(keeping: SpanKeeping, count: int, **options: object) -> TracerProvider:
-    """Return a provider whose first spans, named by their numbers, have ended."""
+    """Return a provider whose first spans, named by their numbers, have ended below an open one."""
     provider = TracerProvider(shutdown_on_exit=False, **options)  # type: ignore[arg-type]
     provider.add_span_processor(keeping)
     tracer = provider.get_tracer("test")
+    open_one = set_span_in_context(tracer.start_span("root"))
     for number in range(count):
-        tracer.start_span(str(number)).end()
+        tracer.start_span(str(number), open_one).end()
     return provider
 
 
@@ -62,6 +64,12 @@ def test_a_flush_keeps_what_has_ended_so_far() -> None:
     assert provider.force_flush()
     assert provider.force_flush()
     assert keeper.batches == [["0", "1"], ["2"]]
+
+
+def test_a_roots_end_keeps_all_of_its_trace() -> None:
+    keeper = Noting()
+    ended(SpanKeeping(keeper, together=9), 2).get_tracer("test").start_span("root").end()
+    assert keeper.batches == [["0", "1", "root"]]
 
 
 def test_the_end_keeps_the_rest_and_closes_the_file() -> None:
