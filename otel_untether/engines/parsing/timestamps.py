@@ -22,6 +22,8 @@ _decoder: Final = msgspec.json.Decoder(_Stamped)
 
 def own_time(line: bytes) -> int | None:
     """Return the time a line gives itself, or its message does, in ns since the epoch."""
+    if b"timestamp" not in line:
+        return None
     try:
         stamped = _decoder.decode(line)
         time = _nanoseconds(stamped.timestamp)
