@@ -10,6 +10,7 @@ import atexit
 import os
 import signal
 import threading
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import psutil
@@ -26,7 +27,7 @@ from otel_untether.store.runs import new_run_id
 from otel_untether.watching.subject import End, RunInfo, Subject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from opentelemetry.util.types import AttributeValue
 
@@ -73,6 +74,8 @@ class HostedAgent:
 
     def environment(self, env: Mapping[Any, Any] | None) -> dict[Any, Any]:
         """Return the environment to spawn it with: the program's, and the session's span."""
+        if not isinstance(env, Mapping | None):
+            return env  # that is for Python to refuse
         context = self.session.tracer.root.get_span_context()
         native = self._guest.host().settings.telemetry.native
         return environment(os.environ if env is None else env, context, native=native)

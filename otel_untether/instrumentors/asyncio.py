@@ -71,8 +71,9 @@ class _AsyncioSpawns(Spawns):
         kwargs: dict[str, Any],
     ) -> Any:
         agent = None
+        args, kwargs = _by_position(args, kwargs)
         with harmless("a command is looked at"):
-            argv = words(args[1], shell=True)  # noqa: S604  nothing is run here
+            argv = words(args[1], shell=True) if len(args) > 1 else []  # noqa: S604  not run here
             agent = self._agent(loop, argv, kwargs)
         return wrapped(*args, **kwargs) if agent is None else agent.spawn(wrapped, args, kwargs)
 
@@ -85,6 +86,17 @@ class _AsyncioSpawns(Spawns):
             return None
         piped = kwargs.get("stdout", subprocess.PIPE) == subprocess.PIPE
         return AsyncioAgent(guest, argv, loop, piped=piped)
+
+
+def _by_position(
+    args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the arguments of ``subprocess_shell`` with its command among those without a name."""
+    missing = ("protocol_factory", "cmd")[len(args) :]
+    if not missing or not kwargs.keys() >= set(missing):
+        return args, kwargs
+    rest = {name: value for name, value in kwargs.items() if name not in missing}
+    return (*args, *(kwargs[name] for name in missing)), rest
 
 
 spawns: Final = _AsyncioSpawns()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import os
 import select
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
@@ -44,6 +45,8 @@ class AsyncioAgent:
         self._pulse = pulse_of(loop)
         self._transport: Any = None
         self._protocol: Any = None
+        self._ours: dict[str, Any] = {}  # methods of the protocol that are put before its own
+        self._theirs: dict[str, Any] = {}  # what the protocol itself had in their place
         self._kind: type | None = None  # the protocol's own class, where ours is in its place
         self._writer: Any = None
         self._pid = 0
@@ -57,6 +60,8 @@ class AsyncioAgent:
         """Spawn it, `args` and `kwargs` being those of ``loop.subprocess_exec`` or ``_shell``."""
         factory, *command = args
         protocol = factory()
+        if id(protocol) in _listened_to:  # by another agent: what it hears, nobody could tell apart
+            return await wrapped(lambda: protocol, *command, **kwargs)
         with harmless("an agent is about to start"):
             command, kwargs = self._prepare(protocol, command, kwargs)
         try:
@@ -64,6 +69,7 @@ class AsyncioAgent:
                 return await wrapped(lambda: protocol, *command, **kwargs)
         except BaseException as error:
             if self._agent is not None and self._transport is None:
+                _listened_to.discard(id(protocol))
                 self._agent.finish(unstarted(error))
             raise
 
@@ -88,9 +94,13 @@ class AsyncioAgent:
     def _listen(self, protocol: Any) -> None:
         """Put ourselves behind what the transport calls: the program's own comes first."""
         self._protocol = protocol
+        _listened_to.add(id(protocol))
         both = {name: _after(getattr(protocol, name), ours) for name, ours in self._hooks().items()}
         if hasattr(protocol, "__dict__"):
-            vars(protocol).update(both)
+            own = vars(protocol)
+            self._theirs = {name: own[name] for name in both if name in own}
+            self._ours = both
+            own.update(both)
         else:  # it has slots, as asyncio's own base classes do
             self._kind = kind = type(protocol)
             methods = {name: staticmethod(method) for name, method in both.items()}
@@ -98,9 +108,10 @@ class AsyncioAgent:
 
     def _listen_to_input(self, agent: HostedAgent) -> None:
         """Put ourselves behind the stream writer, the one thing that all loops have."""
-        self._writer = writer = getattr(self._protocol, "stdin", None)
-        if writer is None:
+        writer = getattr(self._protocol, "stdin", None)
+        if not isinstance(writer, asyncio.StreamWriter):
             return
+        self._writer = writer
         _writers[writer] = agent
         write, writelines = writer.write, writer.writelines
 
@@ -115,16 +126,21 @@ class AsyncioAgent:
             with harmless("standard input"):
                 agent.given(bytes(data))
 
-        writer.write = write_data
-        writer.writelines = write_lines
+        theirs: Any = writer  # to mypy, methods are not for assigning
+        theirs.write = write_data
+        theirs.writelines = write_lines
 
     def _leave(self) -> None:
         """Give back what is the program's, as it was."""
+        _listened_to.discard(id(self._protocol))
         if self._kind is not None:
             self._protocol.__class__, self._kind = self._kind, None
-        for name in self._hooks():
-            with contextlib.suppress(AttributeError):
-                delattr(self._protocol, name)
+        for name, ours in self._ours.items():
+            own = vars(self._protocol)
+            if own.get(name) is ours:
+                del own[name]
+                if name in self._theirs:
+                    own[name] = self._theirs[name]
         for name in ("write", "writelines"):
             with contextlib.suppress(AttributeError):
                 delattr(self._writer, name)
@@ -180,6 +196,7 @@ class AsyncioAgent:
         """Where the loop was closed while the agent lives, nobody tells us of its end."""
         if self._loop.is_closed() and (status := ended(self._pid)) is not None:
             attendant().release(self)
+            self._leave()
             if self._agent is not None:
                 self._agent.finish(*status)
 
@@ -196,6 +213,12 @@ class AsyncioAgent:
         elif self._unread_since is None and self._agent is not None:
             self._unread_since = self._agent.clock.now()
         return self._unread_since
+
+
+# Protocols, by their `id`: those with slots can neither be noted in nor be referred to weakly.
+_listened_to: Final[set[int]] = set()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_listened_to.clear)
 
 
 def agent_of(writer: object) -> HostedAgent | None:

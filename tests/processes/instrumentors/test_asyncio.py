@@ -196,3 +196,34 @@ def test_cancelling_the_program_ends_the_session_as_its_agent_ended(
 
     run(main())
     assert attributes(the_root(program))["error.type"] == "SIGTERM"
+
+
+@pytest.mark.parametrize("slots", [(), ("__dict__",)], ids=["slots", "a dict"])
+def test_of_two_agents_of_one_protocol_one_is_watched(
+    program: Program, make_agent: MakeAgent, slots: tuple[str, ...]
+) -> None:
+    """What the protocol is told names no agent; it is given back as it was."""
+
+    class Protocol(asyncio.SubprocessProtocol):
+        __slots__ = slots
+
+        def process_exited(self) -> None:
+            ended.release()
+
+    ended = asyncio.Semaphore(0)
+    first, second = (make_agent('sleep "$2"', "-p", seconds) for seconds in ("0.2", "0"))
+
+    async def main() -> tuple[type, set[str]]:
+        loop, protocol = asyncio.get_running_loop(), Protocol()
+        transports = [
+            (await loop.subprocess_exec(lambda: protocol, *command, stdin=None))[0]
+            for command in (first, second)
+        ]
+        for _ in transports:
+            await ended.acquire()
+        for transport in transports:
+            transport.close()
+        assert await asyncio.to_thread(wait_until, lambda: len(program.roots) == 1)
+        return type(protocol), set(getattr(protocol, "__dict__", ()))
+
+    assert asyncio.run(main()) == (Protocol, set())

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import io
 import os
+import shlex
 import subprocess
 import warnings
 from collections.abc import Callable, Iterator
@@ -200,6 +201,38 @@ async def a_protocol_that_raises(command: list[str]) -> Any:
     return told, transport.get_returncode()
 
 
+async def a_protocol_with_methods_of_its_own(command: list[str]) -> Any:
+    loop = asyncio.get_running_loop()
+    over: asyncio.Future[None] = loop.create_future()
+    found: list[bytes] = []
+
+    class Protocol(asyncio.SubprocessProtocol):
+        def __init__(self) -> None:
+            self.pipe_data_received: Any = lambda _fd, data: found.append(data)
+            self.connection_lost: Any = lambda _error: over.set_result(None)
+
+    transport, protocol = await loop.subprocess_exec(Protocol, *command, stdin=None)
+    await over
+    transport.close()
+    return b"".join(sorted(found)), sorted(vars(protocol)), transport.get_returncode()
+
+
+async def a_command_by_its_name(command: list[str]) -> Any:
+    loop = asyncio.get_running_loop()
+    over: asyncio.Future[None] = loop.create_future()
+
+    class Protocol(asyncio.SubprocessProtocol):
+        def connection_lost(self, exc: Exception | None) -> None:
+            del exc
+            over.set_result(None)
+
+    words: Any = {"protocol_factory": Protocol, "cmd": shlex.join(command)}
+    transport, protocol = await loop.subprocess_shell(**words, stdin=None)
+    await over
+    transport.close()
+    return type(protocol).__name__, transport.get_returncode()
+
+
 async def text_into_a_pipe_of_bytes(command: list[str]) -> Any:
     process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
     assert process.stdin is not None
@@ -233,6 +266,8 @@ UNDER_ASYNCIO = [
     a_read_that_is_cancelled,
     a_protocol_with_slots,
     a_protocol_that_raises,
+    a_protocol_with_methods_of_its_own,
+    a_command_by_its_name,
     text_into_a_pipe_of_bytes,
 ]
 

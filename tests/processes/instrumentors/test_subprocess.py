@@ -174,3 +174,12 @@ def test_a_command_that_cannot_be_is_for_python_to_refuse(
         subprocess.Popen(command)
     assert not program.spans
     assert not caplog.records
+
+
+def test_an_environment_that_cannot_be_is_for_python_to_refuse(
+    make_agent: MakeAgent, caplog: pytest.LogCaptureFixture
+) -> None:
+    nonsense: Any = 5
+    with pytest.raises(AttributeError, match=r"keys|items"):
+        subprocess.Popen(make_agent("true"), env=nonsense)
+    assert not caplog.records
