@@ -72,10 +72,10 @@ def one_of(raw: bytes, name: str) -> Value:
 
     Most are plain text, which needs no parser.
     """
+    if _quoted(name) not in raw:
+        return None
     text = text_in(raw, name)
-    if text is None and _quoted(name) in raw:
-        return all_of(raw).get(name)
-    return text
+    return all_of(raw).get(name) if text is None else text
 
 
 def text_in(raw: bytes, name: str) -> str | None:

@@ -41,28 +41,23 @@ class Frames:
         self._most = most
         self._known: dict[str, Frame] = {}
 
-    def of(self, name: str, raw: bytes) -> Frame:
-        """Return the frame of a span's attributes: they begin and end as it does."""
-        known = self._known.get(name)
-        if known is None:
+    def split(self, name: str, raw: bytes) -> tuple[bytes, Frame]:
+        """Return what of a span's attributes is its own, and the frame around that."""
+        frame = self._known.get(name)
+        if frame is None:
             if len(self._known) < self._most:
                 # Whole, twice: that fits nothing, and the next one says what is shared.
                 self._known[name] = Frame(raw, raw)
-            return NO_FRAME
-        if not _fits(known, raw):
-            known = self._known[name] = _narrowed(known, name, raw)
-        return known
+            return raw, NO_FRAME
+        head, tail = frame.head, frame.tail
+        first, last = len(head), len(raw) - len(tail)
+        if first <= last and raw.startswith(head) and raw.endswith(tail):
+            return raw[first:last], frame
+        frame = self._known[name] = _narrowed(frame, name, raw)
+        return raw[len(frame.head) : len(raw) - len(frame.tail)], frame
 
 
 NONE_SHARED: Final = Frames(0)
-
-
-def _fits(frame: Frame, raw: bytes) -> bool:
-    return (
-        len(frame.head) + len(frame.tail) <= len(raw)
-        and raw.startswith(frame.head)
-        and raw.endswith(frame.tail)
-    )
 
 
 def _narrowed(frame: Frame, name: str, raw: bytes) -> Frame:

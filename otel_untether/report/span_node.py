@@ -106,7 +106,8 @@ class SpanNode(Struct, eq=False):
 
         It costs less than all of them, and is not kept.
         """
-        return attribute_text.one_of(self.raw, name)
+        frame = self.frame
+        return attribute_text.one_of(frame.head + self.own + frame.tail, name)
 
     @property
     def tool(self) -> str:

@@ -85,16 +85,13 @@ class SpanReader:
         self._around = b"", b""
         self._frames = Frames()
 
-    def nodes(self, block: bytes) -> Iterator[SpanNode]:
-        """Yield the spans of some whole lines, those that can be told from noise."""
+    def nodes(self, block: bytes) -> list[SpanNode]:
+        """Return the spans of some whole lines, those that can be told from noise."""
         try:
             requests = list(map(_REQUESTS.decode, self._together(block)))
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            for line in block.split(b"\n"):
-                yield from self._of_line(line)
-            return
-        for request in requests:
-            yield from self._of_request(request)
+            return [node for line in block.split(b"\n") for node in self._of_line(line)]
+        return [node for request in requests for node in self._of_request(request)]
 
     def _together(self, block: bytes) -> list[bytes]:
         """Return the lines of a block: as one, where they say the same of resource and scope."""
@@ -110,7 +107,7 @@ class SpanReader:
 
     def _of_line(self, line: bytes) -> Iterator[SpanNode]:
         try:
-            yield from self._of_request(_REQUESTS.decode(line))
+            yield from list(self._of_request(_REQUESTS.decode(line)))
         except (msgspec.MsgspecError, UnicodeError):
             yield from self._of_odd_line(line)
         except RecursionError:
@@ -129,9 +126,8 @@ class SpanReader:
         for resource in request.resourceSpans:
             for scope in resource.scopeSpans:
                 for span in scope.spans:
-                    node = _node(span, self._frames)
-                    if node is not None:
-                        yield node
+                    if 0 < span.startTimeUnixNano < _LATEST and span.spanId:
+                        yield _node(span, self._frames)
 
 
 def _around(line: bytes) -> tuple[bytes, bytes]:
@@ -152,10 +148,13 @@ def span_node(span: Any) -> SpanNode | None:
     if not isinstance(span, dict):
         return None
     span_id, status = span.get("spanId"), span.get("status")
+    started = moment(span.get("startTimeUnixNano"))
+    if not started or not isinstance(span_id, str) or not span_id:
+        return None
     return _node(
         _Span(
-            spanId=span_id if isinstance(span_id, str) else "",
-            startTimeUnixNano=moment(span.get("startTimeUnixNano")) or 0,
+            spanId=span_id,
+            startTimeUnixNano=started,
             traceId=str(span.get("traceId") or ""),
             parentSpanId=str(span.get("parentSpanId") or ""),
             name=str(span.get("name") or ""),
@@ -169,27 +168,29 @@ def span_node(span: Any) -> SpanNode | None:
     )
 
 
-def _node(span: _Span, frames: Frames) -> SpanNode | None:
-    if not (0 < span.startTimeUnixNano < _LATEST and span.spanId):
-        return None
-    raw = bytes(span.attributes)
-    frame = frames.of(span.name, raw)
-    status = span.status
-    return SpanNode(
+def _node(span: _Span, frames: Frames) -> SpanNode:
+    name, end, raw = sys.intern(span.name), span.endTimeUnixNano, bytes(span.attributes)
+    own, frame = frames.split(name, raw)
+    node = SpanNode(
         sys.intern(span.traceId),
         span.spanId,
         sys.intern(span.parentSpanId) or None,
-        sys.intern(span.name),
+        name,
         span.startTimeUnixNano,
-        span.endTimeUnixNano if 0 < span.endTimeUnixNano < _LATEST else None,
-        raw[len(frame.head) : len(raw) - len(frame.tail)],
+        end if 0 < end < _LATEST else None,
+        own,
         frame,
-        status is not None and integer(status.get("code")) == STATUS_ERROR,
-        frame.kind or kind_of(span.name, raw),
-        str(status.get("message") or "") if status else "",
-        tuple(_events(span.events)) if span.events else (),
-        tuple(_links(span.links)) if span.links else (),
+        False,
+        frame.kind or kind_of(name, raw),
     )
+    if span.status:
+        node.failed = integer(span.status.get("code")) == STATUS_ERROR
+        node.message = str(span.status.get("message") or "")
+    if span.events:
+        node.events = tuple(_events(span.events))
+    if span.links:
+        node.links = tuple(_links(span.links))
+    return node
 
 
 def _events(found: list[Any]) -> Iterator[SpanEvent]:

@@ -152,7 +152,7 @@ def lines(
     also raised after `most` bytes, of a part after `files.MOST_READ`, and FileNotFoundError
     where there is no file at all.
     """
-    return _all_of(path, functools.partial(files.lines_in, longest=longest), most)
+    return _all_of(path, functools.partial(_lines_in, longest=longest), most)
 
 
 def blocks(
@@ -202,7 +202,13 @@ def lines_of(
 
     Raises OSError, as `files.lines` does.
     """
-    return _of_part(part, functools.partial(files.lines_in, longest=longest), most)
+    return _of_part(part, functools.partial(_lines_in, longest=longest), most)
+
+
+def _lines_in(file: BinaryIO, *, longest: int, most: int) -> Iterator[bytes]:
+    # Lines of what is unpacked are read by Python, those of a buffer are not.
+    buffered = io.BufferedReader(file, _CHUNK) if isinstance(file, gzip.GzipFile) else file
+    return files.lines_in(buffered, longest=longest, most=most)
 
 
 def _of_part(part: Path, read: _Read, most: int) -> Iterator[bytes]:
@@ -224,8 +230,7 @@ def _open(part: Path) -> Iterator[BinaryIO]:
             yield file
             return
         with gzip.GzipFile("", "rb", fileobj=file) as unpacked:
-            # Lines of its own are read by Python, those of a buffer are not.
-            yield io.BufferedReader(unpacked, _CHUNK)
+            yield unpacked
 
 
 def _is_packed(part: Path) -> bool:

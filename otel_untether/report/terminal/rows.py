@@ -112,7 +112,7 @@ def _ranked(nodes: list[SpanNode], until: int, limit: int) -> list[SpanNode]:
     """Return the spans that are given a line first, in this order, each once; `limit` at most."""
 
     def longest(most: int, of: Iterable[SpanNode]) -> list[SpanNode]:
-        return heapq.nlargest(most, of, key=lambda node: node.duration(until))
+        return heapq.nlargest(most, of, key=lambda node: max((node.end or until) - node.start, 0))
 
     calls = (n for n in nodes if n.kind in ("tool", "chat") and not n.children)
     order = [
@@ -237,7 +237,7 @@ def _fold_row(stem: Stem, item: list[SpanNode], until: int) -> Row:
         if node.kind != "marker"
     ]
     pieces = tuple((node.start, node.end or until) for node in nodes)
-    kinds = Counter(label(node) for node in nodes).most_common()
+    kinds = Counter(map(label, nodes)).most_common()
     listed = ", ".join(f"{number:,} {name}" for name, number in kinds)
     failed = sum(node.failed for node in nodes)
     return Row(
@@ -258,6 +258,8 @@ def label(node: SpanNode) -> str:
     if node.kind == "tool":
         return node.tool
     word, names = _LABELS.get(node.kind, (node.name, ()))
+    if not names:
+        return word.strip() or node.name
     name = next((str(found) for key in names if (found := node.attribute(key))), "")
     return f"{word} {name}".strip() or node.name
 
