@@ -16,18 +16,12 @@ from otel_untether import semconv
 from otel_untether.report.silences import silences
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from otel_untether.report.span_node import SpanNode
 
 Category: TypeAlias = Literal["model", "tools", "waits", "stalls", "other"]
 CATEGORIES: Final[tuple[Category, ...]] = ("model", "tools", "waits", "stalls", "other")
-
-# What a moment counts as when several spans cover it: the first of these that does. A tool
-# that only waits for its subagent, and background work, explain what nothing else explains.
-_STALL, _WAIT, _TOOL, _MODEL, _BELOW = range(5)
-_BITS, _CHANGE, _BEGINS = 4, 0b1111, 1  # of an edge
-_COUNTS_AS: Final[tuple[Category, ...]] = ("stalls", "waits", "tools", "model", "tools")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,45 +39,57 @@ def wall_time(root: SpanNode, until: int) -> dict[Category, int]:
     """Return the ns of each category; together they are the session's duration."""
     start, end = root.start, root.end or until
     spent = dict.fromkeys(CATEGORIES, 0)
-    covering = [0] * len(_COUNTS_AS)
-    previous, category = start, _category(covering)
-    for edge in sorted(_edges(root, until)):
-        at, change = start + (edge >> _BITS), edge & _CHANGE
-        if at > previous:
-            spent[category] += at - previous
-            previous = at
-        rank = change >> 1
-        covering[rank] += 1 if change & _BEGINS else -1
-        category = _category(covering)
-    spent["other"] += max(end - previous, 0)
+    covered: list[tuple[int, int]] = []
+    known = 0
+    for category, found in _explained(root, until):
+        covered = _united([*covered, *_within(found, start, end)])
+        length = sum(last - first for first, last in covered)
+        spent[category] += length - known
+        known = length
+    spent["other"] += max(end - start, 0) - known
     return spent
 
 
-def _edges(root: SpanNode, until: int) -> Iterator[int]:
-    """Yield where something that explains the session's time begins and ends, within it.
+def _explained(root: SpanNode, until: int) -> Iterator[tuple[Category, Iterable[tuple[int, int]]]]:
+    """Yield what explains the session's time, what explains it best first, as (start, end).
 
-    Each is a number, by which they are in order of time: the ns since the session's start, then
-    what it counts as, then whether it begins.
+    A tool that only waits for its subagent, and background work, explain what nothing else
+    explains.
     """
-    start, end = root.start, root.end or until
-    for rank, first, last in _intervals(root, until):
-        begins, ends = max(first, start) - start, min(last, end) - start
-        if begins < ends:
-            yield begins << _BITS | rank << 1 | _BEGINS
-            yield ends << _BITS | rank << 1
-
-
-def _intervals(root: SpanNode, until: int) -> Iterator[tuple[int, int, int]]:
-    """Yield what explains the session's time: what it counts as, from when, and until when."""
-    for silence in silences(root, until):
-        yield _STALL, silence.start, silence.end
-    for node in root.every("wait"):
-        yield _WAIT, node.start, node.end or until
-    for node in root.every("chat"):
-        yield _MODEL, node.start, node.end or until
+    yield "stalls", ((silence.start, silence.end) for silence in silences(root, until))
+    yield "waits", ((node.start, node.end or until) for node in root.every("wait"))
+    tools: list[tuple[int, int]] = []
+    below: list[tuple[int, int]] = []
     for node in root.every("tool"):
-        below = node.children or node.attribute(semconv.BACKGROUND)
-        yield _BELOW if below else _TOOL, node.start, node.end or until
+        aside = node.children or node.attribute(semconv.BACKGROUND)
+        (below if aside else tools).append((node.start, node.end or until))
+    yield "tools", tools
+    yield "model", ((node.start, node.end or until) for node in root.every("chat"))
+    yield "tools", below
+
+
+def _within(found: Iterable[tuple[int, int]], start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield of some intervals what is between a start and an end."""
+    for interval in found:
+        first, last = interval
+        if first < start or last > end:
+            first, last = max(first, start), min(last, end)
+        if first < last:
+            yield first, last
+
+
+def _united(found: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Put together those of some intervals that touch each other, in order of time."""
+    united: list[tuple[int, int]] = []
+    found.sort()
+    start, end = found[0] if found else (0, 0)
+    for first, last in found:
+        if first > end:
+            united.append((start, end))
+            start, end = first, last
+        elif last > end:
+            end = last
+    return [*united, (start, end)]
 
 
 def tool_totals(root: SpanNode, until: int) -> list[ToolTotal]:
@@ -108,10 +114,3 @@ def _total(name: str, nodes: list[SpanNode], until: int) -> ToolTotal:
     durations = [node.duration(until) for node in nodes]
     errors = sum(node.failed for node in nodes)
     return ToolTotal(name, len(nodes), errors, sum(durations), max(durations))
-
-
-def _category(covering: list[int]) -> Category:
-    for rank, count in enumerate(covering):
-        if count:
-            return _COUNTS_AS[rank]
-    return "other"

@@ -180,8 +180,7 @@ def _node(span: _Span, frames: Frames) -> SpanNode:
         end if 0 < end < _LATEST else None,
         own,
         frame,
-        False,
-        frame.kind or kind_of(name, raw),
+        kind=frame.kind or kind_of(name, raw),
     )
     if span.status:
         node.failed = integer(span.status.get("code")) == STATUS_ERROR

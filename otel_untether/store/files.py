@@ -16,6 +16,7 @@ import stat
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from gzip import GzipFile
     from io import TextIOWrapper
     from typing import BinaryIO, Final, TypeAlias
 
@@ -143,7 +144,7 @@ def lines_in(file: BinaryIO, *, longest: int, most: int) -> Iterator[bytes]:
                 return
 
 
-def blocks_in(file: BinaryIO, *, longest: int, most: int) -> Iterator[bytes]:
+def blocks_in(file: BinaryIO | GzipFile, *, longest: int, most: int) -> Iterator[bytes]:
     """Yield the lines of an open file, as `lines` does, but as many at once as are read at once.
 
     Of a line that is longer than a block and than `longest`, so much is kept.

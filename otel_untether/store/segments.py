@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     class _Read(Protocol):
         """How an open file is read, `most` bytes of it."""
 
-        def __call__(self, file: BinaryIO, *, most: int) -> Iterator[bytes]: ...
+        def __call__(self, file: BinaryIO | gzip.GzipFile, *, most: int) -> Iterator[bytes]: ...
 
 
 # Set aside at this size: some 9,000 spans, more than most sessions ever have.
@@ -205,7 +205,7 @@ def lines_of(
     return _of_part(part, functools.partial(_lines_in, longest=longest), most)
 
 
-def _lines_in(file: BinaryIO, *, longest: int, most: int) -> Iterator[bytes]:
+def _lines_in(file: BinaryIO | gzip.GzipFile, *, longest: int, most: int) -> Iterator[bytes]:
     # Lines of what is unpacked are read by Python, those of a buffer are not.
     buffered = io.BufferedReader(file, _CHUNK) if isinstance(file, gzip.GzipFile) else file
     return files.lines_in(buffered, longest=longest, most=most)
@@ -224,7 +224,7 @@ def _of_part(part: Path, read: _Read, most: int) -> Iterator[bytes]:
 
 
 @contextlib.contextmanager
-def _open(part: Path) -> Iterator[BinaryIO]:
+def _open(part: Path) -> Iterator[BinaryIO | gzip.GzipFile]:
     with files.open_regular(part) as file:
         if not _is_packed(part):
             yield file

@@ -18,7 +18,7 @@ from otel_untether.report.silences import silences
 from otel_untether.report.terminal import text as words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from otel_untether.report.silences import Silence
     from otel_untether.report.span_node import SpanNode
@@ -110,21 +110,23 @@ def _selection(
 
 def _ranked(nodes: list[SpanNode], until: int, limit: int) -> list[SpanNode]:
     """Return the spans that are given a line first, in this order, each once; `limit` at most."""
+    lengths = [max((node.end or until) - node.start, 0) for node in nodes]
 
-    def longest(most: int, of: Iterable[SpanNode]) -> list[SpanNode]:
-        return heapq.nlargest(most, of, key=lambda node: max((node.end or until) - node.start, 0))
+    def longest(most: int, wanted: Callable[[SpanNode], object] | None = None) -> list[int]:
+        places = range(len(nodes))
+        found = (at for at in places if wanted(nodes[at])) if wanted else places
+        return heapq.nlargest(most, found, key=lengths.__getitem__)
 
-    calls = (n for n in nodes if n.kind in ("tool", "chat") and not n.children)
     order = [
-        *longest(limit, (node for node in nodes if node.kind == "session")),
-        *longest(_SILENCES, (node for node in nodes if node.kind == "stall")),
-        *longest(_LONGEST, (node for node in nodes if node.end is None)),
-        *longest(_LONGEST, calls),
-        *longest(_PARTS, (node for node in nodes if node.kind in ("agent", "turn", "wait"))),
-        *longest(_FAILURES, (node for node in nodes if node.failed and node.kind != "stall")),
-        *longest(limit, nodes),
+        *longest(limit, lambda node: node.kind == "session"),
+        *longest(_SILENCES, lambda node: node.kind == "stall"),
+        *longest(_LONGEST, lambda node: node.end is None),
+        *longest(_LONGEST, lambda node: node.kind in ("tool", "chat") and not node.children),
+        *longest(_PARTS, lambda node: node.kind in ("agent", "turn", "wait")),
+        *longest(_FAILURES, lambda node: node.failed and node.kind != "stall"),
+        *longest(limit),
     ]
-    return list(dict.fromkeys(order))[:limit]
+    return [nodes[at] for at in dict.fromkeys(order)][:limit]
 
 
 def _above(ranked: Iterable[SpanNode], nodes: list[SpanNode]) -> dict[SpanNode, SpanNode]:

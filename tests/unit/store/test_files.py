@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from otel_untether.store import files
 from otel_untether.store.files import LineFile, lines, open_regular, read_whole, replace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture(params=["fifo", "device", "folder", "link", "socket"])
@@ -71,6 +79,37 @@ def test_a_file_without_a_newline_costs_a_line_of_memory(tmp_path: Path) -> None
     with pytest.raises(OSError, match="only its first"):
         found.extend(map(len, lines(tmp_path / "zeros", longest=1000, most=100_000)))
     assert found == [1000]
+
+
+def read(
+    reader: Callable[..., Iterator[bytes]], content: bytes, most: int
+) -> tuple[list[bytes], list[bytes], bool]:
+    """Return what a reader yields, its lines, and whether that was not all."""
+    found: list[bytes] = []
+    try:
+        found.extend(reader(io.BytesIO(content), longest=1 << 20, most=most))
+    except OSError:
+        return found, [line for it in found for line in it.splitlines(keepends=True)], True
+    return found, [line for it in found for line in it.splitlines(keepends=True)], False
+
+
+@given(st.lists(st.sampled_from([b"", b"a", b"bcd", b"e" * 30, b"\0"])), st.integers(1, 40))
+def test_blocks_hold_the_lines_that_are_read_one_by_one(lines: list[bytes], size: int) -> None:
+    content = b"\n".join(lines)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "_BLOCK", size)
+        for most in (1 << 20, len(content), len(content) // 2):
+            blocks, *same = read(files.blocks_in, content, most)
+            assert same == list(read(files.lines_in, content, most)[1:])
+            assert all(block.endswith(b"\n") for block in blocks[:-1])
+
+
+def test_of_a_line_that_is_too_long_a_block_keeps_so_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_BLOCK", 4)
+    content = b"ab\n" + b"c" * 50 + b"\nde\nf"
+    blocks = list(files.blocks_in(io.BytesIO(content), longest=9, most=1 << 20))
+    assert blocks[:2] == [b"ab\n", b"c" * 9]
+    assert b"".join(blocks[2:]) == b"de\nf"
 
 
 def test_a_line_file_does_not_follow_a_link(tmp_path: Path) -> None:

@@ -64,6 +64,12 @@ def test_lines_are_read_in_the_order_in_which_they_were_written(traces: Path) ->
     assert read(traces) == LINES
 
 
+def test_blocks_hold_the_lines_of_all_parts(traces: Path) -> None:
+    written(traces, LINES)
+    assert b"".join(segments.blocks(traces)).splitlines() == LINES
+    assert len(list(segments.blocks(traces))) == len(segments.parts(traces))
+
+
 @pytest.mark.usefixtures("at_once")
 def test_what_is_set_aside_is_compressed_and_the_newest_lines_stay_plain(traces: Path) -> None:
     written(traces, LINES)
