@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from otel_untether.store.otlp_values import decode, decode_attributes
+from otel_untether.store.otlp_values import decode, decode_attributes, integer
 
 if TYPE_CHECKING:
     from otel_untether.store.otlp_values import Attributes, Value
@@ -55,8 +55,11 @@ def all_of(raw: bytes) -> Attributes:
 
 
 def _decoded(value: _Value) -> Value:
-    text = value.string_value
-    return decode(msgspec.to_builtins(value)) if text is None else text
+    if value.string_value is not None:
+        return value.string_value
+    if value.int_value is not None:
+        return integer(value.int_value)
+    return decode(msgspec.to_builtins(value))
 
 
 def _odd(raw: bytes) -> Attributes:
@@ -109,15 +112,21 @@ class _Members(dict[bytes, "tuple[str, str]"]):
     """
 
     def __missing__(self, text: bytes) -> tuple[str, str]:
-        pair = _PAIR.decode(b'{"key":' + text + b"}}")
-        value = _decoded(pair.value)
-        said = encode_basestring_ascii(value) if isinstance(value, str) else json.dumps(value)
-        found = pair.key, f"{encode_basestring_ascii(pair.key)}: {said}"
+        found = _member(text)
         if len(text) <= _LONGEST_KNOWN:
             if len(self) >= _MOST_KNOWN:
                 self.clear()
             self[text] = found
         return found
+
+
+def _member(text: bytes) -> tuple[str, str]:
+    pair = _PAIR.decode(b'{"key":' + text + b"}}")
+    key, value = encode_basestring_ascii(pair.key), _decoded(pair.value)
+    # What `json.dumps` would say, and ten times as fast for what nearly all values are.
+    if isinstance(value, str):
+        return key, f"{key}: {encode_basestring_ascii(value)}"
+    return key, f"{key}: {value if type(value) is int else json.dumps(value)}"
 
 
 _MEMBERS: Final = _Members()
