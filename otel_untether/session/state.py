@@ -96,6 +96,7 @@ class SessionState(Struct):
     usage_before: ev.Usage = field(default_factory=ev.Usage)
     usage_runs_on: bool = False
     cost_before: float = 0.0
+    cost_runs_on: bool = False
 
     turn_open: bool = False
     resumed: bool = False  # its totals show a past
@@ -112,7 +113,7 @@ class SessionState(Struct):
     only_turn: ev.TurnFinished | None = None  # one was finished so far
     may_wake: bool = False  # what it left at work may begin a turn
     turns_begun: int = 0
-    turn_cost_base: float = 0.0
+    turn_cost_base: float | None = None
     line_moved: int | None = None
     calls: dict[str, Activity] = field(default_factory=dict)
     lanes: dict[str | None, Lane] = field(default_factory=dict)
@@ -150,12 +151,15 @@ class SessionState(Struct):
     @property
     def cost(self) -> float | None:
         """What this run cost, in US dollars."""
-        if self.cost_usd is None or self.cost_usd < self.cost_before:
+        if self.cost_usd is None or not self.cost_runs_on or self.cost_usd < self.cost_before:
             return self.cost_usd
         return self.cost_usd - self.cost_before
 
     def resumes(self, usage: ev.Usage | None, cost_usd: float | None) -> None:
-        """Take over what an earlier run of this session printed last: engines go on from there."""
+        """Take over what an earlier run of this session printed last.
+
+        Engines that print totals go on from there.
+        """
         self.usage_before, self.cost_before = usage or ev.Usage(), cost_usd or 0.0
 
     @property

@@ -177,7 +177,7 @@ class Follower:
         """Whether an event is one of those that the output hides."""
         if isinstance(event, ev.MessageUsage):
             return is_lacking(self._state, event)
-        return is_below(event)
+        return is_below(event) or isinstance(event, ev.TurnFinished)
 
     def news(self, events: Sequence[ev.Event], *, last: bool = False) -> Iterator[ev.Event]:
         """Yield what of a reading is new, each when what was yielded before it has been applied.
@@ -189,7 +189,7 @@ class Follower:
         self._incomplete = False
         final = None if last else _final_turn(events)
         for number, event in enumerate(events):
-            if event.at < self._state.started:
+            if event.at < self._state.started or self._is_of_main(event):
                 self._learn_past(event)
             elif isinstance(event, ev.MessageUsage):
                 if is_lacking(self._state, event):
@@ -203,8 +203,16 @@ class Follower:
 
     def _learn_past(self, event: ev.Event) -> None:
         """What a session used before this process resumed it is not this process's."""
-        if self._plain and isinstance(event, ev.TurnFinished) and event.session_usage:
+        if not isinstance(event, ev.TurnFinished) or event.session_usage is None:
+            return
+        if event.at < self._state.started:
             self._state.resumes(event.session_usage, event.session_cost_usd)
+        elif event.new_usage is not None:
+            self._state.resumes(event.session_usage - event.new_usage, None)
+
+    def _is_of_main(self, event: ev.Event) -> bool:
+        """Whether it is a turn's end that the output tells, too; what is past it does not say."""
+        return not self._plain and isinstance(event, ev.TurnFinished)
 
 
 def _stat(path: Path) -> os.stat_result | None:

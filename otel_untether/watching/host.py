@@ -344,7 +344,7 @@ class Host:
             listeners.append(keeper)
         listeners.append(Traced(tracer, subject.run))
         if self.store is not None:
-            listeners.append(Resumption(self.store, state, tracer, taint))
+            listeners.append(Resumption(self.store, state, tracer, taint, subject.run.continues))
         measured = self._measures.fleet.session(state)
         listeners.append(Measured(measured, shown.points.found, shown.end))
         listeners.append(operator)

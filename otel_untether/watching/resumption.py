@@ -27,7 +27,8 @@ _TAINTING: Final = frozenset({"killed", "stalled", "orphaned"})
 class Resumption(Listener):
     """Looks up how the engine's session last ended on this machine; keeps how it ends now.
 
-    `taint` is called where it ended in a freeze.
+    `taint` is called where it ended in a freeze. `continues` is the session that its command line
+    names: one that is forked from that has a name of its own.
     """
 
     def __init__(
@@ -36,18 +37,19 @@ class Resumption(Listener):
         state: SessionState,
         tracer: SessionTracer,
         taint: Callable[[], object],
+        continues: str | None = None,
     ) -> None:
         self._store = store
         self._state = state
         self._tracer = tracer
         self._taint = taint
+        self._continues = continues
 
     def identified(self, session_id: str) -> None:
         """See whether we have met this session before."""
         state = self._state
-        mend_session(self._store, session_id)
-        before = self._store.last_outcome(state.engine, session_id)
-        if before is None:
+        before = self._last(session_id) or (self._continues and self._last(self._continues))
+        if not before:
             return
         state.resumes(before.usage, before.cost_usd)
         tainted = before.outcome in _TAINTING
@@ -58,6 +60,10 @@ class Resumption(Listener):
         link = _link(before)
         if link is not None:
             root.add_link(link.context, link.attributes)
+
+    def _last(self, session_id: str) -> SessionOutcome | None:
+        mend_session(self._store, session_id)
+        return self._store.last_outcome(self._state.engine, session_id)
 
     def ended(self, outcome: Outcome, summary: Summary, at: int) -> None:
         """Keep how it went, for the run that resumes this session."""

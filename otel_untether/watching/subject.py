@@ -27,7 +27,8 @@ class RunInfo(Struct, frozen=True):
     name, None where its output is to tell. `executable` is the command's base name, `pid` the
     agent's process where there is one to watch. `multi_prompt` says that it takes one prompt
     after another, `headless` that it was asked for lines that can be decoded, `resumed` that it
-    continues an earlier session (None: not known), `serves` the protocol it serves, if any,
+    continues an earlier session (None: not known), `continues` which, where its command line
+    names one, `serves` the protocol it serves, if any,
     `plain` that it was asked for something else than the events that its engine's decoder reads,
     `guessed` that the command line only looks like that engine's, so that its first lines may
     correct it. `debug_log` is the path of the debug log that it was told to write, if any.
@@ -43,6 +44,7 @@ class RunInfo(Struct, frozen=True):
     headless: bool | None = None
     serves: str | None = None
     resumed: bool | None = None
+    continues: str | None = None
     plain: bool = False
     guessed: bool = False
     debug_log: str | None = None
@@ -63,6 +65,7 @@ class RunInfo(Struct, frozen=True):
         known = registry.get(engine) if engine else registry.detect_argv(argv)
         told = known if known is not None and known.argv_match(argv) else None
         serves = told.serves(argv) if told else None
+        resumes = told.resumes(argv) if told else False
         read = told is not None and registry.speaking(told, serves) is not told
         return cls(
             run_id,
@@ -72,7 +75,8 @@ class RunInfo(Struct, frozen=True):
             multi_prompt=read or told.multi_prompt(argv) if told else None,
             headless=told.understood and told.headless(argv) if told else None,
             serves=serves,
-            resumed=True if told is not None and told.resumes(argv) else None,
+            resumed=True if resumes else None,
+            continues=resumes if isinstance(resumes, str) else None,
             guessed=engine is None and known is not None,
             plain=known is not None and known.prints_no_events(argv) and not read,
             debug_log=told.debug_log(argv, os.environ) if told else None,

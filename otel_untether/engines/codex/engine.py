@@ -33,9 +33,10 @@ def _headless(args: Arguments) -> bool:
 
 def _resumes(args: Arguments) -> str | bool:
     words = argv.own(args)
-    if "resume" not in words:
+    goes_on = next((word for word in words if word in ("resume", "fork")), None)
+    if goes_on is None:
         return False
-    after = words[words.index("resume") + 1 :]
+    after = words[words.index(goes_on) + 1 :]
     return next((arg for arg in after if _THREAD.fullmatch(arg)), True)
 
 

@@ -20,7 +20,7 @@ def _headless(args: Arguments) -> bool:
 
 
 def _resumes(args: Arguments) -> str | bool:
-    return argv.resumed(args, ("--session",), ("--continue", "-c", "--resume", "-r"))
+    return argv.resumed(args, ("--session", "--fork"), ("--continue", "-c", "--resume", "-r"))
 
 
 def _serves(args: Arguments) -> str | None:

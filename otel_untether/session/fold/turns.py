@@ -46,7 +46,7 @@ def turn_started(state: SessionState, _event: ev.TurnStarted, at: int) -> list[C
     if not state.multi_prompt or state.turn is not None:
         return changes
     state.turn = _turn(state, at)
-    state.turn_cost_base = state.cost_before if state.cost_usd is None else state.cost_usd
+    state.turn_cost_base = state.cost_usd
     state.main.owner = state.turn
     return [*changes, Opened(state.turn)]
 
@@ -102,7 +102,7 @@ def _account(state: SessionState, event: ev.TurnFinished) -> None:
     elif event.usage is not None:
         state.usage += event.usage
     if event.session_cost_usd is not None:
-        state.cost_usd = event.session_cost_usd
+        state.cost_usd, state.cost_runs_on = event.session_cost_usd, True
     elif event.cost_usd is not None:
         state.cost_usd = (state.cost_usd or 0.0) + event.cost_usd
 
@@ -124,7 +124,9 @@ def _close_turn(state: SessionState, event: ev.TurnFinished, at: int) -> list[Ch
     state.main.owner = state.root
     turn.usage, turn.error = event.usage, event.error
     if state.cost_usd is not None:
-        turn.attributes[semconv.COST_USD] = max(0.0, state.cost_usd - state.turn_cost_base)
+        past = state.cost_before if state.cost_runs_on else 0.0
+        base = past if state.turn_cost_base is None else state.turn_cost_base
+        turn.attributes[semconv.COST_USD] = max(0.0, state.cost_usd - base)
     return conclude(state, turn, at)
 
 

@@ -135,7 +135,13 @@ def test_headless_means_asking_for_json_lines(argv: str, *, headless: bool) -> N
         ("codex exec resume --last x", True),
         ("codex exec resume 01a201d4-09ad-7861-93a8-d7e167cdfead x",
          "01a201d4-09ad-7861-93a8-d7e167cdfead"),
+        ("codex exec fork 01a201d4-09ad-7861-93a8-d7e167cdfead x",
+         "01a201d4-09ad-7861-93a8-d7e167cdfead"),
+        ("codex fork --last", True),
         ("codex exec -- resume", False),
+        ("claude -p x --resume 5338d48e --fork-session", "5338d48e"),
+        ("pi -p --fork 01a21956 x", "01a21956"),
+        ("opencode run --session ses_1 --fork x", "ses_1"),
     ],
 )  # fmt: skip
 def test_what_a_command_line_continues(argv: str, *, resumes: str | bool) -> None:

@@ -119,6 +119,23 @@ def test_what_was_before_it_resumed_is_not_told(project: Path) -> None:
     assert tools(following(session_id=SESSION)) == ["toolu_new"]
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        TurnFinished(at=STARTED - 1, session_usage=Usage(input=7000)),
+        TurnFinished(
+            at=STARTED + 1, session_usage=Usage(input=9000), new_usage=Usage(input=2000)
+        ),
+    ],
+    ids=["resumed", "forked"],
+)  # fmt: skip
+def test_what_its_past_took_is_learnt_beside_its_output(end: TurnFinished) -> None:
+    """The output tells totals that go on from there; its turns' ends are the output's to tell."""
+    found = following(plain=False, session_id=SESSION)
+    assert list(found.news([end])) == []
+    assert found._state.usage_before == Usage(input=7000)
+
+
 def test_what_is_appended_is_told_once(project: Path) -> None:
     path, found = project / f"{SESSION}.jsonl", following()
     path.write_text(entry("user", 1, "hi") + call(2, "a"))

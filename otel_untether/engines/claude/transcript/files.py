@@ -32,9 +32,11 @@ from otel_untether.engines.parsing.values import (
 from otel_untether.engines.transcript_records import regular
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+# What one process writes in no strict order lies closer together; in ns.
+_TOGETHER: Final = 500_000_000
 _ENTRY_TYPES: Final = frozenset({
     "assistant", "attachment", "file-history-snapshot", "last-prompt", "progress",
     "queue-operation", "summary", "system", "user",
@@ -85,6 +87,7 @@ class Entry(Plain, rename="camel"):
     tool_use_result: Raw = ABSENT
     permission_decision: Permission | None = None
     is_api_error_message: bool | None = None
+    forked_from: Raw = ABSENT
     # queue-operation
     operation: str | None = None
     content: Raw = ABSENT
@@ -119,6 +122,7 @@ class Log:
     entries: list[tuple[int, Entry]] = field(default_factory=list)
     unread: list[int] = field(default_factory=list)  # the times about which a line was no entry
     meta: Meta = field(default_factory=Meta)
+    forked: bool = False  # it began with a copy of another session's entries, which are left out
 
     @property
     def agent_id(self) -> str:
@@ -146,8 +150,23 @@ def load(path: Path) -> Log:
             at = nanoseconds(entry.timestamp) or at
             log.entries.append((at, entry))
     first = next((at for at, _ in log.entries if at), 0)
-    log.entries = [(at or first, entry) for at, entry in log.entries]
+    before = _copied_before(log.entries)
+    own = [(at or first, e) for at, e in log.entries if not _is_copied(at, e, before)]
+    log.entries, log.forked = own, len(own) < len(log.entries)
     return log
+
+
+def _copied_before(entries: Sequence[tuple[int, Entry]]) -> int:
+    """Return before which time entries are another session's, of which this one is a fork.
+
+    A process first notes that it was given a prompt; what says that it happened before was copied.
+    """
+    at, first = next(((at, entry) for at, entry in entries if entry.timestamp), (0, Entry()))
+    return at - _TOGETHER if first.type == "queue-operation" else 0
+
+
+def _is_copied(at: int, entry: Entry, before: int) -> bool:
+    return entry.uuid is not None and (at < before or given(entry.forked_from) is not None)
 
 
 def companions(path: Path, session_id: str | None) -> list[Log]:

@@ -105,6 +105,9 @@ def _session_started(
 
 
 def _cost(main: Log) -> float | None:
+    """Return what the session cost; a fork's total has the other's in it, which nobody tells."""
+    if main.forked:
+        return None
     return next((e.total_cost_usd for _, e in reversed(main.entries) if e.total_cost_usd), None)
 
 

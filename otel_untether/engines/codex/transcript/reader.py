@@ -45,6 +45,7 @@ from otel_untether.session.events import (
     ToolStarted,
     TurnFinished,
     TurnStarted,
+    Usage,
 )
 from otel_untether.session.merging import is_below
 
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["is_part", "is_transcript", "parts", "read"]
+__all__ = ["hidden", "is_part", "is_transcript", "parts", "read"]
 
 _CALLS: Final = frozenset({"function_call", "custom_tool_call", "local_shell_call"})
 _RESULTS: Final = frozenset({"function_call_output", "custom_tool_call_output"})
@@ -103,15 +104,16 @@ def read(path: Path) -> Iterator[Event]:
 
 
 def hidden(path: Path, _session_id: str) -> Iterator[Event]:
-    """Yield what its output does not tell of a session: what its subagents do.
+    """Yield what its output does not tell of a session: what its subagents do, its past.
 
+    What a thread used before it was resumed or forked is in all its totals.
     There a call has another id than in the file, but a thread has the same: what a thread does
     lies below the thread.
     """
     main = _Thread(path, None)
-    list(main.events())
-    events = _below(parts(path), main, lambda thread, _call: thread)
-    yield from sorted(filter(is_below, events), key=attrgetter("at"))
+    past = [event for event in main.events() if isinstance(event, TurnFinished)]
+    events = filter(is_below, _below(parts(path), main, lambda thread, _call: thread))
+    yield from sorted([*past, *events], key=attrgetter("at"))
 
 
 def _below(
@@ -149,6 +151,7 @@ class _Thread:
         self._at = 0
         self._error: str | None = None
         self._totals = Totals()
+        self._inherited: Usage | None = None
         self._answer: list[int] = []
         self.launched: dict[str, str] = {}
 
@@ -267,11 +270,13 @@ class _Thread:
         if not self._main:
             yield TaskFinished(at=self._at, id=self._meta.id or "", error=error)
             return
-        used = self._totals.total_token_usage
+        told = self._totals.total_token_usage
+        used = usage_of(told) if told else None
         yield TurnFinished(
             at=self._at,
             error=error,
-            session_usage=usage_of(used) if used else None,
+            session_usage=used,
+            new_usage=used - self._inherited if used and self._inherited else None,
             interrupted=error == "interrupted",
         )
 
@@ -285,6 +290,9 @@ class _Thread:
 
     def _tokens(self, payload: Payload) -> Iterator[Event]:
         self._totals = payload.info or self._totals
+        total, last = self._totals.total_token_usage, self._totals.last_token_usage
+        if self._meta.forked_from_id and total and last and self._inherited is None:
+            self._inherited = usage_of(total) - usage_of(last)
         return iter(())
 
     def _item_completed(self, payload: Payload) -> Iterator[Event]:

@@ -28,7 +28,10 @@ class Item(Plain):
 
 
 class Totals(Plain):
+    """Of the thread so far, what it was forked from included, and of its last request."""
+
     total_token_usage: Tokens | None = None
+    last_token_usage: Tokens | None = None
 
 
 class Spawned(Plain):
@@ -51,6 +54,7 @@ class Payload(Plain):
     # session_meta
     id: str | None = None
     parent_thread_id: str | None = None
+    forked_from_id: str | None = None
     cli_version: str | None = None
     source: Source | str | None = None
     # turn_context

@@ -137,6 +137,7 @@ class _Session:
         self._messages = [
             (row, read_raw(row.data, _message_decoder, Message))
             for row in database.messages(kept.id)
+            if row.at >= kept.at  # else it was copied from the session of which this is a fork
         ]
         self._parts = [
             (row, read_raw(row.data, _part_decoder, Written)) for row in database.parts(kept.id)

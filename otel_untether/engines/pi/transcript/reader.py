@@ -56,6 +56,7 @@ class Entry(Plain, rename="camel"):
     id: str | None = None
     parent_id: str | msgspec.UnsetType | None = msgspec.UNSET
     timestamp: str | None = None
+    parent_session: str | None = None
     message: msgspec.Raw = ABSENT
 
 
@@ -69,11 +70,18 @@ def is_transcript(head: Sequence[bytes]) -> bool:
 
 
 def read(path: Path) -> Iterator[Event]:
-    """Yield a session's events, each at the time of its entry. Raises OSError."""
-    last, failed = 0, None
+    """Yield a session's events, each at the time of its entry. Raises OSError.
+
+    A session that was forked begins with a copy of another's entries, which are told there.
+    """
+    last, begun, failed = 0, 0, None
     with regular(path) as lines:
         for entry in filter(None, map(_entry, lines)):
             at = nanoseconds(entry.timestamp) or last
+            if at < begun:
+                continue
+            if entry.parent_session is not None:
+                begun = at
             last = max(last, at)
             for event in _events(entry, last):
                 if isinstance(event, ModelMessage):

@@ -617,3 +617,36 @@ class TestSubagentsQuestions:
     def test_one_of_a_subagent_that_nobody_knows_lies_under_the_main_agent(self) -> None:
         story = Story().tell(ev.WaitBegan(at=3, id="r", kind="host", parent_task="a9"))
         assert [wait.parent for wait in story.opened("wait")] == [story.state.root]
+
+
+class TestWhatAResumedSessionCosts:
+    """Its past is in totals, and nowhere else."""
+
+    def state(self) -> SessionState:
+        state = SessionState("run", started=0)
+        state.resumes(ev.Usage(input=1000), 0.25)
+        return state
+
+    def test_totals_go_on_from_its_past(self) -> None:
+        state = self.state()
+        apply(state, ev.TurnFinished(at=1, session_cost_usd=0.75))
+        assert state.cost == 0.5
+
+    def test_an_answers_own_cost_does_not(self) -> None:
+        state = self.state()
+        apply(state, ev.ModelMessage(at=1, id="m", cost_usd=0.75))
+        assert state.cost == 0.75
+
+    @pytest.mark.parametrize("total", [True, False])
+    def test_nor_is_it_in_its_first_turns(self, *, total: bool) -> None:
+        state = self.state()
+        state.multi_prompt = True
+        apply(state, ev.TurnStarted(at=1))
+        turn = state.turn
+        assert turn is not None
+        if total:
+            apply(state, ev.TurnFinished(at=2, session_cost_usd=0.75))
+        else:
+            apply(state, ev.ModelMessage(at=2, id="m", cost_usd=0.5))
+            apply(state, ev.TurnFinished(at=3))
+        assert turn.attributes[semconv.COST_USD] == 0.5
