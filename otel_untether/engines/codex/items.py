@@ -35,6 +35,7 @@ _SAYINGS: Final = frozenset({"agent_message", "reasoning", "plan"})
 # A to-do list stays open for the whole turn, and an error item is a warning.
 _QUIET: Final = frozenset({"todo_list", "error"})
 
+_STOPPED: Final = frozenset({"aborted", "canceled", "cancelled", "interrupted"})
 _LAUNCHING: Final = frozenset({"spawn_agent", "send_input", "resume_agent"})
 _RUNNING: Final = frozenset({"pending_init", "running"})
 _ENDED_WELL: Final = frozenset({"completed", "shutdown"})
@@ -126,6 +127,8 @@ def _name(item: Item) -> str:
 def _error(item: Item) -> str | None:
     if item.exit_code:
         return str(item.exit_code)
+    if item.status in _STOPPED:
+        return "interrupted"
     return "tool_error" if item.status == "failed" or item.error is not None else None
 
 

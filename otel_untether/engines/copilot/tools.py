@@ -87,7 +87,7 @@ def tool_complete(line: Line, at: int) -> Iterator[Event]:
 
 def _error(data: Data) -> str | None:
     """Return why a call failed: a command that exits with a status is a success to Copilot."""
-    if data.success is False:
+    if data.success is False or (data.success is None and data.error is not None):
         failure = data.error if isinstance(data.error, Failure) else Failure()
         code = word(failure.code)
         if code in _DENIED:

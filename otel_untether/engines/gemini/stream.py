@@ -96,6 +96,8 @@ def _tool_result(line: ToolResult, at: int) -> Iterator[Event]:
     error = None
     if line.status == "error" or line.error is not None:
         error = word(line.error.type if line.error else None) or "tool_error"
+    elif line.status in ("cancelled", "canceled"):
+        error = "interrupted"
     denied = error == "policy_violation"
     yield ToolFinished(
         at=at,

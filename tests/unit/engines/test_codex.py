@@ -83,6 +83,7 @@ def test_a_to_do_list_is_no_tool() -> None:
         ({"status": "failed", "exit_code": -1}, "-1", -1, False),
         ({"status": "failed", "exit_code": None}, "tool_error", None, False),
         ({"status": "declined"}, "permission_denied", None, True),
+        ({"status": "cancelled"}, "interrupted", None, False),
     ],
 )
 def test_a_command_ends_well_or_with_its_reason(

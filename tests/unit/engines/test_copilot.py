@@ -72,6 +72,7 @@ def test_a_request_that_failed(data: dict[str, Any], error: str) -> None:
         ({"success": False, "error": {"code": "timeout"}}, "timeout", None, False),
         ({"success": False, "error": {"code": "denied"}}, "permission_denied", None, True),
         ({"success": False, "error": "no such file /x"}, "tool_error", None, False),
+        ({"success": None, "error": {"code": "timeout"}}, "timeout", None, False),
     ],
 )
 def test_how_a_call_ended(

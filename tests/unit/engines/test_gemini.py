@@ -62,6 +62,7 @@ def test_what_the_model_gets_wrong_costs_the_agents_name_only(parameters: Any) -
         ({"status": "error", "error": {"type": "file_not_found"}}, "file_not_found", False),
         ({"status": "error", "error": {"type": "no such /home/x"}}, "tool_error", False),
         ({"status": "error"}, "tool_error", False),
+        ({"status": "cancelled"}, "interrupted", False),
         ({"status": "error", "error": {"type": "policy_violation"}}, "permission_denied", True),
     ],
 )
