@@ -136,7 +136,7 @@ def _take(found: Scan, line: bytes) -> None:
         if timed.exit is not msgspec.UNSET:
             found.exit = (t, timed.exit)
     found.nul = found.nul or b"\0" in line
-    found.objects += _is_object(line)
+    found.objects += told is not None or _is_object(line)
     if len(found.head) < _HEAD and inner:
         found.head.append(inner)
     if found.own is None and (own := own_time(inner)) is not None:

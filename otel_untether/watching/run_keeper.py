@@ -126,9 +126,11 @@ class RunKeeper(Listener):
             self._samples = None
 
     def _progress(self) -> None:
+        if self._journal is None:
+            return
         state = self._state
         known = (state.session_id, state.model, state.tokens, state.cost)
-        if self._journal is not None and known != self._known:
+        if known != self._known:
             self._known = known
             facts = {
                 semconv.CONVERSATION_ID: state.session_id,
