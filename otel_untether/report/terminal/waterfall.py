@@ -41,8 +41,19 @@ class Axis:
     def halves(self, pieces: Iterable[tuple[int, int]]) -> bytearray:
         """Mark the half columns that these times cover; the shortest covers one."""
         marks = bytearray(2 * self.columns)
-        # Many pieces of a fold are within the same columns.
-        for start, end in {(self.half_column(s), self.half_column(e)) for s, e in pieces}:
+        begin, length, columns = self.start, self.end - self.start, self.columns
+        # Many pieces of a fold are within the same columns; those within the axis, nearly all,
+        # are placed as `half_column` places them.
+        placed = {
+            (
+                round((s - begin) / length * 2 * columns),
+                round((e - begin) / length * 2 * columns),
+            )
+            if begin < s <= e < self.end
+            else (self.half_column(s), self.half_column(e))
+            for s, e in pieces
+        }
+        for start, end in placed:
             first = min(start, len(marks) - 1)
             last = max(end, first + 1)
             marks[first:last] = b"\1" * (last - first)
