@@ -58,6 +58,11 @@ class Calls:
         self._parents: dict[str, str | None] = {}
         self.subagents = Subagents()
 
+    def alive(self, call: str, at: int) -> Iterator[ToolUpdated]:
+        """Yield that a call is at work, if it is open: something was told of what is below it."""
+        if self._open.get(call):
+            yield ToolUpdated(at=at, id=call)
+
     def speakers(self) -> list[str]:
         """Return the calls whose subagents a message may be of; none where it is the main one's."""
         known = self.agent in _SPEAKS_FOR_ITS_SUBAGENTS

@@ -171,7 +171,8 @@ class AcpDialogue:
         elif meta.background_task is not None:
             yield from self._of_background(meta, meta.background_task, at)
         elif meta.parent_tool_call_id is not None:
-            yield ToolUpdated(at=at, id=meta.parent_tool_call_id)  # its files have the answer
+            # Its files have the answer itself.
+            yield from self._calls.alive(meta.parent_tool_call_id, at)
         else:
             yield from self._act(self._said(update, at), at)
 

@@ -357,6 +357,9 @@ class TestQwensSubagents:
         talk.update("agent_message_chunk", _meta={"parentToolCallId": "a"})
         assert talk.of(ev.ToolStarted)[-1].parent == talk.of(ev.ToolFinished)[-1].parent == "a"
         assert not talk.of(ev.ModelMessage)  # its files have that, by name
+        talk.update("tool_call_update", toolCallId="a", status="completed")
+        talk.update("agent_message_chunk", _meta={"parentToolCallId": "a"})
+        assert not talk.state.oddities
 
     @pytest.mark.parametrize("raw", [True, False])
     def test_a_commands_status_is_its_error(self, *, raw: bool) -> None:
