@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from otel_untether.proc_diag.snapshot import TreeSnapshot
     from otel_untether.session.state import SessionState
 
-_PATIENCE: Final = 100
+_PATIENCE: Final = 125  # less than one percent of a core, the way here included
 # Looking for the file becomes rarer the longer it is not there, in ns.
 _SEARCH: Final = 1 * 10**9
 _LONGEST_SEARCH: Final = 30 * 10**9

@@ -143,6 +143,10 @@ def model_message(state: SessionState, event: ev.ModelMessage, at: int) -> list[
     lane = lane_of(state, event.parent)
     if event.parent is not None and lane is state.main:
         return changes  # a subagent we cannot place must not take the main agent's turn
+    if state.recalling and event.id and event.usage is not None:
+        # A file may first be read between an answer and what it took, and the next answer be
+        # heard before it is read again: then this one is over.
+        state.message_usage += lane.learn(event.id, event.usage)
     spoken = lane.speak(event, at, state.model)
     changes += spoken
     over(state, ("retry",))

@@ -129,6 +129,22 @@ class TestWhatComesLate:
         assert is_placeable(state, began("below", 12 * S, "task"))
 
 
+def test_what_an_answer_took_is_counted_once_though_the_next_one_was_heard_before() -> None:
+    """Its file was first read after the answer was written, and before what it took was."""
+    state = SessionState("run", 1, followed=True)
+    apply(state, began("call", 10 * S))
+    state.recalling = True
+    apply(state, TaskStarted(at=11 * S, id="t", kind="agent", tool_id="call"))
+    for number in (1, 2):
+        apply(state, ModelMessage(at=(11 + number) * S, id=f"m{number}", parent="call"))
+    took = Usage(input=5, output=3)
+    for number in (1, 1, 2, 2):
+        told = (11 + number) * S
+        apply(state, ModelMessage(at=told, id=f"m{number}", parent="call", usage=took, late=True))
+    finish(state, 30 * S, "abandoned", clean=True)
+    assert state.message_usage == took + took
+
+
 def test_a_call_of_its_files_outlives_what_it_lies_under_until_they_tell_its_end() -> None:
     """The output says that a subagent is done before the file has the last result."""
     state = SessionState("run", 1, followed=True)
