@@ -40,7 +40,10 @@ _SPEAKS_FOR_ITS_SUBAGENTS: Final = frozenset({"Copilot"})
 # Gemini CLI says which subagent a call starts in its title alone, in these words.
 _DELEGATES: Final = re.compile(r"Delegating to agent '([A-Za-z][A-Za-z0-9_-]{0,63})'")
 _RECEIPT: Final = re.compile(rb"started in background with agent_id: ([A-Za-z0-9-]{1,64})")
-_EXIT_CODE: Final = re.compile(rb'"text":\s*"Command: .*\\nExit Code: (\d{1,9})\\n')  # Qwen Code's
+# What Qwen Code tells of a command that failed, as text: what it was, what it wrote, its status.
+_REPORT: Final = b'"Command: '
+_STATUS: Final = rb"\nExit Code: "
+_NUMBER: Final = re.compile(rb"(\d{1,9})\\n")
 
 
 class Calls:
@@ -182,9 +185,17 @@ def _exit_code(update: Update, output: RawOutput) -> int | None:
     told = [output.exit_code, output.exited, *(each.exit_code for each in output.contents or ())]
     code = next((each for each in told if each is not None), None)
     if code is None and update.status == "failed":
-        said = _EXIT_CODE.search(given(update.content) or b"")
-        code = int(said[1]) if said else None
+        code = _reported(given(update.content) or b"")
     return code
+
+
+def _reported(content: bytes) -> int | None:
+    """Return the status that a report of a command ends with: the last, as it may print others."""
+    at = content.rfind(_STATUS)
+    if at < 0 or _REPORT not in content[:at]:
+        return None
+    told = _NUMBER.match(content, at + len(_STATUS))
+    return int(told[1]) if told else None
 
 
 _input_decoder: Final = msgspec.json.Decoder(RawInput)

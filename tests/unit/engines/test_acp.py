@@ -370,6 +370,29 @@ class TestQwensSubagents:
         talk.update("tool_call_update", toolCallId="c", status="failed", **told)
         assert [end.error for end in talk.of(ev.ToolFinished)] == ["3"]
 
+    @pytest.mark.parametrize(
+        ("text", "error"),
+        [
+            ("Command: x\nOutput: a\nExit Code: 0\nb\nExit Code: 3\nSignal: (none)", "3"),
+            ("Command: x\nOutput: no status", "tool_error"),
+            ("Command: x\nOutput: a\nExit Code: none\n", "tool_error"),
+            ("Output: a\nExit Code: 3\nSignal: (none)", "tool_error"),
+        ],
+    )
+    def test_a_reported_status_is_the_last_line_that_says_so(self, text: str, error: str) -> None:
+        content = [{"type": "content", "content": {"type": "text", "text": text}}]
+        talk = Talk().prompt(1).update("tool_call", toolCallId="c", kind="execute")
+        talk.update("tool_call_update", toolCallId="c", status="failed", content=content)
+        assert [end.error for end in talk.of(ev.ToolFinished)] == [error]
+
+    def test_a_report_in_a_hundred_thousand_pieces_is_read_once(self) -> None:
+        """From each of them on to the end it would take hours."""
+        piece = {"type": "content", "content": {"type": "text", "text": "Command: x"}}
+        talk = Talk().prompt(1).update("tool_call", toolCallId="c", kind="execute")
+        pieces = [piece] * 100_000
+        talk.update("tool_call_update", toolCallId="c", status="failed", content=pieces)
+        assert [end.error for end in talk.of(ev.ToolFinished)] == ["tool_error"]
+
 
 @pytest.mark.parametrize(
     ("title", "name"),
