@@ -305,7 +305,10 @@ class Stack:
 
 
 class Hurried(Stack):
-    """A stack whose alerts come in seconds, and are told to `receiver`, a webhook's URL."""
+    """A stack whose alerts come in seconds, and are told to `receiver`, a webhook's URL.
+
+    How full the disk of the machine is that the tests run on is nobody's news.
+    """
 
     def __init__(self, binaries: dict[str, str], directory: Path, receiver: str) -> None:
         self._receiver = receiver
@@ -320,6 +323,7 @@ class Hurried(Stack):
             text = re.sub(r"((?:scrape|evaluation)_interval): \w+", r"\1: 3s", file.read_text())
             text = re.sub(r"( (?:keep_firing_)?for): \w+", r"\1: 12s", text)
             text = text.replace("[1h:1m]", "[1h:3s]").replace("offset 3m", "offset 30s")
+            text = text.replace("> 0.85", "> 1")  # of the disk: UntetherDiskFilling
             file.write_text(text)
         backend.command += ["--query.lookback-delta=15s", "--rules.alert.resend-delay=3s"]
         backend.command.remove("--query.lookback-delta=2m")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,3 +58,20 @@ def test_a_full_disk_loses_nothing_and_once_there_is_room_nothing_waits(
         lambda: (s := small_disk.spans_of(session.service)) and not dangling(s),
     )
     arrive(small_disk, [send_span(small_disk)])
+
+
+def used(path: str) -> float:
+    """Return which share of a disk is used, as df says: of what is used or may be."""
+    disk = os.statvfs(path)
+    used = disk.f_blocks - disk.f_bfree
+    return used / (used + disk.f_bavail)
+
+
+def test_the_alert_sees_a_disk_as_full_as_df_does(stack: Stack) -> None:
+    """It was "85 % used" with 37 GB to write, on a disk with more blocks than may be used."""
+    (rule,) = [rule for rule in stack.rules() if rule["name"] == "UntetherDiskFilling"]
+    share, threshold, _ = rule["query"].partition(" > 0.85")
+    assert threshold
+    seen = eventually("the disks are seen", lambda: stack.query(share))
+    found = {each["metric"]["mountpoint"]: float(each["value"][1]) for each in seen}
+    assert found["/"] == pytest.approx(used("/"), abs=0.02)
