@@ -12,7 +12,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ import pytest
 ROOT = Path(__file__).parents[3]
 CONSTRAINTS = ROOT / "constraints"
 EXAMPLES = ROOT / "examples"
+UNUSED = 14 * 86_400.0  # seconds after which an environment of a package makes room for another
 
 
 def unavailable(why: str) -> None:
@@ -36,17 +38,26 @@ def environment(package: str, *more: str, python: tuple[int, int] = (3, 11)) -> 
     packages = " ".join([package, *more])
     key = hashlib.sha256(f"{packages} {interpreter} {pins}".encode()).hexdigest()[:12]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "otel-untether" / "hosts" / f"{package.replace('==', '-')}-{key}"
+    name = package.replace("==", "-")
+    folder = cache / "otel-untether" / "hosts" / f"{name}-{key}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "complete").exists():
             shutil.rmtree(folder, ignore_errors=True)
+            _make_room(folder.parent.glob(f"{name}-*/complete"))
             print(f"\nmaking an environment with {packages} (once) …", flush=True)
             _run([interpreter, "-m", "venv", str(folder)])
             _install(folder, package, *more)
-            (folder / "complete").touch()
+        (folder / "complete").touch()  # its time says when it was last wanted
     return folder / "bin" / "python"
+
+
+def _make_room(used: Iterable[Path]) -> None:
+    """Delete the environments that nobody has wanted for long: half a gigabyte each."""
+    for stamp in used:
+        if stamp.stat().st_mtime < time.time() - UNUSED:
+            shutil.rmtree(stamp.parent, ignore_errors=True)
 
 
 def site(target: Path) -> Path:
@@ -75,9 +86,12 @@ def _run(command: Sequence[str]) -> None:
 
 
 def _interpreter(at_least: tuple[int, int]) -> str:
-    """Return a Python of this version or a newer one, this one if it will do."""
+    """Return a Python of this version or a newer one, what this one was made from if it will do.
+
+    That of a checkout's own environment has another path in each checkout.
+    """
     if sys.version_info >= at_least:
-        return sys.executable
+        return str(Path(sys.executable).resolve())
     minors = range(at_least[1], at_least[1] + 4)
     named = [shutil.which(f"python{at_least[0]}.{minor}") for minor in minors]
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
