@@ -219,5 +219,5 @@ _READERS: Final[Readers] = {
     ControlCancelLine: _control_cancel,
     KeepAliveLine: _keep_alive,
 }
-_decoder: Final = decoder(_READERS)
+_decoder: Final = decoder(_READERS, _QUIET)
 decode: Final = line_reader(_decoder, _READERS, quiet=_QUIET)

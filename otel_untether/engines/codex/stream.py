@@ -102,5 +102,5 @@ _READERS: Final[Readers] = {
     RequestUserInput: _request_user_input,
     ErrorLine: _error,
 }
-_decoder: Final = decoder(_READERS)
+_decoder: Final = decoder(_READERS, _QUIET)
 decode: Final = line_reader(_decoder, _READERS, quiet=_QUIET)

@@ -202,5 +202,5 @@ _READERS: Final[Readers] = {
     shapes.Abort: _abort,
     shapes.Result: _result,
 }
-_decoder: Final = decoder(_READERS)
+_decoder: Final = decoder(_READERS, _QUIET)
 decode: Final = line_reader(_decoder, _READERS, quiet=_QUIET)

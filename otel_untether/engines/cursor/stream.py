@@ -175,10 +175,9 @@ _READERS: Final[Readers] = {
     ToolLine: _tool,
     ResultLine: _result,
 }
-_decoder: Final = decoder(_READERS)
+_QUIET: Final = frozenset({"interaction_query", "connection"})
+_decoder: Final = decoder(_READERS, _QUIET)
 _call_decoder: Final = msgspec.json.Decoder(Call)
 _arguments_decoder: Final = msgspec.json.Decoder(Arguments)
 _result_decoder: Final = msgspec.json.Decoder(dict[str, Exited | str | float | bool | None])
-decode: Final = line_reader(
-    _decoder, _READERS, quiet=frozenset({"interaction_query", "connection"})
-)
+decode: Final = line_reader(_decoder, _READERS, quiet=_QUIET)

@@ -22,17 +22,18 @@ def line_reader(
     Nothing is raised, whatever the bytes: what cannot be read becomes a `StrayLine`, beside
     the events of what can.
 
-    :param decoder: tells a line's type.
+    :param decoder: tells a line's type, `decoder(readers, quiet)`.
     :param readers: what a line of each type says.
     :param quiet: types of lines that say nothing, and are no strays all the same.
     """
-    typed = decoder.decode
+    typed, reader_of = decoder.decode, readers.get
 
     def decode(line: bytes, at: int, /) -> tuple[Event, ...]:
         try:
             parsed = typed(line)
         except BROKEN:
             return salvage(line, at, readers, quiet)
-        return tuple(readers[type(parsed)](parsed, at))
+        reader = reader_of(type(parsed))
+        return tuple(reader(parsed, at)) if reader is not None else ()
 
     return decode

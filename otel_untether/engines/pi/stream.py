@@ -215,6 +215,6 @@ _READERS: Final[Readers] = {
     CompactionStart: _compaction_start,
     CompactionEnd: _compaction_end,
 }
-_decoder: Final = decoder(_READERS)
+_decoder: Final = decoder(_READERS, _QUIET)
 _message_decoder: Final = msgspec.json.Decoder(Message)
 decode: Final = line_reader(_decoder, _READERS, quiet=_QUIET)
