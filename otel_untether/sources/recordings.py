@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -75,9 +75,10 @@ class _Timed(msgspec.Struct):
         raw = bytes(self.line)
         if not raw.startswith(b'"'):
             return raw if raw.startswith(b"{") else None
-        return cast("str", msgspec.json.decode(raw)).encode("utf-8", "replace")
+        return _text_decoder.decode(raw).encode("utf-8", "replace")
 
 
+_text_decoder: Final = msgspec.json.Decoder(str)
 _timed_decoder: Final = msgspec.json.Decoder(_Timed)
 _object_decoder: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _BROKEN: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
@@ -149,19 +150,36 @@ def arrivals(lines: Iterable[bytes], found: Scan, modified: int) -> Iterator[Arr
     `modified` (ns since the epoch) dates a recording that does not date itself: it was over
     by then.
     """
-    at = started(found, modified)
-    for number, line in enumerate(line.removesuffix(b"\n") for line in lines):
-        told = _timed(line) if found.kind == "timed" else None
-        if told is not None:
-            timed, text = told
-            at = max(at, _offset(found, modified) + _nanoseconds(timed.t))
-            if text is not None:
-                yield (Given if timed.dir == "in" else Arrival)(at, text)
-        elif line.strip():
-            own = own_time(line) if found.kind == "raw" and found.own is not None else None
-            stepped = at if found.own or found.kind == "timed" or not number else at + STEP
-            at = max(stepped, own or 0)
-            yield Arrival(at, line)
+    if found.kind == "timed":
+        yield from _timed_arrivals(lines, started(found, modified), _offset(found, modified))
+    elif found.own is not None:
+        yield from _dated_arrivals(lines, started(found, modified))
+    else:
+        ends = (line.removesuffix(b"\n") for line in lines)
+        for number, line in enumerate(filter(bytes.strip, ends)):
+            yield Arrival(started(found, modified) + number * STEP, line)
+
+
+def _timed_arrivals(lines: Iterable[bytes], at: int, offset: int) -> Iterator[Arrival]:
+    """Yield the lines of a timed recording; what is no entry came with the one before."""
+    for line in lines:
+        told = _timed(line)
+        if told is None:
+            if line.strip():
+                yield Arrival(at, line.removesuffix(b"\n"))
+            continue
+        timed, text = told
+        at = max(at, offset + _nanoseconds(timed.t))
+        if text is not None:
+            yield Given(at, text) if timed.dir == "in" else Arrival(at, text)
+
+
+def _dated_arrivals(lines: Iterable[bytes], at: int) -> Iterator[Arrival]:
+    """Yield lines some of which give their time; the others came with the one before."""
+    for line in lines:
+        if line.strip():
+            at = max(at, own_time(line) or 0)
+            yield Arrival(at, line.removesuffix(b"\n"))
 
 
 def started(found: Scan, modified: int) -> int:
