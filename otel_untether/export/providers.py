@@ -30,6 +30,7 @@ from otel_untether.export import quiet, sdk
 from otel_untether.export.ids import RootIdGenerator, SeededIdGenerator
 from otel_untether.export.journal_processor import JournalProcessor
 from otel_untether.export.keeping import TOGETHER, LogKeeper, SpanKeeper, SpanKeeping
+from otel_untether.export.kept_spans import KeptTracerProvider
 from otel_untether.export.ledger import Ledger
 from otel_untether.export.otlp_json import FILES, Lines
 from otel_untether.store.journal import Journal
@@ -170,7 +171,7 @@ def start(
     try:
         quiet.keep_off_stderr(run_dir)
         plan = sdk.configure(identity, run_dir, environ, problems)
-        return _assemble(root, run_dir, plan, problems, live=live)
+        return _assemble(root, run_dir, plan, problems, environ, live=live)
     # Whatever a distro, an exporter or a future SDK raises: the agent goes on without us.
     except Exception as error:  # noqa: BLE001
         problems.append(f"telemetry is off: {sdk.describe(error)}")
@@ -204,6 +205,7 @@ def _assemble(
     run_dir: Path | None,
     plan: Plan,
     problems: list[str],
+    environ: Mapping[str, str],
     *,
     live: bool,
 ) -> Telemetry:
@@ -213,6 +215,10 @@ def _assemble(
     sdk.set_id_generator(providers.tracer, RootIdGenerator(root))
     telemetry.ledger = Ledger(kept=run_dir is not None)
     _watch_exporters(telemetry, run_dir, plan)
+    if not live and sdk.does_nothing_more(providers.tracer, environ):
+        telemetry.tracer_provider = KeptTracerProvider(
+            providers.tracer.resource, providers.tracer.id_generator
+        )
     _keep(telemetry, run_dir, live=live)
     return telemetry
 
@@ -252,7 +258,7 @@ def _watch_delivery(
 def _keep(telemetry: Telemetry, run_dir: Path | None, *, live: bool) -> None:
     """Have spans and log records kept in the run's folder as they come, and counted."""
     ledger, tracer_provider = telemetry.ledger, telemetry.tracer_provider
-    if isinstance(tracer_provider, TracerProvider):
+    if isinstance(tracer_provider, TracerProvider | KeptTracerProvider):
         spans = None
         if run_dir is not None:
             with _complaining(telemetry, "open spans will not survive a crash"):

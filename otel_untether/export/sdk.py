@@ -12,7 +12,7 @@ import os
 import sys
 import warnings
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeGuard
 
 from opentelemetry import _logs, metrics, trace
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.id_generator import IdGenerator
 
     from otel_untether.store.runs import RunIdentity
@@ -156,6 +157,18 @@ def _forget_at_exit(provider: Any) -> None:
 def set_id_generator(provider: Any, generator: IdGenerator) -> None:
     """Have tracers that a provider makes from now on take their ids from there."""
     provider.id_generator = generator
+
+
+def does_nothing_more(provider: Any, environ: Mapping[str, str]) -> TypeGuard[TracerProvider]:
+    """Whether spans of this provider go nowhere, and all of them, as large as they are."""
+    from opentelemetry.sdk.trace import TracerProvider, sampling  # noqa: PLC0415
+
+    return (
+        type(provider) is TracerProvider
+        and get(provider, "_active_span_processor._span_processors") == ()
+        and provider.sampler is sampling.DEFAULT_ON
+        and not any(name.startswith("OTEL_") and name.endswith("_LIMIT") for name in environ)
+    )
 
 
 def exporters(providers: Providers) -> list[tuple[Signal, Any]]:
