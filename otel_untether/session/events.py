@@ -153,12 +153,14 @@ class ToolStarted(Event, frozen=True, kw_only=True):
 
     `parent` is the id of the tool call whose subagent made this one. `timeout` is the limit
     the call itself carries, in seconds. `arguments` is raw JSON and leaves the process only on
-    opt-in.
+    opt-in. `made_by` is the subagent that made it, where by which call that was started is not
+    told with it.
     """
 
     id: str
     name: str
     parent: str | None = None
+    made_by: str | None = None
     type: ToolType = "function"
     mcp_server: str | None = None
     subagent: str | None = None

@@ -15,6 +15,7 @@ from otel_untether.session.fold.apply import apply, finish
 from otel_untether.session.outcome import judge, without_relay
 from otel_untether.session.summary import Summary, summarise
 from otel_untether.watching.listener import hooks
+from otel_untether.watching.unplaced import Unplaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -62,6 +63,7 @@ class WatchedSession:
         self._watch_process = watch_process
         self._follow = follow
         self._follower: Follower | None = None
+        self._unplaced = Unplaced(state)
         self._decoder = decoder
         self._engine = decoder.engine
         self._session_id: str | None = None
@@ -131,7 +133,12 @@ class WatchedSession:
             self._event(event)
 
     def _event(self, event: Event) -> None:
-        if self._follower is None or self._follower.merger.streamed(event):
+        follower = self._follower
+        if follower is None:
+            self._apply(event)
+        elif follower.merger.streamed(event) and not self._unplaced.keeps(event):
+            if self._unplaced.must_precede(event):
+                self._place(None)
             self._apply(event)
 
     def _apply(self, event: Event) -> None:
@@ -212,13 +219,20 @@ class WatchedSession:
     def _recall(self, now: int, *, last: bool = False) -> None:
         """Take what its own files tell, and its output does not; read without the lock."""
         follower = self._follower
-        if follower is None or not (last or follower.is_due(now)):
-            return
-        with self._guarded("its own files"):
-            events = follower.read(now, last=last)
-            with self._lock:
-                for event in follower.news(events, last=last) if events else ():
-                    self._take_recalled(event)
+        if follower is not None and (last or follower.is_due(now)):
+            with self._guarded("its own files"):
+                events = follower.read(now, last=last)
+                with self._lock:
+                    for event in follower.news(events, last=last) if events else ():
+                        self._take_recalled(event)
+        with self._lock:
+            self._place(None if last else now)
+
+    def _place(self, now: int | None) -> None:
+        """Take what was kept of calls until it is known whose they are; all of it for None."""
+        for event in self._unplaced.placed(now):
+            take = self._take_recalled if self._unplaced.is_past(event) else self._apply
+            take(event)
 
     def _take_recalled(self, event: Event) -> None:
         state = self.state

@@ -223,6 +223,9 @@ class Runs:
             for kind in (self.served, self.delegated):
                 run = self._pool.submit(kind, name, installed[name], node)
                 self._found[kind.__name__, name] = run
+        if "copilot" in names:
+            several = self._pool.submit(self.several, "copilot", installed["copilot"], node)
+            self._found["several", "copilot"] = several
 
     def get(self, kind: str, name: str) -> Session:
         return self._found[kind, name].result()
@@ -272,6 +275,19 @@ class Runs:
         run = _Run(self._home / f"{name}-sdk", name, binary.result(), node.result())
         run.script(_works(CLIS[name]))
         client = [str(environment(SDK)), str(SDK_CLIENT), "MAINWORK", CLIS[name].acp_ends]
+        return run.start(client=client, asks=False).ended()
+
+    def several(self, name: str, binary: Future[Path], node: Future[Path]) -> Session:
+        """An ACP server whose model starts two subagents at once, each with two commands."""
+        run = _Run(self._home / f"{name}-several", name, binary.result(), node.result())
+        tool, arguments = CLIS[name].agent or []
+        both = [[tool, {**arguments, "prompt": f"{each} count"}] for each in ("SUBONE", "SUBTWO")]
+        turns = {"MAINWORK": [{"text": "Delegating.", "tools": both}, {"text": "Done."}]}
+        for each in ("SUBONE", "SUBTWO"):
+            commands = [[_shell(CLIS[name], f"echo {each} {n}")] for n in (1, 2)]
+            turns[each] = [*({"tools": tools} for tools in commands), {"text": each}]
+        run.script(turns)
+        client = [str(environment(SDK)), str(SDK_CLIENT), "MAINWORK", ""]
         return run.start(client=client, asks=False).ended()
 
 

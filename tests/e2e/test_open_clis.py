@@ -352,6 +352,19 @@ class TestSubagentsOfAnAcpServer:
         assert attribute(delegated.root, "gen_ai.usage.output_tokens") == 20 * answers
 
 
+def test_of_several_subagents_at_once_each_has_its_own_calls(runs: Runs) -> None:
+    """Copilot CLI's protocol names who made a call; its file, by which call that was started."""
+    session = runs.get("several", "copilot")
+    assert attribute(session.root, "untether.session.oddities") is None
+    above: dict[str, list[str]] = {}
+    for call in tools(session):
+        if call["name"] == "execute_tool execute":
+            agent = session.parent(call) or {}
+            assert agent["name"] == "invoke_agent task"
+            above.setdefault(agent["spanId"], []).append(call["spanId"])
+    assert [len(calls) for calls in above.values()] == [2, 2]
+
+
 SUBAGENTS = {
     "gemini": "generalist",
     "qwen": "general-purpose",

@@ -89,21 +89,25 @@ class Calls:
     def _begin(self, update: Update, call: str, at: int) -> ToolStarted:
         self._remember(call, is_open=True)
         arguments = given(update.raw_input)
-        parent = self._parents[call] = self._parent(update)
+        parent, agent = self._above(update)
+        self._parents[call] = parent or agent
         starts = read(arguments, _input_decoder, RawInput).agent_type  # only Copilot CLI's does
         return ToolStarted(
             at=at,
             id=call,
             name="task" if starts else _name(update, call, self.agent),
             parent=parent,
+            made_by=None if parent else agent,
             type="extension" if update.kind == "fetch" else "function",
             arguments=arguments,
         )
 
-    def _parent(self, update: Update) -> str | None:
+    def _above(self, update: Update) -> tuple[str | None, str | None]:
+        """Return the call below which one lies, and the subagent that made it, as far as told."""
         meta = update.meta or Meta()
         told = _extras(update).parent_tool_use_id or meta.parent_tool_call_id
-        return told or self.subagents.caller((meta.copilot or CopilotExtras()).agent_id)
+        agent = (meta.copilot or CopilotExtras()).agent_id
+        return told or self.subagents.caller(agent), agent
 
     def _over(self, update: Update, call: str, at: int, *, known: bool) -> Iterator[Event]:
         if update.status in _OVER:

@@ -47,7 +47,7 @@ class Subagents:
         self._awaited.pop(call, None)
 
     def caller(self, agent: str | None) -> str | None:
-        """Return the call that started an agent; its own id, where it may be one of several."""
+        """Return the call that started an agent; None where it may be one of several."""
         if agent is None:
             return None
         known = self._call_of.get(agent)
@@ -56,7 +56,7 @@ class Subagents:
         taken = set(self._call_of.values())
         free = [call for call in self._awaited if call not in taken]
         if len(free) != 1:
-            return agent
+            return None
         self._keep(agent, free[0])
         return free[0]
 

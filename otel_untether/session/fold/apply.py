@@ -93,7 +93,8 @@ def _when(state: SessionState, event: ev.Event) -> int:
 def _latest(state: SessionState, event: ev.Event) -> int:
     """Return the end of what an event lies under, just before which it must have happened."""
     call = state.calls.get(getattr(event, "tool_id", None) or "")
-    owner = call or tasks.lane_of(state, getattr(event, "parent", None)).owner
+    above = getattr(event, "parent", None) or getattr(event, "made_by", None)
+    owner = call or tasks.lane_of(state, above).owner
     return event.at if owner.end is None else owner.end - 1
 
 

@@ -32,7 +32,7 @@ def tool_started(state: SessionState, event: ev.ToolStarted, at: int) -> list[Ch
         state.tools += 1
         return []
     changes = show_agent(state, event.parent, at)
-    lane = lane_of(state, event.parent)
+    lane = lane_of(state, event.parent or event.made_by)
     if lane is state.main:
         over(state, ("compaction", "rate_limit"))
     if state.traits.leaves_calls_open:

@@ -224,7 +224,10 @@ class TestCopilotsSubagents:
 
     def test_of_several_none_is_guessed_at(self) -> None:
         talk = below(copilot("a", "b"), "c", "7f3a")
-        assert talk.of(ev.ToolStarted)[-1].parent == "7f3a"
+        start = talk.of(ev.ToolStarted)[-1]
+        assert (start.parent, start.made_by) == (None, "7f3a")
+        assert (talk.state.open["c"].parent or start) is talk.state.main.owner
+        assert not talk.state.oddities  # nobody could do anything about it
 
     def test_once_its_files_have_told_whose_it_is_it_is_found(self) -> None:
         talk = copilot("a", "b")
