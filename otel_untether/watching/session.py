@@ -137,7 +137,7 @@ class WatchedSession:
         if follower is None:
             self._apply(event)
         elif follower.merger.streamed(event) and not self._unplaced.keeps(event):
-            if self._unplaced.must_precede(event):
+            if self._unplaced.is_full:
                 self._place(None)
             self._apply(event)
 

@@ -30,13 +30,16 @@ _ENDS: Final = (ev.TurnFinished, ev.TurnStarted)
 class Unplaced:
     """What is kept of a session, in the order in which it came.
 
+    Once its turn has ended, that and whatever follows waits as well.
+
     :param state: the session.
     """
 
     def __init__(self, state: SessionState) -> None:
         self._state = state
-        self._kept: list[ev.Event] = []
+        self._kept: list[tuple[ev.ToolStarted | None, ev.Event]] = []
         self._of: dict[str, ev.ToolStarted] = {}
+        self._ended = False
 
     def keeps(self, event: ev.Event) -> bool:
         """Tell whether an event is to wait, and keep it.
@@ -44,19 +47,17 @@ class Unplaced:
         :param event: what the output told.
         """
         call = self._call(event)
-        if call is None or len(self._kept) >= _MOST:
+        self._ended |= bool(self._kept) and isinstance(event, _ENDS)
+        if (call is None and not self._ended) or self.is_full:
             return False
-        self._kept.append(event)
-        if isinstance(event, ev.ToolStarted | ev.WaitBegan):
-            self._of[event.id] = call
+        self._kept.append((call, event))
+        self._know(event, call)
         return True
 
-    def must_precede(self, event: ev.Event) -> bool:
-        """Tell whether all that is kept comes before an event.
-
-        :param event: what is not kept itself.
-        """
-        return bool(self._kept) and (isinstance(event, _ENDS) or len(self._kept) >= _MOST)
+    @property
+    def is_full(self) -> bool:
+        """Whether all that is kept must be told before anything else is."""
+        return len(self._kept) >= _MOST
 
     def placed(self, now: int | None) -> Iterator[ev.Event]:
         """Yield what need not wait any longer, and forget it.
@@ -64,14 +65,18 @@ class Unplaced:
         :param now: in ns since the epoch; None for all of it.
         """
         kept, self._kept = self._kept, []
-        of, self._of = self._of, {}
-        for event in kept:
-            call = next(of[key] for key in _keys(event) if key in of)
-            if now is None or self._is_placed(call, now):
+        self._of, self._ended = {}, False
+        for call, event in kept:
+            self._ended |= bool(self._kept) and isinstance(event, _ENDS)
+            if now is None or not (self._ended or (call and self._waits(call, now))):
                 yield event
             else:
-                self._kept.append(event)
-                self._of |= {key: call for key in _keys(event) if of.get(key) is call}
+                self._kept.append((call, event))
+                self._know(event, call)
+
+    def _know(self, event: ev.Event, call: ev.ToolStarted | None) -> None:
+        if call is not None and isinstance(event, ev.ToolStarted | ev.WaitBegan):
+            self._of[event.id] = call
 
     def is_past(self, event: ev.Event) -> bool:
         """Tell whether the subagent that an event is of has ended meanwhile.
@@ -89,8 +94,8 @@ class Unplaced:
             return None
         return next((self._of[key] for key in _keys(event) if key in self._of), None)
 
-    def _is_placed(self, call: ev.ToolStarted, now: int) -> bool:
-        return self._is_known(call.made_by) or now - call.at >= _PATIENCE
+    def _waits(self, call: ev.ToolStarted, now: int) -> bool:
+        return not self._is_known(call.made_by) and now - call.at < _PATIENCE
 
     def _is_known(self, agent: str | None) -> bool:
         return agent in self._state.lanes or agent in self._state.past_lanes

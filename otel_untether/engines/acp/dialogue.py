@@ -31,6 +31,7 @@ from otel_untether.engines.acp.shapes import (
     Update,
 )
 from otel_untether.engines.parsing.json_rpc import Reader
+from otel_untether.engines.parsing.salvage import given
 from otel_untether.engines.parsing.values import word
 from otel_untether.session.events import (
     Event,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from otel_untether.engines.parsing.json_rpc import Id
     from otel_untether.session.events import WaitKind
 
+_NOTHING: Final = (None, b"null", b"[]")
 _REMEMBERED: Final = 1024  # requests without an answer, and sessions
 _PROMPT: Final = "session/prompt"
 _LOAD: Final = ("session/load",)
@@ -153,7 +155,7 @@ class AcpDialogue:
         if params.session_id in self._history:
             return  # a session is loaded, and its past is told
         if kind in _CALLS and update.tool_call_id:
-            yield from self._act(self._calls.updated(update, at), at)
+            yield from self._act(self._called(update, at), at)
         elif kind in _CALLS:
             yield StrayLine(at=at, reason="bad_shape", detail=word(kind))
         elif kind in _SAID:
@@ -162,6 +164,15 @@ class AcpDialogue:
             _keep(self._costs, params.session_id, update.cost.amount or 0.0)
         elif update.current_model_id:
             yield SessionStarted(at=at, asks=False, model=plain(update.current_model_id))
+
+    def _called(self, update: Update, at: int) -> Iterator[Event]:
+        """What is told of a call; a command that writes was given leave, whoever saw that."""
+        if self._waits and update.kind == "execute" and given(update.content) not in _NOTHING:
+            for request, (call, _) in tuple(self._waits.items()):
+                if call == update.tool_call_id and update.status == "in_progress":
+                    del self._waits[request]
+                    yield WaitEnded(at=at, id=_wait(request))
+        yield from self._calls.updated(update, at)
 
     def _piece(self, update: Update, meta: Meta, at: int) -> Iterator[Event]:
         """Of an answer; or, in its form, what an answer took, or of a subagent behind."""

@@ -35,6 +35,8 @@ def tool_started(state: SessionState, event: ev.ToolStarted, at: int) -> list[Ch
     lane = lane_of(state, event.parent or event.made_by)
     if lane is state.main:
         over(state, ("compaction", "rate_limit"))
+    elif state.waits and lane.owner.parent is not None:
+        changes += answered(state, lane.owner.parent.key, at, failed=False)
     if state.traits.leaves_calls_open:
         leave(state, lane, at - _PARALLEL)
     told = state.traits.names_tools_late or state.traits.announces_answers

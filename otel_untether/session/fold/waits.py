@@ -89,8 +89,13 @@ def begun_anew(state: SessionState, at: int) -> list[Change]:
 
 
 def _lane_waits(state: SessionState, wait: Wait, lane: Lane) -> bool:
-    """Whether a wait is the lane's: by the call it is about, or by the subagent it lies under."""
+    """Whether a wait is the lane's: by the call it is about, or by the subagent it lies under.
+
+    Leave to start a subagent was given once that acts.
+    """
     call = state.calls.get(wait.tool_id or "")
+    if call is not None and lane.owner.kind == "agent" and lane.owner.parent is call:
+        return True
     above = call or state.wait_activities.get(wait.key)
     if above is not None and above.parent is not None and above.parent.kind == "agent":
         return above.parent is lane.owner

@@ -208,6 +208,44 @@ def below(talk: Talk, call: str, agent: str) -> Talk:
     return talk.update("tool_call", toolCallId=call, kind="execute", status="pending", _meta=meta)
 
 
+def watched() -> Talk:
+    """As with `asked`, where nobody sees what the client says."""
+    talk = Talk().update("tool_call", toolCallId="c", kind="execute", status="pending")
+    params = {"sessionId": "s", "toolCall": {"toolCallId": "c"}, "options": OPTIONS}
+    return talk.agent(id=0, method="session/request_permission", params=params)
+
+
+class TestAnswersThatNobodySees:
+    """OpenCode says that a call is in progress before leave was given, and after."""
+
+    def test_that_a_call_is_in_progress_is_no_answer(self) -> None:
+        talk = watched()
+        talk.update("tool_call_update", toolCallId="c", kind="execute", status="in_progress")
+        assert [wait.tool_id for wait in talk.state.waits.values()] == ["c"]
+
+    def test_a_command_that_writes_was_given_leave(self) -> None:
+        talk = watched()
+        said = [{"type": "content", "content": {"type": "text", "text": "one"}}]
+        update = {"toolCallId": "c", "kind": "execute", "status": "in_progress"}
+        talk.update("tool_call_update", content=said, **update)
+        assert not talk.state.waits
+        assert not talk.dialogue._waits
+
+    @pytest.mark.parametrize("content", [None, []])
+    def test_one_that_writes_nothing_may_have_to_wait(self, content: object) -> None:
+        talk = watched()
+        update = {"toolCallId": "c", "kind": "execute", "status": "in_progress"}
+        talk.update("tool_call_update", content=content, **update)
+        assert talk.state.waits
+
+    def test_a_subagent_that_acts_was_given_leave(self) -> None:
+        talk = watched()
+        apply(talk.state, ev.TaskStarted(at=talk.at, id="c/agent", kind="agent", tool_id="c"))
+        assert talk.state.waits
+        apply(talk.state, ev.ToolStarted(at=talk.at, id="d", name="bash", parent="c"))
+        assert not talk.state.waits
+
+
 class TestCopilotsSubagents:
     """Its calls say which subagent made them, and nowhere by which call that was started."""
 

@@ -85,16 +85,24 @@ def test_calls_of_others_do_not_wait_beside_it(state: SessionState, event: ev.Ev
     assert not unplaced.keeps(event)
     unplaced.keeps(ev.ToolStarted(at=1, id="d", name="execute", made_by="91bc"))
     assert not unplaced.keeps(event)
-    assert not unplaced.must_precede(event)
 
 
 def test_a_turn_ends_after_what_was_told_before(state: SessionState) -> None:
     unplaced = Unplaced(state)
-    over = ev.TurnFinished(at=3 * SECOND)
-    assert not unplaced.must_precede(over)
-    unplaced.keeps(CALL)
-    assert unplaced.must_precede(over)
-    assert list(unplaced.placed(None)) == [CALL]
+    after = (ev.TurnFinished(at=3 * SECOND), ev.TurnStarted(at=4 * SECOND))
+    assert not unplaced.keeps(after[0])
+    assert all(unplaced.keeps(event) for event in (CALL, *after))
+    assert list(unplaced.placed(3 * SECOND)) == []
+    tell(state)
+    assert list(unplaced.placed(3 * SECOND)) == [CALL, *after]
+    assert not unplaced.keeps(after[0])
+
+
+def test_a_turn_whose_calls_nobody_tells_ends_before_long(state: SessionState) -> None:
+    unplaced = Unplaced(state)
+    events = CALL, ev.TurnFinished(at=3 * SECOND)
+    assert all(map(unplaced.keeps, events))
+    assert list(unplaced.placed(7 * SECOND)) == list(events)
 
 
 def test_what_is_known_of_one_is_told_while_another_waits(state: SessionState) -> None:
@@ -115,4 +123,4 @@ def test_no_flood_is_kept(state: SessionState) -> None:
     update = ev.ToolUpdated(at=SECOND, id="c")
     taken = [unplaced.keeps(update) for _ in range(10_000)].count(True)
     assert taken < 1_000
-    assert unplaced.must_precede(update)
+    assert unplaced.is_full
