@@ -162,6 +162,11 @@ TAINTED: Final = _attribute(
     "untether.session.tainted", "boolean", "Whether the session it continues stalled or was killed."
 )
 LINES: Final = _attribute("untether.session.lines", "int", "Lines of output read.")
+BRANCHED_FROM: Final = _attribute(
+    "untether.turn.branched_from",
+    "string",
+    "The entry of the agent's own file to which somebody went back for this prompt, or `start`.",
+)
 STRAY_LINES: Final = _attribute(
     "untether.session.stray_lines", "int", "Of them, not understood (still signs of life)."
 )

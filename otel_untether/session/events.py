@@ -83,7 +83,12 @@ class Ready(Event, frozen=True, kw_only=True):
 
 
 class TurnStarted(Event, frozen=True, kw_only=True):
-    """The agent begins to work on a prompt (or was woken by its own background work)."""
+    """The agent begins to work on a prompt (or was woken by its own background work).
+
+    `branched_from` is the entry of its own file to which somebody went back for this prompt.
+    """
+
+    branched_from: str | None = None
 
 
 class TurnFinished(Event, frozen=True, kw_only=True):
@@ -94,7 +99,7 @@ class TurnFinished(Event, frozen=True, kw_only=True):
     that was resumed may go on from totals of its past: `new_usage` and `new_cost_usd` are what
     was added to them since the result before, or since the process began. `error`
     is a low-cardinality reason, None when the turn went well; `woken` says that background work
-    began the turn, not a prompt.
+    began the turn, not a prompt; `as_answered` that it failed if its last answer did.
     """
 
     error: str | None = None
@@ -106,6 +111,7 @@ class TurnFinished(Event, frozen=True, kw_only=True):
     new_cost_usd: float | None = None
     woken: bool = False
     interrupted: bool = False
+    as_answered: bool = False
 
 
 class ModelAsked(Event, frozen=True, kw_only=True):

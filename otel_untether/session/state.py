@@ -103,6 +103,7 @@ class SessionState(Struct):
     interrupted: bool = False
     interrupted_at: int | None = None  # somebody sent it SIGINT
     last_error: str | None = None
+    answer_error: str | None = None
     host_error: str | None = None  # what the program that spawned it calls its end, if that failed
     last_result_at: int | None = None  # a result was printed and nothing has begun since
     last_tool_result_at: int | None = None  # a tool ended and the model has not spoken since

@@ -170,7 +170,12 @@ def _agent_end(line: AgentEnd, at: int) -> Iterator[Event]:
     last = line.messages[-1] if line.messages else None
     message = read(given(last) if last is not None else None, _message_decoder, Message)
     error = error_of(message)
-    yield TurnFinished(at=at, error=error, interrupted=error == "interrupted")
+    yield TurnFinished(
+        at=at,
+        error=error,
+        interrupted=error == "interrupted",
+        as_answered=message.role != "assistant",
+    )
 
 
 def _retry_start(line: RetryStart, at: int) -> Iterator[Event]:

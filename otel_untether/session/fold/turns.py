@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec.structs import replace
+
 from otel_untether import semconv
 from otel_untether.session import events as ev
 from otel_untether.session.activity import Opened, close
@@ -38,7 +40,7 @@ def ready(state: SessionState, _event: ev.Ready, at: int) -> list[Change]:
     return []
 
 
-def turn_started(state: SessionState, _event: ev.TurnStarted, at: int) -> list[Change]:
+def turn_started(state: SessionState, event: ev.TurnStarted, at: int) -> list[Change]:
     """The agent works again. Turns are activities only where one process serves several."""
     changes = _learn_of_prompts(state)
     state.main.ask(at)
@@ -46,6 +48,8 @@ def turn_started(state: SessionState, _event: ev.TurnStarted, at: int) -> list[C
     if not state.multi_prompt or state.turn is not None:
         return changes
     state.turn = _turn(state, at)
+    if event.branched_from is not None:
+        state.turn.attributes[semconv.BRANCHED_FROM] = event.branched_from
     state.turn_cost_base = state.cost_usd
     state.main.owner = state.turn
     return [*changes, Opened(state.turn)]
@@ -73,6 +77,9 @@ def _learn_of_prompts(state: SessionState) -> list[Change]:
 
 def turn_finished(state: SessionState, event: ev.TurnFinished, at: int) -> list[Change]:
     """A result. The session goes on: background work may wake it, another prompt may come."""
+    if event.as_answered and state.answer_error is not None:
+        error = state.answer_error
+        event = replace(event, error=error, interrupted=error == "interrupted")
     changes = state.main.settle()
     state.main.asked_at = None
     if state.turn_open or event.woken or not state.turns:
@@ -156,6 +163,7 @@ def model_message(state: SessionState, event: ev.ModelMessage, at: int) -> list[
         leave(state, lane, at)
         changes += superseded(state, lane, at)
     if lane is state.main and not event.late:
+        state.answer_error = event.error
         state.last_tool_result_at = state.last_result_at = None
         if event.error is None:
             over(state, ("compaction", "rate_limit"))

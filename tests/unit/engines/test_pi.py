@@ -9,6 +9,8 @@ import pytest
 
 from otel_untether.engines.pi import stream as pi
 from otel_untether.session import events as ev
+from otel_untether.session.fold.apply import apply
+from otel_untether.session.state import SessionState
 
 AT = 1_000
 
@@ -69,7 +71,18 @@ def test_a_run_that_will_be_repeated_has_not_ended() -> None:
 @pytest.mark.parametrize("messages", [None, [], [7], ["x"], [{"stopReason": 7}], {}])
 def test_a_run_ends_whatever_its_messages_are(messages: Any) -> None:
     events = decode("agent_end", messages=messages)
-    assert ev.TurnFinished(at=AT) in events
+    assert ev.TurnFinished(at=AT, as_answered=True) in events
+
+
+@pytest.mark.parametrize(("stop", "error"), [("error", "error"), ("stop", None)])
+def test_a_run_without_messages_failed_if_its_last_answer_did(stop: str, error: str | None) -> None:
+    state = SessionState("run", started=1)
+    message = {"role": "assistant", "stopReason": stop}
+    lines = [("agent_start", {}), ("message_end", {"message": message}), ("agent_end", {})]
+    for kind, told in lines:
+        for event in decode(kind, **told):
+            apply(state, event)
+    assert (state.last_error, state.turn_open) == (error, False)
 
 
 @pytest.mark.parametrize(

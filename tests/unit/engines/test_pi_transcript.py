@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from otel_untether import semconv
 from otel_untether.engines import registry
 from otel_untether.engines.pi import stream
 from otel_untether.engines.pi.transcript import reader
 from otel_untether.session import events as ev
+from otel_untether.session.activity import Activity, Opened
+from otel_untether.session.fold.apply import apply
+from otel_untether.session.state import SessionState
 from tests.unit.engines.recordings import RECORDINGS, lines, streams
 
 if TYPE_CHECKING:
@@ -69,3 +73,93 @@ def test_a_torn_line_costs_itself(tmp_path: Path) -> None:
     torn = tmp_path / "torn.jsonl"
     torn.write_bytes(whole.read_bytes() + b'{"type":"message","id":"x","parentId":null,"mess')
     assert len(list(reader.read(torn))) == len(list(reader.read(whole)))
+
+
+def entry(kind: str, name: str | None, parent: str | None, second: int, **more: object) -> str:
+    ids = {"id": name, "parentId": parent} if name else {}
+    at = f"2026-11-25T23:00:{second:02}.000Z"
+    return json.dumps({"type": kind, **ids, "timestamp": at, **more})
+
+
+def said(name: str, parent: str | None, second: int, role: str, **more: object) -> str:
+    return entry("message", name, parent, second, message={"role": role, "content": [], **more})
+
+
+def answer(name: str, parent: str | None, second: int, tokens: int, stop: str = "stop") -> str:
+    usage = {"input": tokens, "output": 1, "cost": {"total": 0.5}}
+    more = {"model": "m", "usage": usage, "stopReason": stop}
+    return said(name, parent, second, "assistant", **more)
+
+
+HEADER = json.dumps({
+    "type": "session", "version": 3, "id": "s", "timestamp": "2026-11-25T23:00:00Z", "cwd": "/p",
+})  # fmt: skip
+SPENT = {"input": 64, "output": 1}
+# A prompt, gone back from twice: to its answer, and to before all of it.
+TREE = (
+    HEADER,
+    said("u1", None, 1, "user"),
+    answer("a1", "u1", 2, 1),
+    said("u2", "a1", 3, "user"),
+    answer("a2", "u2", 4, 2, "error"),
+    entry("branch_summary", "b1", "a1", 5, fromId="a2", summary="SECRET", usage=SPENT),
+    said("u3", "b1", 6, "user"),
+    answer("a3", "u3", 7, 4),
+    entry("compaction", "c1", "a3", 8, summary="SECRET", tokensBefore=5000, firstKeptEntryId="u3"),
+    said("u4", None, 9, "user"),
+    answer("a4", "u4", 10, 8, "aborted"),
+)
+
+
+def played(path: Path, lines: tuple[str, ...]) -> list[ev.Event]:
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return list(reader.read(path))
+
+
+class TestBranches:
+    """A session's file is a tree: who goes back to an earlier entry goes on from there."""
+
+    def test_each_prompt_is_a_turn_that_says_from_where_it_went_on(self, tmp_path: Path) -> None:
+        events = played(tmp_path / "s.jsonl", TREE)
+        begun = [e.branched_from for e in events if isinstance(e, ev.TurnStarted)]
+        assert begun == [None, None, "a1", "start"]
+        ended = [(e.error, e.interrupted) for e in events if isinstance(e, ev.TurnFinished)]
+        assert ended == [(None, False), ("error", False), (None, False), ("interrupted", True)]
+
+    def test_whatever_was_asked_of_the_model_is_counted_once(self, tmp_path: Path) -> None:
+        events = played(tmp_path / "s.jsonl", (*TREE, *TREE[1:]))
+        answers = [e for e in events if isinstance(e, ev.ModelMessage)]
+        assert sum(e.usage.input or 0 for e in answers if e.usage) == 64 + 15
+        assert sum(e.cost_usd or 0 for e in answers) == 2.0
+        (compacted,) = [e for e in events if isinstance(e, ev.Compaction)]
+        assert (compacted.phase, compacted.tokens_before) == ("ended", 5000)
+
+    def test_no_summary_is_told(self, tmp_path: Path) -> None:
+        assert "SECRET" not in repr(played(tmp_path / "s.jsonl", TREE))
+
+    def test_the_session_is_told_as_a_user_expects(self, tmp_path: Path) -> None:
+        state = SessionState("run", started=1)
+        opened: list[Activity] = []
+        for event in played(tmp_path / "s.jsonl", TREE):
+            changes = apply(state, event)
+            opened += [change.activity for change in changes if isinstance(change, Opened)]
+        turns = [each for each in opened if each.kind == "turn"]
+        assert [turn.attributes.get(semconv.BRANCHED_FROM) for turn in turns] == [
+            None, None, "a1", "start",
+        ]  # fmt: skip
+        assert (state.turns, state.interrupted) == (4, True)
+        assert not state.oddities
+
+    def test_a_word_to_an_agent_at_work_is_no_other_turn(self, tmp_path: Path) -> None:
+        steered = (*TREE[:2], answer("a1", "u1", 2, 1, "toolUse"), *TREE[3:4])
+        events = played(tmp_path / "s.jsonl", steered)
+        assert [type(e) for e in events].count(ev.TurnFinished) == 1
+
+    def test_a_clock_that_goes_back_costs_no_entry(self, tmp_path: Path) -> None:
+        forked = json.dumps({**json.loads(HEADER), "parentSession": "/p/other.jsonl"})
+        late = (forked, said("u1", None, 1, "user"), answer("a1", "u1", 2, 1))
+        back = said("u2", "a1", 30, "user").replace("23:00:30", "22:59:30")
+        events = played(tmp_path / "s.jsonl", (*late, back, answer("a2", "u2", 3, 2)))
+        assert [type(e) for e in events].count(ev.TurnStarted) == 2
+        times = [event.at for event in events]
+        assert times == sorted(times)
