@@ -95,7 +95,10 @@ class Finder:
         glob = self._files.of_session(session_id)
         if glob is None or (session_id is None and not guess):
             return None
-        found = [path for path in islice(root.glob(glob), _MOST) if lies_within(path, root)]
+        paths: Iterable[Path] = islice(root.glob(glob), _MOST)
+        if session_id is None:  # most of what there is is old, and one look each is enough
+            paths = filter(self._is_of_now, paths)
+        found = [path for path in paths if lies_within(path, root)]
         if session_id is None:
             found = [path for path in found if self._is_its_own(path, around.directory)]
         return SessionFile(found[0], root, session_id) if len(found) == 1 else None
@@ -121,9 +124,16 @@ class Finder:
             session_id = found[0] if len(found) == 1 else None
         return SessionFile(path, root, session_id) if session_id else None
 
+    def _is_of_now(self, path: Path) -> bool:
+        """Whether a file was written to since the process was started."""
+        try:
+            return path.stat().st_mtime_ns >= self._started - _EARLY
+        except OSError:
+            return False
+
     def _is_its_own(self, path: Path, directory: str) -> bool:
         """Whether a file was begun since the process was, where the process works."""
-        if path.stat().st_mtime_ns < self._started - _EARLY or self._reader.is_part(path):
+        if self._reader.is_part(path):
             return False
         with regular(path) as file:
             head = file.read(_HEAD)

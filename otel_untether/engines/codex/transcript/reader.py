@@ -29,10 +29,11 @@ from otel_untether.engines.codex.transcript.shapes import (
     Subagent,
     Totals,
 )
+from otel_untether.engines.codex.transcript.threads import parent_of, thread_of, threads_below
 from otel_untether.engines.parsing.reasons import reason
 from otel_untether.engines.parsing.salvage import given
 from otel_untether.engines.parsing.values import from_milliseconds, nanoseconds, word
-from otel_untether.engines.transcript_records import first_record, record, records
+from otel_untether.engines.transcript_records import record, records
 from otel_untether.session.events import (
     Compaction,
     Event,
@@ -80,19 +81,12 @@ def is_transcript(head: Sequence[bytes]) -> bool:
 
 def is_part(path: Path) -> bool:
     """Tell whether a file is a subagent's thread, which its parent's is read with."""
-    return path.name.startswith("rollout-") and _parent(path) is not None
+    return path.name.startswith("rollout-") and parent_of(path) is not None
 
 
 def parts(path: Path) -> Iterable[Path]:
     """Return the threads below a session's, its subagents' subagents included."""
-    above = {_thread(path)} - {None}
-    others = [other for other in sorted(path.parent.glob("rollout-*.jsonl")) if other != path]
-    parents = {other: _parent(other) for other in others}
-    found: list[Path] = []
-    while more := [o for o in others if parents[o] in above and o not in found]:
-        found += more
-        above |= {_thread(other) for other in more}
-    return found
+    return threads_below(path)
 
 
 def read(path: Path) -> Iterator[Event]:
@@ -123,7 +117,7 @@ def _below(
     events: list[Event] = []
     launched = dict(main.launched)
     for part in files:
-        thread = _thread(part) or ""
+        thread = thread_of(part) or ""
         call = launched.get(thread)
         reader = _Thread(part, call, below=parent(thread, call))
         events += reader.events()
@@ -343,16 +337,6 @@ def _server(namespace: str | None) -> str | None:
 
 def _payload(entry: Entry) -> Payload:
     return entry.payload or Payload()
-
-
-def _thread(path: Path) -> str | None:
-    first = first_record(path, _decoder, Entry)
-    return _payload(first).id if first else None
-
-
-def _parent(path: Path) -> str | None:
-    first = first_record(path, _decoder, Entry)
-    return _payload(first).parent_thread_id if first else None
 
 
 _decoder: Final = msgspec.json.Decoder(Entry)
