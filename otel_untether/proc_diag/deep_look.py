@@ -172,9 +172,10 @@ class CgroupLook(Struct, frozen=True):
 
 
 class PipeLook(Struct, frozen=True):
-    """A pipe that a process of the tree reads, and to which only others can write.
+    """A pipe that a process of the tree reads, and to which others can write.
 
-    `target` is `pipe:[inode]`, `owner` the first process that holds it.
+    `target` is `pipe:[inode]`, or the path of a FIFO that an event loop watches; `owner` the first
+    process that holds it.
     """
 
     target: str

@@ -81,7 +81,8 @@ def look(
     ]
     base = f"{root}/{agent.pid if agent else 0}"
     cgroup = found.cgroups.look(base)
-    refusals = procfs.parse_refusals(files.read(f"{base}/net/snmp"))
+    net = f"{base}/net"
+    refusals = procfs.parse_refusals(files.read(f"{net}/snmp"), files.read(f"{net}/snmp6"))
     pipes = tuple(look_at_pipes(known))
     known_sockets = sockets if whole else None
     return DeepLooks(processes, known_sockets, cgroup, tuple(problems), refusals, pipes)
@@ -266,6 +267,5 @@ def _polls_terminal(base: str, targets: Mapping[int, str]) -> bool:
     """Whether an epoll set waits for input of a terminal: as libuv's, so node's, and tokio's do."""
     if not _holds_terminal(targets):
         return False
-    polls = [number for number, target in targets.items() if target == "anon_inode:[eventpoll]"]
-    watched = (n for poll in polls for n in descriptors.polled(base, poll))
+    watched = descriptors.polled_by(base, targets)
     return any(descriptors.is_terminal(targets.get(number, "")) for number in watched)

@@ -18,7 +18,7 @@ from otel_untether.proc_diag.linux import kernel_files as files
 from otel_untether.proc_diag.linux import procfs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from otel_untether.proc_diag.deep_look import Reach, SocketLook, StdinKind
 
@@ -216,9 +216,11 @@ def is_writable(path: str) -> bool:
     return False
 
 
-def polled(base: str, number: int) -> tuple[int, ...]:
-    """Return the descriptors that the epoll set `number` watches for input."""
-    return parse_polled(files.read(f"{base}/fdinfo/{number}"))
+def polled_by(base: str, targets: Mapping[int, str]) -> Iterator[int]:
+    """Yield the descriptors that a process's epoll sets watch for input."""
+    for number, target in targets.items():
+        if target == "anon_inode:[eventpoll]":
+            yield from parse_polled(files.read(f"{base}/fdinfo/{number}"))
 
 
 def parse_polled(raw: bytes | None) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Pipes that a tree reads, and others write to: what comes in on them may wake it.
+"""Pipes that a tree reads or polls, and others write to: what comes in may wake it.
 
 A tool's daemon that outlived its shell holds the pipe on which the agent waits for the tool's
 output; a host may give its agent a pipe besides the standard ones. Standard input is told of by
@@ -18,10 +18,30 @@ if TYPE_CHECKING:
     from otel_untether.proc_diag.linux.sockets import Holder
 
 _MOST: Final = 200
+# Terminals are told of by themselves; what the kernel tells by files of its own is nobody's word.
+_NOT_FIFOS: Final = ("/dev/", "/proc/", "/sys/")
 
 
 def look_at_pipes(holders: Sequence[Holder]) -> Iterator[PipeLook]:
-    """Yield the pipes that the members read, and of whose writing ends they hold none."""
+    """Yield the pipes that the members read, and of whose writing ends they hold none.
+
+    Of those with a name, FIFOs, everybody may write to one: they count where an epoll set watches
+    them. A regular file cannot be watched like that, and so none is taken for one.
+    """
+    yield from _unnamed(holders)
+    for holder in holders:
+        targets = holder.targets
+        if any(n > 0 and _may_be_fifo(target) for n, target in targets.items()):
+            for number in descriptors.polled_by(holder.base, targets):
+                if number > 0 and _may_be_fifo(targets.get(number, "")):
+                    yield PipeLook(targets[number], holder.identity, holder.name)
+
+
+def _may_be_fifo(target: str) -> bool:
+    return target.startswith("/") and not target.startswith(_NOT_FIFOS)
+
+
+def _unnamed(holders: Sequence[Holder]) -> Iterator[PipeLook]:
     ends: dict[str, list[tuple[Holder, int]]] = {}
     for holder in holders:
         for number, target in holder.targets.items():

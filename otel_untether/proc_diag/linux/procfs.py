@@ -125,11 +125,19 @@ def parse_stack(raw: bytes | None) -> tuple[str, ...] | None:
     return tuple(line[1].partition("+")[0] for line in words if len(line) > 1) or None
 
 
-def parse_refusals(raw: bytes | None) -> int | None:
-    r"""Return how many attempts to connect failed, of /proc/<pid>/net/snmp: refused, or no route.
+def parse_refusals(raw: bytes | None, raw6: bytes | None = None) -> int | None:
+    r"""Return how many attempts to reach somebody failed: refused, no route, or unreachable.
+
+    `raw` is /proc/<pid>/net/snmp, `raw6` snmp6, None where there is no IPv6. A name service that
+    does not run refuses by ICMP, as UDP has no other way.
 
     >>> parse_refusals(b"Ip: OutNoRoutes\nIp: 2\nTcp: ActiveOpens AttemptFails\nTcp: 9 3\n")
     5
+    >>> parse_refusals(
+    ...     b"Ip: OutNoRoutes\nIp: 2\nIcmp: InDestUnreachs\nIcmp: 1\nTcp: AttemptFails\nTcp: 3\n",
+    ...     b"Ip6InReceives 9\nIp6OutNoRoutes 4\nIcmp6InDestUnreachs 1\n",
+    ... )
+    11
     """
     lines = [line.split() for line in (raw or b"").splitlines()]
     named = zip(lines[::2], lines[1::2], strict=False)
@@ -140,4 +148,7 @@ def parse_refusals(raw: bytes | None) -> int | None:
     }
     wanted = [counts.get(b"OutNoRoutes"), counts.get(b"AttemptFails")]
     known = [number for number in wanted if number is not None]
-    return sum(known) if len(known) == len(wanted) else None
+    if len(known) < len(wanted):
+        return None
+    six = [parse_field(raw6, name) for name in (b"Ip6OutNoRoutes", b"Icmp6InDestUnreachs")]
+    return sum(known) + counts.get(b"InDestUnreachs", 0) + sum(number or 0 for number in six)
