@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from otel_untether.config.settings import WatchdogConfig
     from otel_untether.proc_diag.deep_look import DeepLook, ProcessLook
-    from otel_untether.proc_diag.snapshot import TreeSnapshot
+    from otel_untether.proc_diag.snapshot import Identity, TreeSnapshot
     from otel_untether.session.state import SessionState
 
 __all__ = [
@@ -97,6 +97,7 @@ class StallDetector:
         self._glance: Callable[[], ProcessLook | None] = _nothing
         self._prompts = Prompts(config)
         self._answers = excuses.Answers()
+        self._met: dict[Identity, int] = {}
         self._begin_silence()
 
     def _begin_silence(self) -> None:
@@ -137,6 +138,8 @@ class StallDetector:
         self._glance = glance or self._agent_seen
         self._notice_hole(now)
         fresh = self._watchdog.take(window, now)
+        if fresh:
+            self._meet(now)
         self._hear(state)
         if self._clock is not None and not self._clock.stands(state):
             return self._moved_on(state, self._clock)
@@ -189,6 +192,12 @@ class StallDetector:
             if since < ended:
                 since = ended if since > begun else since + ended - begun
         return since
+
+    def _meet(self, now: int) -> None:
+        """Note when each member of the newest sample was first seen."""
+        newest, met = self._watchdog.samples.newest, self._met
+        members = newest.processes if newest else ()
+        self._met = {one.identity: met.get(one.identity, now) for one in members}
 
     def _hear(self, state: SessionState) -> None:
         """Any byte is a sign of life, and the run of samples that show none starts anew."""
@@ -272,6 +281,7 @@ class StallDetector:
             prompted=self._prompts.since is not None,
             blocked_since=self._blocked_since,
             earlier=self._earlier[0] if self._earlier else None,
+            met=self._met,
         )
         return facts if overdue else self._with_clock(facts)
 

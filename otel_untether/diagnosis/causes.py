@@ -60,11 +60,13 @@ RULES: Final = (
     # A tool or a subagent has the floor.
     Rule("wedged", session.wedged_in_a_call),
     Rule("tool_running", session.tool_running, stall=False),
+    Rule("child_not_reading", process.child_not_reading),
     Rule("awaiting_stdin", process.tool_awaits_stdin),
     Rule("mcp_hung", session.mcp_hung),
     Rule("subagent_hung", session.subagent_hung),
     Rule("tool_hung", session.tool_hung),
     Rule("awaiting_prompt", session.awaiting_prompt, stall=False),
+    Rule("awaiting_prompt", session.awaiting_first_prompt, stall=False),
     Rule("exit_limbo", session.exit_limbo),
     # The model has it, or nobody.
     Rule("network_lost", process.network_lost),
@@ -74,7 +76,6 @@ RULES: Final = (
     Rule("after_tool_result", session.after_tool_result),
     Rule("model_streaming", session.model_streaming),
     Rule("model_silent", session.model_silent),
-    Rule("child_not_reading", process.child_not_reading),
     Rule("prompt_unanswered", session.prompt_taken),
     Rule("wedged", session.wedged),
     Rule("agent_asleep", process.agent_asleep),

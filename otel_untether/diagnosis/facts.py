@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from otel_untether.diagnosis.clocks import starts_subagent
+from otel_untether.diagnosis.clocks import main_owes, starts_subagent
 from otel_untether.diagnosis.scene import Connection, Scene, of_the_model, picture
 from otel_untether.diagnosis.ternary import Fact, always, at_least, below, negated
 from otel_untether.diagnosis.work import STREAM_BOUND, WRITING, received, wants, work_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from otel_untether.config.settings import WatchdogConfig
     from otel_untether.diagnosis.clocks import ProgressClock
     from otel_untether.proc_diag.deep_look import DeepLook, TranscriptLook
@@ -45,7 +47,7 @@ class Facts(Struct, eq=False, dict=True):
     are the last deep looks of this silence, the newest last, `earlier` one from as long ago as
     nothing must have been done for a kill, if there is one. `tainted` says that this session
     continues one that stalled or was killed, `prompted` that it was given a prompt after its
-    last result.
+    last result. `met` is when (ns) each member was first seen: it is as old as that at least.
     """
 
     state: SessionState
@@ -60,6 +62,7 @@ class Facts(Struct, eq=False, dict=True):
     prompted: bool = False
     blocked_since: int | None = None
     earlier: DeepLook | None = None
+    met: Mapping[Identity, int] = {}
 
     def timed(self, clock: ProgressClock, quiet: float) -> Facts:
         """Judge by another clock; nothing that is kept once worked out depends on it."""
@@ -100,6 +103,58 @@ class Facts(Struct, eq=False, dict=True):
     def children(self) -> tuple[ProcessSnapshot, ...]:
         """The living members other than the agent and its launchers."""
         return self.scene.children
+
+    @cached_property
+    def bystanders(self) -> frozenset[Identity]:
+        """The children for which the silence does not wait: what was left in the background.
+
+        A server at a terminal of its own, or a job that is stopped, may stay as it is for ever.
+        It is one of them while the model owes an answer on a connection, or if it was there
+        before the oldest open call began, and others came since.
+
+            Bash has been open since 12:00; `npm run dev` was met at 11:50, `sleep` at 12:00:05
+            bystanders: `npm run dev`
+        """
+        state = self.state
+        if state.silent or state.waits or not state.understood:
+            return frozenset()
+        calls = [call for call in state.open.values() if not call.left]
+        if calls:
+            begun = min(call.start for call in calls)
+            asked = any(call.mcp_server for call in calls)
+            served = [p for p in self.children if asked and self._serves(p)]
+            old = [p for p in self.children if self.is_older(p, begun) and p not in served]
+            return frozenset(p.identity for p in old if len(old) < len(self.children))
+        owed = main_owes(state) and self.model is not None and self.model.established
+        alone = owed and not self.tools_unnamed
+        return frozenset(p.identity for p in self.children if alone)
+
+    @property
+    def concerned(self) -> tuple[ProcessSnapshot, ...]:
+        """The agent, and those of its children that are no bystanders."""
+        own = (self.agent,) if self.agent else ()
+        return (*own, *(p for p in self.children if p.identity not in self.bystanders))
+
+    def _serves(self, process: ProcessSnapshot) -> bool:
+        """Whether it is a server of the agent's, not a tool: in the agent's own session."""
+        return self.agent is not None and process.sid == self.agent.sid
+
+    def is_older(self, process: ProcessSnapshot, at: int) -> bool:
+        """Whether it was there before `at` (ns), a sample's time at least."""
+        met = self.met.get(process.identity, self.now)
+        return met + round(self.config.sample_interval * SECOND) < at
+
+    @cached_property
+    def tools_unnamed(self) -> tuple[ProcessSnapshot, ...]:
+        """The processes of tools that no line has named, where the engine names them late.
+
+        What was there before the model spoke the last time was left running.
+        """
+        processes, understood = self.tool_processes, self.state.understood
+        if not processes or (understood and not self.state.traits.names_tools_late):
+            return ()
+        spoke = max((e.at for e in self.state.recent if e.type == "ModelMessage"), default=0)
+        return tuple(p for p in processes if not (understood and self.is_older(p, spoke)))
 
     @cached_property
     def tools(self) -> tuple[Activity, ...]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 from otel_untether.diagnosis import wait_channels as wchan
 from otel_untether.diagnosis.naming import peer
 from otel_untether.diagnosis.scene import live_sockets
@@ -46,6 +48,8 @@ VETOES: Final = {
     "output": "a thread waits until somebody reads what it writes",
     "runnable": "a thread is about to run",
     "wakes": "a thread wakes by itself, so that it may yet go on",
+    "child": "a process that it started since it last moved on runs now and then, or sleeps for a "
+    "time: its end may wake it (a hook that no line tells of)",
     "refused": "it wakes, and somebody in its network is refused connections: perhaps it retries",
     "working": "a tool's process worked within the last dozen samples (causes named by the "
     "operator, all but `spinning`)",
@@ -150,6 +154,8 @@ def _of_look(facts: Facts) -> Iterator[Objection]:
         yield "pipe", f"{who}, which somebody else may write to"
     yield from _of_stdin(facts)
     yield from _of_waking(facts, look)
+    for who in busy_children(facts):
+        yield "child", f"{who}, and its end may wake it"
 
 
 def _of_threads(process: ProcessLook) -> Iterator[Objection]:
@@ -182,7 +188,8 @@ def fed(look: DeepLook) -> Iterator[str]:
     A FIFO has a name, and whoever knows it may write there.
     """
     for pipe in look.pipes:
-        yield f"{pipe.owner_name or 'a process'} (pid {pipe.owner.pid}) reads a pipe"
+        what = pipe.target if pipe.target.startswith("/") else "a pipe"
+        yield f"{pipe.owner_name or 'a process'} (pid {pipe.owner.pid}) reads {what}"
     for process in look.processes:
         for thread in process.threads or ():
             target = thread.waits_on or ""
@@ -217,6 +224,25 @@ def _of_waking(facts: Facts, look: DeepLook) -> Iterator[Objection]:
         yield "refused", "it wakes, and somebody in its network is refused connections"
     elif awake and (not facts.state.traits.idles_awake or _sleeps_and_wakes(facts)):
         yield "wakes", f"{awake[0]} wakes by itself, so that it may yet go on"
+
+
+def busy_children(facts: Facts) -> Iterator[str]:
+    """Yield who of its children, started since it last moved on, is not at rest for good.
+
+    A hook runs without a line that tells of it, and may wait for something by looking again and
+    again. A server of its own ticks as well, but was there before.
+    """
+    look, before = facts.look, facts.earlier or (facts.looks[0] if facts.looks else None)
+    if look is None or before is None:
+        return
+    young = {p.identity for p in facts.children if not facts.is_older(p, facts.state.main.progress)}
+    for process in look.processes:
+        if process.identity in young:
+            who = f"{process.name or 'a process'} (pid {process.identity.pid})"
+            if any("nanosleep" in (t.wchan or "") for t in process.threads or ()):
+                yield f"{who} sleeps for a time"
+            elif look is not before and ran(replace(look, processes=(process,)), before):
+                yield f"{who} runs now and then"
 
 
 def _sleeps_and_wakes(facts: Facts) -> bool:

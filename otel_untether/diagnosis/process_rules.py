@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_untether.diagnosis import wait_channels as wchan
 from otel_untether.diagnosis.naming import in_state, named, one, peer
-from otel_untether.diagnosis.objections import fed
+from otel_untether.diagnosis.objections import busy_children, fed
 from otel_untether.session.wording import count, duration, percent
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ def frozen(facts: Facts) -> Evidence:
 def stopped(facts: Facts) -> Evidence:
     """Somebody stopped it: SIGSTOP, a debugger, or a background process at the terminal."""
     newest = facts.newest
-    halted = [p for p in newest.processes if p.state in ("T", "t")] if newest else []
+    members = newest.processes if newest else ()
+    halted = [p for p in members if p.state in ("T", "t") and p.identity not in facts.bystanders]
     if not halted:
         return None
     who = halted[0]
@@ -104,7 +105,8 @@ def _stuck_thread(facts: Facts, where: Place, text: str) -> Evidence:
 
 
 def _at(facts: Facts, where: Place) -> list[tuple[ProcessLook, ThreadLook]]:
-    processes = facts.look.processes if facts.look else ()
+    looked = facts.look.processes if facts.look else ()
+    processes = [p for p in looked if p.identity not in facts.bystanders]
     return [(p, t) for p in processes for t in p.threads or () if wchan.place(t) == where]
 
 
@@ -160,7 +162,7 @@ def _other_end(look: DeepLook, target: str) -> str:
 
 def awaiting_terminal(facts: Facts) -> Evidence:
     """Something asks a question at a terminal, where nobody sits."""
-    asking = [process for process in _living(facts) if _at_terminal(facts, process)]
+    asking = [process for process in facts.concerned if _at_terminal(facts, process)]
     return (f"{in_state(asking[0])} waits for input at a terminal",) if asking else None
 
 
@@ -226,13 +228,31 @@ def spinning(facts: Facts) -> Evidence:
 
 
 def tool_awaits_stdin(facts: Facts) -> Evidence:
-    """A tool's last process waits for input that nobody will send."""
+    """A tool's last process waits for input that nobody will send.
+
+    One that another process of the tool would send it is that one's to send: a language server
+    and the last program of a pipeline wait like that all their lives.
+    """
     working = facts.tool_processes or ()
     parents = {process.ppid for process in working}
     leaves = [process for process in working if process.identity.pid not in parents]
     if not leaves or not all(map(wchan.reads_pipe, leaves)) or facts.tools_at_work:
         return None
-    return (f"{in_state(leaves[0])}, started by a tool, waits for input on a pipe",)
+    unfed = [leaf for leaf in leaves if not _fed_by(facts, leaf, working)]
+    if not unfed:
+        return None
+    return (f"{in_state(unfed[0])}, started by a tool, waits for input on a pipe",)
+
+
+def _fed_by(facts: Facts, leaf: ProcessSnapshot, working: tuple[ProcessSnapshot, ...]) -> bool:
+    """Whether one of these holds a process's input by another number than its own input's."""
+    seen = facts.scene.in_depth(leaf)
+    target = None if seen is None else seen.stdin.target
+    if target is None or not target.startswith("pipe:"):
+        return False
+    found = (facts.scene.in_depth(other) for other in working if other is not leaf)
+    held = (d for other in found if other is not None for d in other.descriptors or ())
+    return any(d.target == target and d.number != 0 for d in held)
 
 
 def agent_awaits_stdin(facts: Facts) -> Evidence:
@@ -241,8 +261,10 @@ def agent_awaits_stdin(facts: Facts) -> Evidence:
     One that takes one prompt after another always has somebody who reads the next: while it works
     on one, that says nothing.
     """
-    if facts.agent is None or facts.children or _reads_on(facts.state):
+    if facts.agent is None or _reads_on(facts.state):
         return None
+    if facts.children and (facts.tool_processes != () or not facts.state.silent):
+        return None  # only servers of its own may be there before it has read what it is to do
     seen = facts.scene.in_depth(facts.agent)
     if seen is None or seen.threads is None:
         if not wchan.reads_pipe(facts.agent):
@@ -306,7 +328,9 @@ def agent_asleep(facts: Facts) -> Evidence:
         return None
     if facts.alive is not True or facts.look is None:
         return None
-    others = [*_listeners(facts), *_workers(facts), *fed(facts.look)]
+    others = [
+        *_listeners(facts), *_workers(facts), *fed(facts.look), *busy_children(facts),
+    ]  # fmt: skip
     if not others:
         return None
     return (f"{in_state(facts.agent)} sleeps without a connection; {'; '.join(others[:3])}",)
@@ -326,14 +350,9 @@ def _workers(facts: Facts) -> Iterator[str]:
         yield "something in its tree works"
 
 
-def _living(facts: Facts) -> tuple[ProcessSnapshot, ...]:
-    agent = facts.agent
-    return (*((agent,) if agent else ()), *facts.children)
-
-
 def _throughout(facts: Facts, test: Callable[[ProcessSnapshot], bool]) -> list[ProcessSnapshot]:
     """Return the living members for which `test` held in every recent sample."""
-    held = [process for process in _living(facts) if test(process)]
+    held = [process for process in facts.concerned if test(process)]
     for sample in facts.recent[:-1] if held else ():
         before = {process.identity for process in sample.processes if test(process)}
         held = [process for process in held if process.identity in before]

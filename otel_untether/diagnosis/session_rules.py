@@ -47,7 +47,8 @@ def hook_hung(facts: Facts) -> Evidence:
     name = f" {wait.detail}" if wait.detail else ""
     took = _since(facts, wait.since)
     if wait.kind == "host":
-        return (f"its host has not answered the hook{name} for {took}",)
+        asked = name if "/" in name else f" the hook{name}"  # a method of its protocol, or a hook
+        return (f"its host has not answered{asked} for {took}",)
     return (f"the hook{name} has not returned for {took}",)
 
 
@@ -209,10 +210,31 @@ def awaiting_prompt(facts: Facts) -> Evidence:
     state = facts.state
     if state.last_result_at is None or facts.prompted or state.multi_prompt is not None:
         return None
-    seen = facts.scene.in_depth(facts.agent)
-    if seen is None or seen.stdin.kind not in ("pipe", "socket") or not seen.stdin.open_ended:
+    if not _input_is_open(facts):
         return None
     return ("its turn is over and its input open: it may wait for the next prompt",)
+
+
+def awaiting_first_prompt(facts: Facts) -> Evidence:
+    """It was started to be given prompts, and nothing shows that it was given one: kept ready."""
+    state = facts.state
+    begun = state.turn_open or state.turns or state.last_result_at is not None or state.open
+    if begun or state.multi_prompt is not True or not _input_is_open(facts):
+        return None
+    tries = any(s.state == "SYN_SENT" for s in facts.sockets or ())
+    if tries or facts.established or facts.sockets is None or facts.tool_processes != ():
+        return None
+    seen = facts.scene.in_depth(facts.agent)
+    if facts.agent_working is not False or (seen is not None and seen.stdin.unread):
+        return None
+    return ("its input is open and it has not begun: it may wait for its first prompt",)
+
+
+def _input_is_open(facts: Facts) -> bool:
+    seen = facts.scene.in_depth(facts.agent)
+    if seen is None:
+        return False
+    return seen.stdin.kind in ("pipe", "socket") and bool(seen.stdin.open_ended)
 
 
 def awaiting_request(facts: Facts) -> Evidence:
@@ -313,7 +335,8 @@ def last_event(facts: Facts) -> tuple[str, ...]:
 
 
 def _tool_at_work(facts: Facts) -> bool:
-    named = bool(facts.tools) or shows_a_tool(facts) or facts.state.traits.names_tools_late
+    late = facts.state.traits.names_tools_late and not facts.tool_processes
+    named = bool(facts.tools) or shows_a_tool(facts) or late
     alone = not facts.subagents or facts.clock.subject in facts.tools
     return named and bool(facts.children) and alone
 
@@ -326,7 +349,7 @@ def _subagent_name(agent: Activity) -> str:
 def _tool_name(facts: Facts) -> str:
     if facts.tools:
         return _subject(facts, list(facts.tools)).name
-    processes = facts.tool_processes or facts.children
+    processes = facts.tools_unnamed or facts.tool_processes or facts.children
     return one(processes[0]) if processes else "a tool"
 
 

@@ -47,7 +47,7 @@ def _of_main(facts: Facts, since: int) -> Iterator[ProgressClock]:
     config, state = facts.config, facts.state
     patient = max(config.stall_timeout, config.liveness_timeout)
     if state.traits.silent_until_done and (state.lags or not state.understood):
-        yield ProgressClock("until_done", patient if _at_rest(facts) else _A_DAY, since)
+        yield ProgressClock("until_done", _until_done(facts, patient), since)
     if state.last_result_at is not None and not facts.prompted:
         yield ProgressClock("post_result", config.post_result_timeout, since)
     if facts.answering:
@@ -66,9 +66,16 @@ def _of_main(facts: Facts, since: int) -> Iterator[ProgressClock]:
     yield ProgressClock("silence", config.stall_timeout, since)
 
 
-def _at_rest(facts: Facts) -> bool:
-    """Whether one that prints only its answer can certainly not be at work on it."""
-    return facts.resting is True and not facts.streaming and not facts.tool_processes
+def _until_done(facts: Facts, patient: float) -> float:
+    """Return the seconds after which one that prints only its answer cannot be at work on it.
+
+    A tool whose processes do nothing is given twice its time, as nobody said which it is.
+    """
+    if facts.resting is not True:
+        return _A_DAY
+    if facts.tool_processes:
+        return max(patient, 2 * facts.config.tool_timeout)
+    return _A_DAY if facts.streaming else patient
 
 
 def expected_to_speak(state: SessionState) -> bool:
@@ -80,8 +87,7 @@ def expected_to_speak(state: SessionState) -> bool:
 
 def shows_a_tool(facts: Facts) -> bool:
     """Whether the process tree shows a tool at work that no line has named."""
-    unnamed = facts.state.traits.names_tools_late or not facts.state.understood
-    return unnamed and bool(facts.tool_processes)
+    return bool(facts.tools_unnamed)
 
 
 def shortest(config: WatchdogConfig) -> float:

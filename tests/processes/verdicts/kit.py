@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 __all__ = [
     "KEPT", "Path", "alongside", "asked", "at_rest", "beat", "child", "codex", "connect", "ctypes",
     "datagrams", "delegate", "done", "every", "fcntl", "forever", "init", "json", "local",
-    "os", "program", "result", "retry", "say", "select", "shell", "signal", "socket", "spin",
-    "subprocess", "sys", "terminal", "text", "threading", "time", "tool",
+    "opencode", "os", "program", "result", "retry", "say", "select", "shell", "signal", "socket",
+    "spin", "subprocess", "sys", "terminal", "text", "threading", "time", "tool",
 ]  # fmt: skip
 
 _SESSION = "ba41dfc2-6f72-4c77-a9f1-350b7c376a4a"
@@ -125,6 +125,15 @@ def codex(*items: dict[str, Any], turn: bool = True) -> None:
     for line in (*lines, *items):
         sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
+
+
+def opencode(*kinds: str) -> None:
+    """Print lines of OpenCode's of these kinds; a call is told once it is over."""
+    for kind in kinds:
+        part = {"type": kind, "messageID": "m", "text": "hm", "tool": "bash", "callID": "c",
+                "reason": "tool-calls", "state": {"status": "completed"}}  # fmt: skip
+        line = {"type": kind, "timestamp": time.time_ns() // 10**6, "sessionID": "s"}
+        print(json.dumps({**line, "part": part}), flush=True)
 
 
 def forever() -> NoReturn:

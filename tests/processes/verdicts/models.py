@@ -160,6 +160,22 @@ STATES: Final = (
         argv="codex exec --json hi",
     ),
     State(
+        "a name service that refuses, again and again, of one that idles awake",
+        Named("model_unreachable", killed=False),
+        """
+        init(); text(); poll = select.epoll(); at_rest()
+        while True:
+            one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            one.connect(("127.0.0.1", int(os.environ["ZOO_REFUSING"])))
+            for act in (lambda: one.send(b"A?"), lambda: one.recv(1, socket.MSG_DONTWAIT)):
+                try:
+                    act()
+                except OSError:
+                    pass
+            one.close(); poll.poll(0.2)
+        """,
+    ),
+    State(
         "codex, refused",
         Named("model_unreachable", killed=False, words=("refused",)),
         """

@@ -46,6 +46,26 @@ STATES: Final = (
         argv=f"sh -c '{_SERIAL}; true'",
         stdin="open",
     ),
+    # Kept ready for a first one.
+    State("before its first prompt", Quiet("awaiting_prompt"), _SERVED, argv=_SERIAL, stdin="open"),
+    State(
+        "before its first prompt, its host having said hello",
+        Quiet("awaiting_prompt"),
+        "say(type='control_response', response={'subtype': 'success', 'request_id': 'r'}); "
+        + _SERVED.strip().replace("\n", "; "),
+        argv=_SERIAL,
+        stdin="open",
+    ),
+    State(
+        "before its first prompt, in a blocking read, with an MCP server",
+        Quiet("awaiting_prompt"),
+        """
+        program("cat", stdin=subprocess.PIPE, start_new_session=False)
+        at_rest(); sys.stdin.buffer.raw.read(1)
+        """,
+        argv=_SERIAL,
+        stdin="open",
+    ),
     State(
         "three prompts, with pauses",
         Quiet(),
@@ -159,6 +179,13 @@ STATES: Final = (
         Quiet(),
         "shell('exec sleep 600'); at_rest(); forever()",
         argv="codex exec hi",
+    ),
+    State(
+        "copilot as text, a tool that does nothing for twice its time",
+        Named("tool_hung", "liveness_timeout"),
+        "shell('exec sleep 600'); at_rest(); forever()",
+        argv="copilot -p hi",
+        config={"tool_timeout": 1.2},
     ),
     State(
         "codex as text, at its model",
@@ -307,6 +334,16 @@ STATES: Final = (
         "codex, which reads additional input in a thread",
         Named("awaiting_stdin", "startup_timeout", words=("standard input",)),
         _READER + "time.sleep(0.1); at_rest(); threading.Event().wait()",
+        argv="codex exec --json hi",
+        stdin="open",
+    ),
+    State(
+        "codex, which reads additional input, with an MCP server",
+        Named("awaiting_stdin", "startup_timeout", words=("standard input",)),
+        """
+        program("cat", stdin=subprocess.PIPE, start_new_session=False)
+        at_rest(); sys.stdin.buffer.raw.read(1)
+        """,
         argv="codex exec --json hi",
         stdin="open",
     ),

@@ -65,6 +65,62 @@ STATES: Final = (
         """,
         argv="codex exec --json hi",
     ),
+    # What was left in the background, as it was long before.
+    State(
+        "a stopped job left behind, and a model that never answers",
+        Named("model_silent", killed=False),  # whatever is stopped speaks against a kill
+        """
+        init(); one = shell("exec sleep 600"); tool(); done(); one.send_signal(signal.SIGSTOP)
+        text(); connect(); at_rest(); forever()
+        """,
+    ),
+    State(
+        "a job left behind that waits for a lock, and a model that never answers",
+        Named("model_silent"),
+        """
+        init(); held = open("lock", "w"); fcntl.flock(held, fcntl.LOCK_EX)
+        shell("exec flock lock true"); tool(); done(); text(); connect(); at_rest(); forever()
+        """,
+    ),
+    State(
+        "a server left behind at a terminal, and a model that never answers",
+        Named("model_silent"),
+        """
+        init(); terminal("sh", "-c", "echo go; exec cat", until="go"); tool(); done()
+        text(); connect(); at_rest(); forever()
+        """,
+    ),
+    State(
+        "a server left behind at a terminal, and a command that sleeps",
+        Named("tool_hung", "tool_timeout", words=("sleep (pid",)),
+        """
+        init(); terminal("sh", "-c", "echo go; exec cat", until="go"); tool(); done()
+        for _ in range(25):
+            time.sleep(0.1); text()
+        shell("exec sleep 600"); tool("Bash", "toolu_2"); at_rest(); forever()
+        """,
+    ),
+    State(
+        "opencode: a server left behind, and a model that never answers",
+        Named("model_silent"),
+        """
+        opencode("step_start"); shell("exec sleep 600")
+        for _ in range(25):
+            time.sleep(0.1); opencode("text")
+        opencode("tool_use", "step_finish", "step_start", "text"); connect()
+        at_rest(); forever()
+        """,
+        argv="opencode run --format json hi",
+    ),
+    State(
+        "opencode: two commands side by side, of which one is over",
+        Named("tool_hung", "tool_timeout"),
+        """
+        opencode("step_start", "text"); connect(); shell("exec sleep 600"); time.sleep(0.6)
+        opencode("tool_use"); at_rest(); forever()
+        """,
+        argv="opencode run --format json hi",
+    ),
     State(
         "a command that computes",
         _WORKS,
@@ -136,6 +192,31 @@ STATES: Final = (
         "a command that waits for input",
         Named("awaiting_stdin", "tool_timeout", words=("cat (pid",)),
         "init(); program('cat', stdin=subprocess.PIPE); tool(); at_rest(); forever()",
+    ),
+    State(
+        "a pipeline that waits for input",
+        Named("awaiting_stdin", "tool_timeout", words=("cat (pid",)),
+        """
+        init(); shell("cat | grep x", stdin=subprocess.PIPE); time.sleep(0.2)
+        tool(); at_rest(); forever()
+        """,
+    ),
+    State(
+        "a command that sleeps, and the next in its pipeline",
+        _HUNG,
+        "init(); shell('sleep 600 | cat'); time.sleep(0.2); tool(); at_rest(); forever()",
+    ),
+    State(
+        "a command that hangs, with a language server of its own",
+        _HUNG,
+        """
+        init()
+        child('''
+        program("cat", stdin=subprocess.PIPE, start_new_session=False)
+        at_rest(); forever()
+        ''')
+        tool(); at_rest(); forever()
+        """,
     ),
     State(
         "a command that keeps a process waiting for input, and computes",
@@ -266,6 +347,21 @@ STATES: Final = (
         """,
     ),
     State(
+        "a hook that no line tells of, which sleeps",
+        Named("agent_asleep", killed=False, words=("sleeps for a time",)),
+        "init(); text(); shell('exec sleep 600', start_new_session=False); at_rest(); forever()",
+    ),
+    State(
+        "a hook that no line tells of, which looks again and again",
+        Named("agent_asleep", killed=False, words=("runs now and then",)),
+        """
+        init(); text()
+        child("poll = select.epoll(); at_rest(); every(0, lambda: poll.poll(0.2))",
+              start_new_session=False)
+        at_rest(); forever()
+        """,
+    ),
+    State(
         "a child that works, and the agent sleeps",
         Named("agent_asleep", words=("works",)),
         """
@@ -318,6 +414,15 @@ STATES: Final = (
                                start_new_session=False)
         text(); at_rest()
         os.write(server.stdin.fileno(), bytes(1 << 20))
+        """,
+    ),
+    State(
+        "an MCP server that does not read, beside an idle connection",
+        Named("child_not_reading", words=("python",)),
+        """
+        init(); connect(); server = child("at_rest(); forever()", stdin=subprocess.PIPE,
+                                          start_new_session=False)
+        text(); at_rest(); os.write(server.stdin.fileno(), bytes(1 << 20))
         """,
     ),
     State(

@@ -52,6 +52,15 @@ STATES: Final = (
         """,
         inside=fifo,
     ),
+    State(
+        "in an event loop that watches a FIFO that others may write to",
+        Named("agent_asleep", killed=False, words=("reads", "fifo")),
+        """
+        init(); text(); reading = os.open(os.environ["ZOO_FIFO"], os.O_RDONLY | os.O_NONBLOCK)
+        poll = select.epoll(); poll.register(reading, select.EPOLLIN); at_rest(); poll.poll()
+        """,
+        inside=fifo,
+    ),
     # The daemon goes when the agent does: the agent holds the other end of its input.
     State(
         "a command that is over, but for a daemon that holds its output",

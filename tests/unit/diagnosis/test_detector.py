@@ -257,7 +257,6 @@ def printing_at_its_end() -> SessionState:
     [
         sample(sockets=(socket(receive_age=1.0),)),
         sample(cpu=0.5),
-        sample(child("sleep")),
         sample(cpu=None),
         None,
     ],
@@ -265,6 +264,13 @@ def printing_at_its_end() -> SessionState:
 def test_who_prints_only_its_answer_is_not_stalled_while_it_may_be_at_work(look: Any) -> None:
     found = judge(printing_at_its_end(), look, 5000)
     assert not {"stall", "kill"} & {finding.kind for finding in found}
+
+
+def test_who_prints_only_its_answer_is_given_twice_the_time_of_a_tool_that_does_nothing() -> None:
+    watch = Watch(printing_at_its_end(), sample(child("sleep")), step=5)
+    assert watch.until(2 * CONFIG.tool_timeout - 5) == []
+    assert watch.until(2 * CONFIG.tool_timeout)[0] == (2 * CONFIG.tool_timeout, "stall")
+    assert watch.found[0][1].cause == "tool_hung"
 
 
 def test_who_prints_only_its_answer_and_sleeps_without_a_connection_is_wedged() -> None:
