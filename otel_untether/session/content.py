@@ -2,7 +2,8 @@
 
 `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` is OpenTelemetry's switch; its values are
 those of opentelemetry-util-genai, and ``true`` as older packages wrote it. What is captured is
-decoded, redacted (`session.redaction`), cut to a limit, and passed through a host's own hook.
+rid of attachments, decoded, redacted (`session.redaction`), cut to a limit, and passed through a
+host's own hook.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from msgspec import Struct
 
+from otel_untether.session.attachments import without_attachments
 from otel_untether.session.redaction import redact, redact_json
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ class Capture(Struct, frozen=True):
         """
         if not self.enabled or raw is None:
             return None
-        seen = 8 * self.limit
+        raw, seen = without_attachments(raw), 8 * self.limit
         text = redact_json(raw, seen)
         if self.redact is not redact:
             text = self.redact(text)

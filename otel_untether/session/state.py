@@ -117,6 +117,7 @@ class SessionState(Struct):
     turn_cost_base: float | None = None
     line_moved: int | None = None
     calls: dict[str, Activity] = field(default_factory=dict)
+    early_results: dict[str, ev.ToolFinished] = field(default_factory=dict)
     lanes: dict[str | None, Lane] = field(default_factory=dict)
     past_lanes: dict[str | None, Lane] = field(default_factory=dict)
     wait_activities: dict[str, Activity] = field(default_factory=dict)
@@ -213,6 +214,13 @@ class SessionState(Struct):
         self.calls[call.key] = call
         if len(self.calls) > _REMEMBERED_CALLS:
             del self.calls[next(iter(self.calls))]
+
+    def expect_call(self, result: ev.ToolFinished) -> None:
+        """Keep a result that came before its call, which is over when it comes."""
+        if result.id not in self.calls:  # else it is an old one's, told again
+            self.early_results[result.id] = result
+            if len(self.early_results) > _REMEMBERED_LANES:
+                del self.early_results[next(iter(self.early_results))]
 
     def over(self, key: str | None, lane: Lane) -> None:
         """Let a subagent's lane go; where files may tell more of it, keep it for a while."""

@@ -50,7 +50,9 @@ def tool_started(state: SessionState, event: ev.ToolStarted, at: int) -> list[Ch
     state.open[event.id] = tool
     state.remember(tool)
     state.tools += 1
-    return [*changes, Opened(tool)]
+    changes.append(Opened(tool))
+    early = state.early_results.pop(event.id, None)
+    return changes if early is None else changes + tool_finished(state, early, at)
 
 
 def _facts(event: ev.ToolStarted) -> dict[str, str]:
@@ -91,6 +93,7 @@ def tool_finished(state: SessionState, event: ev.ToolFinished, at: int) -> list[
     tool = state.open.pop(event.id, None)
     if tool is None:
         state.odd("result_without_call")
+        state.expect_call(event)
         return []
     tool.exit_code, tool.error, tool.result = event.exit_code, event.error, event.result
     state.tool_errors += event.error is not None

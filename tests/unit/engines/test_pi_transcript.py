@@ -163,3 +163,10 @@ class TestBranches:
         assert [type(e) for e in events].count(ev.TurnStarted) == 2
         times = [event.at for event in events]
         assert times == sorted(times)
+
+
+def test_what_is_no_block_costs_itself(tmp_path: Path) -> None:
+    called = {"type": "toolCall", "id": "c1", "name": "bash", "arguments": {}}
+    odd = said("a1", None, 1, "assistant", content=[None, 7, {"type": 1}, called], timestamp="x")
+    events = played(tmp_path / "s.jsonl", (HEADER, odd))
+    assert [e.id for e in events if isinstance(e, ev.ToolStarted)] == ["c1"]

@@ -142,6 +142,9 @@ class _Thread:
             for entry in self._entries
             if (item := _payload(entry).item) is not None and item.id
         }
+        kinds = {_payload(entry).type for entry in self._entries}
+        self._tells_turns = not kinds.isdisjoint(("task_started", "turn_started"))
+        self._working = False
         self._at = 0
         self._error: str | None = None
         self._totals = Totals()
@@ -165,6 +168,7 @@ class _Thread:
                 held += self._other(entry.type, payload)
         yield from self._answered(Payload())
         yield from held
+        yield from self._turn_over()
 
     def _response_item(self, payload: Payload) -> Iterator[Event]:
         if payload.type in _CALLS and payload.call_id and payload.name not in _NO_TOOLS:
@@ -234,6 +238,17 @@ class _Thread:
         elif kind == "event_msg" and (reader := _MESSAGES.get(payload.type or "")):
             yield from reader(self, payload)
 
+    def _prompted(self, payload: Payload) -> Iterator[Event]:
+        """Older versions do not write down that a turn begins, and not always that it is over."""
+        if self._main and not self._tells_turns:
+            yield from self._turn_over()
+            self._working = True
+            yield from self._turn_started(payload)
+
+    def _turn_over(self) -> Iterator[Event]:
+        if self._working:
+            yield from self._over(self._error)
+
     def _turn_started(self, _payload: Payload) -> Iterator[Event]:
         self._error = None
         if self._main:
@@ -264,6 +279,7 @@ class _Thread:
         if not self._main:
             yield TaskFinished(at=self._at, id=self._meta.id or "", error=error)
             return
+        self._working = False
         told = self._totals.total_token_usage
         used = usage_of(told) if told else None
         yield TurnFinished(
@@ -316,6 +332,7 @@ class _Thread:
 
 _MESSAGES: Final[dict[str, Callable[[_Thread, Payload], Iterator[Event]]]] = {
     "task_started": _Thread._turn_started,  # noqa: SLF001  a table of its own methods
+    "user_message": _Thread._prompted,  # noqa: SLF001
     "task_complete": _Thread._turn_finished,  # noqa: SLF001
     "turn_aborted": _Thread._turn_aborted,  # noqa: SLF001
     "error": _Thread._failed,  # noqa: SLF001

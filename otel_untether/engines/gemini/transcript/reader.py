@@ -152,8 +152,8 @@ def _main(header: Entry, messages: list[Entry]) -> Iterator[Event]:
 
 
 def _is_prompt(message: Entry) -> bool:
-    said = message.content if isinstance(message.content, list) else ()
-    texts = [part.text for part in said if part.text]
+    said = message.content or ()
+    texts = [said] if isinstance(said, str) else [part.text for part in said if part.text]
     return message.type == "user" and bool(texts) and not texts[0].startswith(_CONTEXT)
 
 

@@ -216,7 +216,12 @@ def _blocks(raw: bytes | None) -> list[Block]:
     try:
         return _blocks_decoder.decode(raw or b"[]")
     except BROKEN:
+        pass
+    try:
+        members = _members_decoder.decode(raw or b"[]")
+    except BROKEN:
         return []
+    return [block for each in members if (block := record(bytes(each), _block_decoder, Block))]
 
 
 def _entry(line: bytes) -> Entry | None:
@@ -224,12 +229,11 @@ def _entry(line: bytes) -> Entry | None:
 
 
 def _said(raw: bytes | None) -> Said:
-    try:
-        return _said_decoder.decode(raw or b"{}")
-    except BROKEN:
-        return Said()
+    return record(raw or b"{}", _said_decoder, Said) or Said()
 
 
 _entry_decoder: Final = msgspec.json.Decoder(Entry)
 _blocks_decoder: Final = msgspec.json.Decoder(list[Block])
+_members_decoder: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_block_decoder: Final = msgspec.json.Decoder(Block)
 _said_decoder: Final = msgspec.json.Decoder(Said)

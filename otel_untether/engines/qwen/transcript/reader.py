@@ -20,6 +20,7 @@ from otel_untether.engines.parsing.values import Code, Count, Milliseconds, Plai
 from otel_untether.engines.qwen.shapes import Arguments
 from otel_untether.engines.transcript_records import record, records, regular
 from otel_untether.session.events import (
+    Compaction,
     Event,
     ModelAsked,
     ModelMessage,
@@ -87,8 +88,16 @@ class UiEvent(Plain, rename={"name": "event.name", "timestamp": "event.timestamp
     duration_ms: Milliseconds | None = None
 
 
+class Compressed(Plain, rename="camel"):
+    original_token_count: Count | None = None
+    new_token_count: Count | None = None
+
+
 class SystemPayload(Plain, rename="camel"):
+    """What was compressed is beside `info`, and not read."""
+
     ui_event: UiEvent | None = None
+    info: Compressed | None = None
 
 
 class Entry(Plain, rename="camel"):
@@ -224,6 +233,16 @@ class _Chat:
         self._working = True
         yield TurnStarted(at=self._at)
 
+    def _system(self, entry: Entry) -> Iterator[Event]:
+        if entry.subtype == "chat_compression":
+            told = (entry.system_payload or SystemPayload()).info or Compressed()
+            yield Compaction(
+                at=self._at,
+                phase="ended",
+                tokens_before=told.original_token_count,
+                tokens_after=told.new_token_count,
+            )
+
     def _notified(self, entry: Entry) -> Iterator[Event]:
         """A subagent in the background is done: the main agent is woken with its report."""
         said = (entry.message or Message()).parts or ()
@@ -286,6 +305,7 @@ class _Chat:
 
 
 _KINDS: Final = {
+    "system": _Chat._system,  # noqa: SLF001
     "user": _Chat._user,  # noqa: SLF001  a table of its own methods
     "assistant": _Chat._assistant,  # noqa: SLF001
     "tool_result": _Chat._returned,  # noqa: SLF001

@@ -650,3 +650,22 @@ class TestWhatAResumedSessionCosts:
             apply(state, ev.ModelMessage(at=2, id="m", cost_usd=0.5))
             apply(state, ev.TurnFinished(at=3))
         assert turn.attributes[semconv.COST_USD] == 0.5
+
+
+class TestResultsBeforeTheirCalls:
+    """Files are put in order of time, and clocks go back: the call is over when it comes."""
+
+    def test_a_call_whose_result_was_first_is_over(self) -> None:
+        story = Story().tell(result(1, "t", error="3"), tool(2, "t"))
+        (call,) = story.closed("tool")
+        assert (call.error, story.state.tool_errors) == ("3", 1)
+        assert not story.state.open
+        assert story.state.oddities == {"result_without_call": 1}
+
+    def test_a_result_told_twice_does_not_end_the_next_call_of_its_id(self) -> None:
+        story = Story().tell(tool(1, "t"), result(2, "t"), result(3, "t"), tool(4, "t"))
+        assert list(story.state.open) == ["t"]
+
+    def test_no_flood_of_results_is_kept(self) -> None:
+        story = Story().tell(*(result(1, str(number)) for number in range(5_000)))
+        assert len(story.state.early_results) < 2_000
