@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from json.encoder import encode_basestring_ascii
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
@@ -120,7 +121,16 @@ class _Members(dict[bytes, "tuple[str, str]"]):
         return found
 
 
+# A text of plain characters, which JSON writes everywhere as it is.
+_PLAIN_TEXT: Final = re.compile(
+    rb'("[^"\\\x00-\x1f\x7f-\xff]*+"),"value":\{"stringValue":("[^"\\\x00-\x1f\x7f-\xff]*+")'
+)
+
+
 def _member(text: bytes) -> tuple[str, str]:
+    if plain := _PLAIN_TEXT.fullmatch(text):
+        key, value = plain.groups()
+        return key.decode(), f"{key.decode()}: {value.decode()}"
     pair = _PAIR.decode(b'{"key":' + text + b"}}")
     key, value = encode_basestring_ascii(pair.key), _decoded(pair.value)
     # What `json.dumps` would say, and ten times as fast for what nearly all values are.
@@ -139,11 +149,59 @@ def as_json(raw: bytes) -> str:
     attribute and the beginning of the next is that, if each by itself is one.
     """
     if raw.startswith(_OPENING) and raw.endswith(_CLOSING):
-        inner = raw[len(_OPENING) : -len(_CLOSING)]
-        try:
-            members = dict(map(_MEMBERS.__getitem__, inner.split(_BETWEEN)))
-        except (msgspec.MsgspecError, UnicodeError):
-            pass
-        else:
-            return "{" + ", ".join(members.values()) + "}"
+        found = members(raw[len(_OPENING) : -len(_CLOSING)])
+        if found is not None:
+            return "{" + ", ".join(found.values()) + "}"
     return json.dumps(all_of(raw))
+
+
+def members(inner: bytes) -> dict[str, str] | None:
+    """Return the members of that object by their keys, of the text between its outer brackets.
+
+    None where that is not attributes as we write them, one after the other.
+    """
+    try:
+        return dict(map(_MEMBERS.__getitem__, inner.split(_BETWEEN)))
+    except (msgspec.MsgspecError, UnicodeError):
+        return None
+
+
+class Around(NamedTuple):
+    """What the attributes of many spans begin and end with, as the members of an object in JSON.
+
+    `begin` and `end` are those members, `keys` theirs; `before` and `behind` what is left of the
+    text up to where the spans differ: halves of attributes.
+    """
+
+    begin: str
+    before: bytes
+    behind: bytes
+    end: str
+    keys: frozenset[str]
+
+
+def around(head: bytes, tail: bytes) -> Around | None:
+    """Split what attributes begin and end with; None where that is not as we write them."""
+    if not (head.startswith(_OPENING) and tail.endswith(_CLOSING)):
+        return None
+    begin, between, before = head[len(_OPENING) :].rpartition(_BETWEEN)
+    first = members(begin) if between else {}
+    behind, between, end = tail[: -len(_CLOSING)].partition(_BETWEEN)
+    last = members(end) if between else {}
+    if first is None or last is None or first.keys() & last.keys():
+        return None
+    return Around(
+        "".join(f"{it}, " for it in first.values()),
+        before,
+        behind,
+        "".join(f", {it}" for it in last.values()),
+        frozenset(first) | frozenset(last),
+    )
+
+
+def framed_as_json(it: Around, own: bytes) -> str | None:
+    """Return attributes as `as_json` does, of which most are known; None where it has to."""
+    found = members(it.before + own + it.behind)
+    if found is None or not it.keys.isdisjoint(found):
+        return None
+    return f"{{{it.begin}{', '.join(found.values())}{it.end}}}"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from otel_untether.report.run import Recorded
-    from otel_untether.report.span_node import SpanNode
+    from otel_untether.report.span_node import Frame, SpanNode
 
 SCHEMA: Final = 1
 _SLOWEST: Final = 10
@@ -37,9 +37,9 @@ def text(recorded: Recorded) -> Iterator[str]:
     """
     whole = json.dumps({**document(recorded), "spans": []}, indent=2)
     yield whole.removesuffix("]\n}")
-    between = "\n"
+    between, arounds = "\n", _Arounds()
     nodes = recorded.root.walk() if recorded.root else iter(())
-    while some := ",\n    ".join(map(_span, islice(nodes, _AT_ONCE))):
+    while some := ",\n    ".join(_span(node, arounds) for node in islice(nodes, _AT_ONCE)):
         yield f"{between}    {some}"
         between = ",\n"
     yield "\n  ]\n}\n"
@@ -133,7 +133,21 @@ def _stalls(root: SpanNode) -> Iterator[dict[str, Any]]:
         }
 
 
-def _span(node: SpanNode) -> str:
+class _Arounds(dict["Frame", "attribute_text.Around | None"]):
+    """What is around the attributes of spans, by their frames."""
+
+    def __missing__(self, frame: Frame) -> attribute_text.Around | None:
+        found = self[frame] = attribute_text.around(frame.head, frame.tail)
+        return found
+
+
+def _attributes(node: SpanNode, arounds: _Arounds) -> str:
+    around = arounds[node.frame]
+    known = None if around is None else attribute_text.framed_as_json(around, node.own)
+    return attribute_text.as_json(node.raw) if known is None else known
+
+
+def _span(node: SpanNode, arounds: _Arounds) -> str:
     """Write a span as `json.dumps` does, but its attributes from the text that was read."""
     parent = "null" if node.parent_id is None else _quoted(node.parent_id)
     end = "null" if node.end is None else node.end
@@ -142,7 +156,7 @@ def _span(node: SpanNode) -> str:
         f'{{"span_id": {_quoted(node.span_id)}, "parent_span_id": {parent}, "kind": "{node.kind}", '
         f'"name": {_quoted(node.name)}, "start": {node.start}, "end": {end}, '
         f'"failed": {"true" if node.failed else "false"}, '
-        f'"attributes": {attribute_text.as_json(node.raw)}, "events": {events}}}'
+        f'"attributes": {_attributes(node, arounds)}, "events": {events}}}'
     )
 
 

@@ -58,8 +58,8 @@ class Frame(Struct, frozen=True, eq=False):
 NO_FRAME: Final = Frame()
 
 
-class SpanNode(Struct, eq=False):
-    """One span and what is below it.
+class SpanNode(Struct, eq=False, gc=False):
+    """One span and what is below it, and nothing above: there is no circle to be collected.
 
     Times in ns since the epoch; `end` is None while the span is open. `adrift` says that the
     span named a parent that is not among the spans of the run. `own` is the text of its
@@ -141,17 +141,17 @@ class SpanNode(Struct, eq=False):
     def every(self, kind: Kind) -> Sequence[SpanNode]:
         """Return those of a kind, of this span and of all below it, in the order of `walk`."""
         if self._settled is not None:
-            return self._settled.kinds.get(kind, ())
+            found = self._settled.kinds.get(kind, ())
+            return [self, *found] if self.kind == kind else found
         return [node for node in self.walk() if node.kind == kind]
 
     def settle(self) -> None:
         """Note that nothing will be put below it any more, so that walking it is cheap."""
         kinds: dict[Kind, list[SpanNode]] = {}
-        below: list[SpanNode] = []
-        for node in self._walk():
+        below = list(self._walk())[1:]
+        for node in below:
             kinds.setdefault(node.kind, []).append(node)
-            below.append(node)
-        self._settled = Settled(below[1:], kinds)
+        self._settled = Settled(below, kinds)
 
     def last(self) -> int:
         """Return the latest moment known of this span and of all below it."""
@@ -163,7 +163,7 @@ class SpanNode(Struct, eq=False):
 
 
 class Settled(Struct, eq=False):
-    """All that is below a span, as `walk` has it, and by kind, the span itself included."""
+    """All that is below a span, as `walk` has it, and by kind; the span itself is not."""
 
     below: list[SpanNode]
     kinds: dict[Kind, list[SpanNode]]

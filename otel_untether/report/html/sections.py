@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -35,6 +36,7 @@ _CAPTURED: Final = {
     semconv.TOOL_ARGUMENTS: "arguments",
     semconv.TOOL_RESULT: "result",
 }
+_ANY_CAPTURED: Final = re.compile("|".join(re.escape(f'"{name}"') for name in _CAPTURED).encode())
 
 
 def time_spent(parent: Element, root: SpanNode, until: int) -> None:
@@ -189,6 +191,7 @@ def content(parent: Element, root: SpanNode) -> None:
     captured = (
         (node, word, str(text))
         for node in root.walk()
+        if _ANY_CAPTURED.search(node.raw)
         for name, word in _CAPTURED.items()
         if (text := node.attribute(name))
     )

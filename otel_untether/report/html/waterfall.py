@@ -116,15 +116,17 @@ def _span(body: Element, row: Row, on: Axis) -> None:
 
 def _thinned(pieces: Sequence[tuple[int, int]], on: Axis) -> list[tuple[int, int]]:
     """Join pieces of a fold that nobody could tell apart, so that a page stays small."""
-    placed = sorted((on.place(start), on.place(end)) for start, end in pieces)
-    gap = UNITS // _PIECES
+    gap = max(on.length // _PIECES, 1)
     joined: list[tuple[int, int]] = []
-    for start, end in placed:
-        if joined and (len(placed) > 1) and start - joined[-1][1] < gap:
-            joined[-1] = (joined[-1][0], max(joined[-1][1], end))
+    ordered = sorted(pieces)
+    first, last = ordered[0]
+    for start, end in ordered:
+        if start - last < gap:
+            last = max(last, end)
         else:
-            joined.append((start, end))
-    return joined
+            joined.append((first, last))
+            first, last = start, end
+    return [(on.place(start), on.place(end)) for start, end in (*joined, (first, last))]
 
 
 class _Series(NamedTuple):

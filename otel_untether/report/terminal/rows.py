@@ -8,7 +8,7 @@ length. Runs of what finds no place are folded into one line each.
 from __future__ import annotations
 
 import heapq
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
@@ -18,10 +18,10 @@ from otel_untether.report.silences import silences
 from otel_untether.report.terminal import text as words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from otel_untether.report.silences import Silence
-    from otel_untether.report.span_node import SpanNode
+    from otel_untether.report.span_node import Kind, SpanNode
     from otel_untether.report.terminal.style import Role
 
 _ROLES: Final[dict[str, Role]] = {
@@ -46,6 +46,7 @@ _SILENCES: Final = 8
 _LONGEST: Final = 6
 _PARTS: Final = 14
 _FAILURES: Final = 8
+_CALLS: Final = ("tool", "chat")
 _FOLDED: Final = 3  # fewer than so many are not worth a fold
 _DEEPEST: Final = 32
 
@@ -111,20 +112,29 @@ def _selection(
 def _ranked(nodes: list[SpanNode], until: int, limit: int) -> list[SpanNode]:
     """Return the spans that are given a line first, in this order, each once; `limit` at most."""
     lengths = [max((node.end or until) - node.start, 0) for node in nodes]
+    kinds: dict[Kind, list[int]] = defaultdict(list)
+    calls, still_open, failed = [], [], []
+    for at, node in enumerate(nodes):
+        kind = node.kind
+        kinds[kind].append(at)
+        if kind in _CALLS and not node.children:
+            calls.append(at)
+        if node.end is None:
+            still_open.append(at)
+        if node.failed and kind != "stall":
+            failed.append(at)
 
-    def longest(most: int, wanted: Callable[[SpanNode], object] | None = None) -> list[int]:
-        places = range(len(nodes))
-        found = (at for at in places if wanted(nodes[at])) if wanted else places
+    def longest(most: int, found: Iterable[int]) -> list[int]:
         return heapq.nlargest(most, found, key=lengths.__getitem__)
 
     order = [
-        *longest(limit, lambda node: node.kind == "session"),
-        *longest(_SILENCES, lambda node: node.kind == "stall"),
-        *longest(_LONGEST, lambda node: node.end is None),
-        *longest(_LONGEST, lambda node: node.kind in ("tool", "chat") and not node.children),
-        *longest(_PARTS, lambda node: node.kind in ("agent", "turn", "wait")),
-        *longest(_FAILURES, lambda node: node.failed and node.kind != "stall"),
-        *longest(limit),
+        *longest(limit, kinds["session"]),
+        *longest(_SILENCES, kinds["stall"]),
+        *longest(_LONGEST, still_open),
+        *longest(_LONGEST, calls),
+        *longest(_PARTS, sorted([*kinds["agent"], *kinds["turn"], *kinds["wait"]])),
+        *longest(_FAILURES, failed),
+        *longest(limit, range(len(nodes))),
     ]
     return [nodes[at] for at in dict.fromkeys(order)][:limit]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_untether.report import attribute_text
+from otel_untether.report import attribute_text, json_document
 from otel_untether.report.span_node import SpanNode
 from otel_untether.report.span_reader import SpanReader
 from otel_untether.store.otlp_values import decode_attributes, encode_attributes
@@ -101,10 +101,29 @@ def test_what_is_kept_once_for_many_spans_is_in_each(many: list[list[tuple[str, 
     ]
     nodes = [node for span in spans for node in reader.nodes(request(span))]
     assert len(nodes) == len(many)
+    arounds = json_document._Arounds()
     for node, span in zip(nodes, spans, strict=True):
         raw = json.dumps(span["attributes"], separators=(",", ":"), ensure_ascii=False)
         assert node.raw.decode() == raw
         assert node.attributes == decode_attributes(span["attributes"])
+        assert json_document._attributes(node, arounds) == json.dumps(node.attributes)
+
+
+def test_what_most_calls_say_is_written_as_json_from_what_is_kept_once() -> None:
+    """A split within a key, a value, and none: nothing is said twice or forgotten."""
+    many: list[dict[str, Any]] = [
+        {"gen_ai.tool.call.id": f"toolu_{n}", "gen_ai.tool.call.result": "x", "end": n % 2 == 0}
+        if n % 5
+        else {"gen_ai.tool.call.arguments": "{}", "gen_ai.tool.call.id": "a", "end": True}
+        for n in range(50)
+    ]
+    nodes = SpanReader().nodes(b"\n".join(request(call(n, **it)) for n, it in enumerate(many)))
+    arounds = json_document._Arounds()
+    written = [json_document._attributes(node, arounds) for node in nodes]
+    assert written == [json.dumps(node.attributes) for node in nodes]
+    around = arounds[nodes[-1].frame]
+    assert around is not None
+    assert around.keys >= {'"gen_ai.operation.name"', '"gen_ai.tool.name"'}
 
 
 def test_most_of_what_calls_say_is_kept_once() -> None:
