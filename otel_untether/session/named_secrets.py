@@ -17,6 +17,7 @@ import re
 from typing import Final, Literal, TypeAlias
 
 from otel_untether.session.patterns import lazily
+from otel_untether.session.secret_languages import names_password
 from otel_untether.session.secret_values import is_random, says_nothing
 
 REDACTED: Final = "[redacted]"
@@ -38,13 +39,17 @@ _STRONG: Final = lazily(
   | key[_-]?data | access[_-]?signature | masterauth | requirepass
   | conn(?:ection)?[_-]?str(?:ing)? | x-amz-signature
   | (?:\A|[^a-z])(?:pwd|pass|psk|pw|dsn|creds?|cookies?)(?![a-z_.-])
-  | (?:store|key|user|db|root|admin|my|smtp)pass(?![a-z_.-]) | [a-z]pwd\Z
+  | [a-z](?<!\Aby)(?<!com)(?<!tres)(?<!sur)(?<!over)(?<!under)(?<!multi)pass\Z | [a-z]pwd\Z
+  | [a-z]pw\Z | [_.-]pat\Z | oauth2-bearer | authtok\Z
+  | (?:unlock|access|activation|verification|security)[_. -]?code\Z
+  | (?:activation|unlock|anon|registration|product|validation|decryption|sign)[_. -]?key\Z
     """
 )
 _WEAK: Final = lazily(
     r"""(?x)
     key | auth | access | client | session | salt | signature | bearer | seed | license | webhook
-  | api | (?:\A|[^a-z])(?:sid|sig)(?![a-z])
+  | api | (?:\A|[^a-z])(?:sid|sig|jwt|sas|pat|pk|ticket|private|salt)(?![a-z])
+  | private\Z | connection\Z | service[_-]?role | login\Z
   | datadog | heroku | telegram | discord | twilio | mailgun | cloudflare | fastly | okta | sentry
   | slack | stripe | twitter | facebook | linkedin | dropbox | zendesk | new[-_]?relic
   | launchdarkly | algolia | bitbucket | atlassian | jira | confluence | codecov | netlify | mapbox
@@ -61,7 +66,7 @@ _ABOUT: Final = lazily(
     r"|regex|pattern|rotation|min|max|lifetime|formats?|version|kind|scopes?|issuer|audience"
     r"|algorithm|provider|class|store|manager|i[sz]\w*|required|enabled|status|per[_-]\w+|details?"
     r"|[\w.-]*\.(?:py|js|jsx|ts|tsx|go|rs|rb|java|kt|md|txt|json|ya?ml|toml|sh|cc?|cpp|h|html|css)"
-    r"|arn|refs?|less|stdin|env|param\w*|source|at|in|jar|accepted|input|box|strength)\Z"
+    r"|arn|refs?|less|stdin|env|param\w*|source|at|in|jar|accepted|input|box|strength|helpers?)\Z"
 )
 _ID: Final = lazily(r"id(?:entifier)?s?\Z")
 _COUNTED: Final = lazily(r"(?:\A|[a-z_. -])tokens(?:_(?:before|after|in|out|left))?\Z")
@@ -116,6 +121,8 @@ def _says(name: str) -> Says:
     low = name.lower()
     strong = _STRONG.search(low)
     if strong is not None and not _ABOUT.match(low, strong.end()) and not _COUNTED.search(low):
+        return "secret"
+    if strong is None and names_password(low):
         return "secret"
     if strong is None and _ID.search(low):
         return "nothing"

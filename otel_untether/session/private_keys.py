@@ -12,8 +12,21 @@ from otel_untether.session.patterns import lazily
 
 _REDACTED: Final = "[redacted]"
 _LONGEST: Final = 32_768
-_BEGIN: Final = lazily(r"-----BEGIN[ A-Z0-9_-]{0,64}PRIVATE KEY(?: BLOCK)?-----")
-_END: Final = lazily(r"-----END[ A-Z0-9_-]{0,64}PRIVATE KEY(?: BLOCK)?-----")
+_TWO_LINES: Final = 128
+_NAMED: Final = (
+    r"(?:[ A-Z0-9_-]{0,64}PRIVATE KEY(?: BLOCK)?-----| OpenVPN Static key V[0-9]-----"
+    r"| SSH2 ENCRYPTED PRIVATE KEY ----)"
+)
+_BEGIN: Final = lazily(r"-{4,5} ?BEGIN" + _NAMED)
+_END: Final = lazily(r"-{4,5} ?END" + _NAMED)
+_SIGNS: Final = ("PRIVATE KEY", "Static key V")
+_RUN: Final = lazily(r"[A-Za-z0-9+/=]{32}")
+# Lines of Base64 as keys are wrapped; digests are not so many in so few letters.
+_WRAPPED: Final = lazily(
+    r"(?m)(?:^[ \t]{0,16}(?=[A-Za-z0-9+/]{0,63}[A-Z])(?=[A-Za-z0-9+/]{0,63}[a-z])"
+    r"(?=[A-Za-z0-9+/]{0,63}[G-Zg-z+/])[A-Za-z0-9+/]{64}(?:[A-Za-z0-9+/]{6})?\r?\n){2,500}"
+    r"(?:[ \t]{0,16}[A-Za-z0-9+/]{4,70}={0,2}(?![^\s]))?"
+)
 # What may stand before a line of a key: a number, a quote, a diff's sign, an escaped newline.
 _MARGIN: Final = r"(?:\\[nrt]|[\s\"'+,>|→\\-]|[0-9]{1,6}[\t:→|-])"
 _HEADER: Final = r"(?:Proc-Type|DEK-Info|Comment|Version):[^\r\n\\]{0,80}"
@@ -25,8 +38,10 @@ _PUTTY: Final = lazily(r"(Private-(?:Lines: [0-9]{1,4}|MAC: ))((?:\s{0,4}[A-Za-z
 
 def hide_private_keys(text: str) -> str:
     """Replace every private key in `text`."""
-    if "PRIVATE KEY" in text:
+    if any(sign in text for sign in _SIGNS):
         text = _hide_pem(text)
+    if len(text) > _TWO_LINES and "-----BEGIN" not in text:
+        text = _WRAPPED.sub(_REDACTED + "\n", text)
     if "Private-" in text:
         text = _PUTTY.sub(rf"\1 {_REDACTED}", text)
     return text
@@ -35,16 +50,22 @@ def hide_private_keys(text: str) -> str:
 def _hide_pem(text: str) -> str:
     parts: list[str] = []
     at = 0
-    while (begin := _BEGIN.search(text, at)) is not None:
+    begins = [*_BEGIN.finditer(text)]
+    next_ones = [*(begin.start() for begin in begins), len(text)][1:]
+    for begin, next_one in zip(begins, next_ones, strict=True):
+        if begin.start() < at:
+            continue
         parts.append(_headless(text[at : begin.start()]))
         body = _BODY.match(text, begin.end())
-        if body is None:
+        start = body.end() if body else begin.end()
+        end = _END.search(text, start, min(next_one, begin.end() + _LONGEST))
+        # Something else may stand before each line, as a log's or a search's own words do.
+        if body is None and (end is None or not _RUN.search(text, start, end.start())):
             parts.append(begin[0])
             at = begin.end()
         else:
             parts.append(_REDACTED)
-            end = _END.search(text, body.end(), begin.end() + _LONGEST)
-            at = end.end() if end is not None else body.end()
+            at = end.end() if end is not None else start
     parts.append(_headless(text[at:]))
     return "".join(parts)
 

@@ -21,18 +21,22 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from otel_untether.session import secret_commands as commands
 from otel_untether.session import secret_patterns as table
 from otel_untether.session import secret_places as places
 from otel_untether.session.named_secrets import REDACTED, hide_named, names_secret
 from otel_untether.session.patterns import lazily
 from otel_untether.session.private_keys import hide_private_keys
 from otel_untether.session.secret_columns import hide_columns
+from otel_untether.session.secret_encodings import hide_encoded
+from otel_untether.session.secret_languages import hide_told
 from otel_untether.session.secret_members import (
     are_pairs,
     hidden_words,
     secret_members,
     secret_values,
 )
+from otel_untether.session.secret_tokens import hide_tokens
 from otel_untether.session.secret_values import says_nothing
 from otel_untether.session.url_secrets import hide_url_secrets
 
@@ -56,7 +60,9 @@ _MANIFEST_DATA: Final = lazily(
 )
 _DATA_LINE: Final = lazily(r"(?m)(^[ ]{1,16}[\w.-]{1,256}:[ ]{0,4})\S[^\n]*")
 # Always a match, so that a run of one alphabet is read once; a token only with its second part.
-_WEB_TOKEN: Final = lazily(r"eyJ[A-Za-z0-9_-]*+((?:\.[A-Za-z0-9_-]{8,}+){1,4})?")
+_WEB_TOKEN: Final = lazily(
+    r"eyJ[A-Za-z0-9_-]*+((?:\.[A-Za-z0-9_-]{8,}+){1,4}(?:\.[A-Za-z0-9_-]++)?)?"
+)
 _BASE64: Final = lazily(r"[A-Za-z0-9+/]{64}")
 
 
@@ -75,6 +81,8 @@ def redact(text: str, *, command: bool = False) -> str:
     if "://" in text:
         text = hide_url_secrets(text)
     text = _hide_told(text)
+    text = hide_told(text)
+    text = hide_encoded(hide_tokens(text), redact)
     text = hide_columns(text)
     if " " in text and any(sign in text for sign in _OPTION_SIGNS):
         text = _hide_options(text)
@@ -149,7 +157,9 @@ def _changes(value: Any, depth: int) -> Iterator[tuple[str, str]]:
             named = names_secret(name)
             within = secret_values(member) if named and isinstance(member, dict) else ()
             yield from ((s, REDACTED) for key in within for s in _strings(member[key], depth + 1))
-            if name in hidden or (isinstance(member, list) and named):
+            # A name of no Latin letters may be escaped in the text, where no pattern sees it.
+            whole = isinstance(member, list) or (isinstance(member, str) and not name.isascii())
+            if name in hidden or (whole and named):
                 yield from ((secret, REDACTED) for secret in _strings(member, depth + 1))
             else:
                 yield from _changes(member, depth + 1)
@@ -247,7 +257,8 @@ def _formats() -> tuple[tuple[str, re.Pattern[str], bool], ...]:
     return tuple(
         (
             form.prefix,
-            lazily(rf"{re.escape(form.prefix)}[{form.alphabet}]{{{form.least},}}+"),
+            # What follows it without a blank is of the same token, in whatever alphabet.
+            lazily(rf"{re.escape(form.prefix)}[{form.alphabet}]{{{form.least},}}+[\w+=-]*+"),
             form.distinct,
         )
         for form in table.FORMATS
@@ -271,6 +282,11 @@ def _places() -> tuple[tuple[str, re.Pattern[str]], ...]:
     return tuple((place.hint, lazily(place.expression)) for place in places.PLACES)
 
 
+@functools.cache
+def _ways() -> tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]:
+    return tuple((way.hints, lazily(way.expression)) for way in commands.SPOKEN)
+
+
 def _hide_web_tokens(text: str) -> str:
     return _WEB_TOKEN.sub(lambda found: REDACTED if found[1] else found[0], text)
 
@@ -288,12 +304,17 @@ def _hide_told(text: str) -> str:
     lower = text.lower()
     for hint, pattern in _told():
         if hint in lower:
-            text = pattern.sub(rf"\g<1>{REDACTED}", text)
+            text = pattern.sub(_hide_in_place, text)
     if len(text) < _SHORTEST:
         return text
     for hint, pattern in _places():
         if hint in lower:
             text = pattern.sub(_hide_in_place, text)
+    for hints, pattern in _ways():
+        for hint in hints:
+            if hint in lower:
+                text = pattern.sub(_hide_in_place, text)
+                break
     return text
 
 
@@ -310,7 +331,7 @@ def _options() -> tuple[tuple[tuple[str, ...], re.Pattern[str], re.Pattern[str]]
             lazily(rf"\b(?:{option.program})\b"),
             lazily(option.expression),
         )
-        for option in (*table.OPTIONS, *places.PROGRAMS)
+        for option in (*table.OPTIONS, *places.PROGRAMS, *commands.PROGRAMS)
     )
 
 

@@ -19,12 +19,13 @@ _MOST: Final = (
     50  # heads, columns of a head, and rows' values of a tuple: what is wider is no table
 )
 _HEAD: Final = lazily(
-    r"(?im)^[^\n]{0,400}(?:pass|secret|token|api_?key|private_?key|credential|\bkey\b)[^\n]{0,400}$"
+    r"(?im)^[^\n]{0,400}(?:pass|secret|token|api_?key|private_?key|credential|\bkey\b"
+    r"|contrase|senha|kennwort|zugang|parol|密|пароль|パスワード|비밀번호)[^\n]{0,400}$"
 )
 _RULED: Final = ("|", "│")
 _PLAIN: Final = ("\t", ";", ",")
 _TITLE: Final = lazily(
-    r"[ ]*[\"'`*]{0,3}([A-Za-z_][\w.-]{0,40}(?: [\w.-]{1,20}){0,3})[\"'`*]{0,3}[ ]*"
+    r"[ ]*[\"'`*]{0,3}([^\W\d][\w.-]{0,40}(?: [\w.-]{1,20}){0,3})[\"'`*]{0,3}[ ]*"
 )
 _SENTENCE: Final = lazily(r"[,;][ ]")
 _RULE: Final = lazily(r"[-+=:| \t│─┼├┤]*")

@@ -218,7 +218,7 @@ SHAPES: Final = (
     Shape(
         "OpenAI and others",
         "sk-",
-        r"\bsk-(?:[a-z0-9]{2,12}-){0,3}[A-Za-z0-9_]{20,}",
+        r"\bsk-(?:[a-z0-9]{2,12}-){0,3}[A-Za-z0-9_]{20,}[A-Za-z0-9_-]*",
         "sk-cp-{24}",
         "sk-top-container-id-1",
     ),

@@ -289,7 +289,7 @@ PLACES: Final = (
     ),
     Shape(
         "typed into a field",
-        "(",
+        ").",
         rf"(?i)({_ONE}[^\n(]{{0,40}}\)\.(?:fill|type|send_?keys|set_?value|press_?sequentially|input)"
         r"\([ ]{0,2}[\"'`])[^\"'`\n]{1,256}",
         "cy.get('#password').type('{12}')",

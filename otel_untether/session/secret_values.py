@@ -16,10 +16,13 @@ _LOOKED_AT: Final = 256  # characters of a value; what is random begins so
 # References, placeholders, templates: they say where a secret is, not what it is.
 _REFERENCE: Final = lazily(
     r"""(?x)
-    \$\{[^}]{0,128}\}.{0,8} | \$\(.* | \$[A-Z_][A-Z0-9_]*\W? | \$(?:env|ENV|_ENV)?[:\[].{0,64}
+    \$\{\{.* | \$\{[^}]{0,128}\}.{0,8} | \$[0-9]{1,2}\W?
+  | \$\(.* | \$[A-Z_][A-Z0-9_]*\W? | \$(?:env|ENV|_ENV)?[:\[].{0,64}
   | %[A-Z_]{2,40}%? | %[sdr]\W{0,3} | \{\{.*\}\}.{0,4} | \{[\w.!:\[\]"']{0,64}\}
   | <[^<>]{0,64}>\W? | \*{3,}\W* | [xX]{4,} | \.{3,}\W* | …\W* | \[redacted\].{0,8}
   | [-_*.,;:|/\\)}\]]+
+  | (?i:(?:your|my|the|some|insert|replace|enter|put|paste)[-_ ](?:[a-z]{1,12}[-_ ]){0,4}
+      (?:key|token|password|secret|here|id|value)s?)
     """,
     re.DOTALL,
 )
@@ -27,7 +30,7 @@ _NOTHING: Final = lazily(
     r"(?:none|null|nil|undefined|true|false|yes|no|on|off|n/?a|empty|missing|unset|required"
     r"|optional|invalid|expired|not set|str|string|text|bytes|bytearray|int|integer|number|float"
     r"|boolean|bool|object|any|void|never|dict|list|char|varchar|secretstr|basic|bearer|oauth2?"
-    r"|disabled|enabled|include|omit|same-origin)"
+    r"|disabled|enabled|include|omit|same-origin|files|compat|is|was|must|await|yield|return|lambda)"
     r"\.?(?:\s*[|,;)}\]>?!=&\[(].{0,64})?",
     re.IGNORECASE | re.DOTALL,
 )

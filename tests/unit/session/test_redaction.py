@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies
 
+from otel_untether.session import secret_commands as commands
 from otel_untether.session import secret_patterns as table
 from otel_untether.session import secret_places as places
 from otel_untether.session.named_secrets import names_secret
@@ -60,9 +61,20 @@ def test_a_shape_is_found_and_its_neighbour_stays(shape: table.Shape) -> None:
     assert redact(f"one\n{shape.innocent}\ntwo") == f"one\n{shape.innocent}\ntwo"
 
 
-@pytest.mark.parametrize(
-    "option", [*table.OPTIONS, *places.PROGRAMS], ids=lambda option: option.program
-)
+@pytest.mark.parametrize("way", commands.SPOKEN, ids=lambda way: way.name)
+def test_a_way_to_show_a_secret_is_seen_and_its_neighbour_stays(way: commands.Way) -> None:
+    secret = made(way.secret)
+    clean = redact(f"one\n{secret}")
+    assert "[redacted]" in clean
+    shown = [word for word in re.split(r"[^A-Za-z0-9]", secret) if word not in way.secret]
+    assert not [word for word in shown if word in clean]
+    assert redact(f"one\n{way.innocent}") == f"one\n{way.innocent}"
+
+
+PROGRAMS = (*table.OPTIONS, *places.PROGRAMS, *commands.PROGRAMS)
+
+
+@pytest.mark.parametrize("option", PROGRAMS, ids=lambda option: option.program)
 def test_a_programs_option_is_found_only_behind_the_program(option: table.Option) -> None:
     secret = made(option.secret)
     clean = redact(secret)
@@ -225,6 +237,10 @@ ADVERSARIAL = (
     "password  ", "set -x TOKEN a ", 'send "', "(a,b) VALUES ", "(a,password) VALUES ('",
     "a,password\n", "a,password\nx,y\n", "| key |\n|--|\n", "login / ", "login a / ", '.token("',
     'auth("a",', 'variable "password" {', "put-parameter ", "secret set ", "vault kv put a b=c ",
+    "wallet able ", "passwort a b ", "clave a b c ", "密码", "a/b_", "aB1_", "%22password%22%3A",
+    "&quot;password&quot;:&quot;", " -u a -p ", "-----BEGIN PRIVATE KEY-----\nx\n", "login a ",
+    "-----BEGIN PRIVATE KEY-----x-----END PRIVATE KEY-----", f"{'aA1+' * 16}\n", "login('a', ",
+    *(word for way in commands.SPOKEN for word in way.hints[:1]),
     "http -a a:", ":thin:", ">AUTH ", "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC", "token: &a",
 )  # fmt: skip
 
@@ -249,3 +265,106 @@ def _seconds(text: str) -> float:
     began = time.thread_time()
     redact(text)
     return time.thread_time() - began
+
+
+TOKENS = (
+    "acme_live_h7Gq2LxW9zPd4VtK8sRn3Bfc",
+    "zz_v2_Ab3dE5fGh7Jk9LmN1pQr",
+    "qx-h7Gq2LxW9zPd4VtK8sRn3B_fc",
+    "key_" + "0a1b2c3d" * 8,
+)
+IDS = (
+    "toolu_01AbC3dE5fGh7Jk9LmN1pQrS",
+    "call_h7Gq2LxW9zPd4VtK8sRn3Bfc",
+    "chatcmpl-h7Gq2LxW9zPd4VtK8sRn3BfcAb",
+    "resp_" + "0a1b2c3d" * 6,
+    "test_convertUtf8ToUtf16AndBack",
+    "mcp__github__create_pull_request_review",
+    "x86_64-unknown-linux-gnu-cpython-311",
+    "web-7d9c5b4f6d-x2x9z-5dd5756b68",
+    "feature/rotate-api-keys-and-tokens",
+)
+
+
+@pytest.mark.parametrize("token", TOKENS)
+def test_a_token_of_an_unknown_vendor_is_known_by_how_it_is_made(token: str) -> None:
+    for context in CONTEXTS:
+        assert token[-12:] not in redact(context.format(token))
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_an_id_and_a_long_name_are_no_tokens(name: str) -> None:
+    assert redact(f"see {name} there") == f"see {name} there"
+
+
+SPOKEN = (
+    "Passwort: {}", "Kennwort={}", "contraseña: {}", "La contraseña es {}", "mot de passe : {}",
+    "Das Passwort ist {}", "senha = {}", "hasło: {}", "пароль: {}", "密码\uff1a{}", "密码是{}",
+    "パスワード: {}", "비밀번호: {}", "şifre={}", "wachtwoord: {}", "usuario,contraseña\nbob,{}",
+)  # fmt: skip
+UNSPOKEN = (
+    "Passwort vergessen?", "contraseña incorrecta", "La contraseña es incorrecta", "密码错误",
+    "パスワードが違います", "Неверный пароль", "Passwort: ${PASSWORT}", "clave primaria: id",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("said", SPOKEN)
+def test_a_password_is_one_in_any_language(said: str) -> None:
+    assert "Sommer" not in redact(f"ok\n{said.format('Sommer#42')}\nok")
+
+
+@pytest.mark.parametrize("said", UNSPOKEN)
+def test_what_is_about_a_password_stays_in_any_language(said: str) -> None:
+    assert redact(said) == said
+
+
+@pytest.mark.parametrize("name", ["密码", "contraseña", "Kennwort", "пароль", "nexusPass", "dbPw"])
+def test_a_member_is_named_so_in_any_language(name: str) -> None:
+    for text in (
+        json.dumps({name: "Sommer 42"}),
+        json.dumps({"x": json.dumps({name: "Sommer#42"})}),
+    ):
+        assert "Sommer" not in redact_json(text.encode())
+
+
+ENCODED = (
+    "%7B%22password%22%3A%22hunter2a%22%7D",
+    "next=%2Flogin%3Fpassword%3Dhunter2a%26x%3D1",
+    "{&quot;password&quot;:&quot;hunter2a&quot;}",
+    r"{\u0022password\u0022:\u0022hunter2a\u0022}",
+)
+
+
+@pytest.mark.parametrize("text", ENCODED)
+def test_what_is_encoded_is_read_as_what_it_stands_for(text: str) -> None:
+    assert "hunter2a" not in redact(text)
+
+
+PLAIN_ONCE_DECODED = ("a%3Fb%3D1", "&quot;x&quot; &amp; y", "100% of 20% %3D")
+
+
+@pytest.mark.parametrize("text", PLAIN_ONCE_DECODED)
+def test_what_is_encoded_and_no_secret_stays_as_it_is(text: str) -> None:
+    assert redact(text) == text
+
+
+PEM_LINE = "aB3+" * 16
+
+
+@pytest.mark.parametrize("before", ["", "id_rsa:12:", "2024-01-01T00:00:00Z web-1 | ", "+ ", "> "])
+def test_a_key_is_seen_behind_what_stands_before_each_line(before: str) -> None:
+    key = ["-----BEGIN RSA PRIVATE KEY-----", *[PEM_LINE] * 6, "-----END RSA PRIVATE KEY-----"]
+    assert PEM_LINE[:24] not in redact("\n".join(before + line for line in key))
+
+
+def test_the_middle_of_a_key_is_seen_and_digests_are_none() -> None:
+    assert PEM_LINE not in redact(f"{PEM_LINE}\n" * 3)
+    digests = f"{'0a1b2c3d' * 8}\n" * 3
+    assert redact(digests) == digests
+
+
+@pytest.mark.parametrize("rest", ["A1b2_C3d4-E5f6", "-A1b2C3d4E5f6"])
+def test_no_part_of_a_token_is_left_behind_it(rest: str) -> None:
+    """A token of a vendor may go on in letters that its format does not name."""
+    for begin in ("sk-ant-api03-", "sk-proj-", "sk-zz-", "ghp_", "npm_"):
+        assert rest[-8:] not in redact(f"x {begin}{'Ab3' * 13}{rest} y")
