@@ -29,7 +29,10 @@ _HEX_AND_MORE: Final = lazily(
 _TOKEN: Final = lazily(r"(?<![A-Za-z0-9_+/-])[A-Za-z0-9_+/-]{14,}+={0,2}")
 _PART: Final = lazily(r"[_-]+")
 _WORD: Final = lazily(r"(?:[a-z]{1,12}|[A-Z]{1,12}|[A-Z][a-z]{1,11})[0-9]{0,2}")
-_CAMEL: Final = lazily(r"(?:[A-Z]{1,5}[a-z]{2,20}+[0-9]{0,4}|[a-z]{2,20}+[0-9]{0,4}){1,16}")
+_CAMEL: Final = lazily(
+    r"(?:[A-Z]{1,5}[a-z]{2,20}+[0-9]{0,4}|[a-z]{2,20}+[0-9]{0,4}"
+    r"|(?:To|Of|In|On|Is|As|At|By|Or|If|My|We|It|No|An|Up|Id|Db|Js)[0-9]{0,4}){1,16}"
+)
 _PLAIN: Final = lazily(r"[0-9a-f_-]+|[0-9A-Z_-]+")  # digests, constants; UUIDs, too
 _LONG: Final = 32  # of a digest
 _SECRET: Final = frozenset({"sk", "pk", "key", "apikey", "token", "secret", "pat", "signkey"})
