@@ -11,7 +11,6 @@ import html
 import re
 from functools import partial
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote
 
 from otel_untether.session.patterns import lazily
 
@@ -24,6 +23,7 @@ _PERCENT: Final = lazily(
     r"(?<![^\s\"'<>`])[^\s\"'<>`%]{0,2048}+%(?:3[AD]|22|20|0A|2[06F]|40|7B)[^\s\"'<>`]{1,16384}",
     re.IGNORECASE,
 )
+_OCTETS: Final = lazily(r"(?:%[0-9A-Fa-f]{2})+")
 _ENTITIES: Final = ("&quot;", "&#34;", "&#x22;", "&#39;", "&apos;")
 _ESCAPES: Final = ("\\u0022", "\\u0027", "\\x22")
 _ESCAPE: Final = lazily(r"\\(?:u00|x)(2[27])")
@@ -49,4 +49,8 @@ def _unless_changed(text: str, plain: str, redact: Redact) -> str:
 
 
 def _hide_percent(redact: Redact, found: re.Match[str]) -> str:
-    return _unless_changed(found[0], unquote(found[0]), redact)
+    return _unless_changed(found[0], _OCTETS.sub(_plain, found[0]), redact)
+
+
+def _plain(octets: re.Match[str]) -> str:
+    return bytes.fromhex(octets[0].replace("%", "")).decode("utf-8", "replace")

@@ -305,6 +305,7 @@ SPOKEN = (
 UNSPOKEN = (
     "Passwort vergessen?", "contraseña incorrecta", "La contraseña es incorrecta", "密码错误",
     "パスワードが違います", "Неверный пароль", "Passwort: ${PASSWORT}", "clave primaria: id",
+    '"MDPLOT", "M3MM"', "sandisk: 64GB", "geheimnisvoll = 12x",
 )  # fmt: skip
 
 
