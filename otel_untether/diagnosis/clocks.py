@@ -55,12 +55,18 @@ class ProgressClock(NamedTuple):
 def of_waits(state: SessionState, config: WatchdogConfig) -> Iterator[ProgressClock]:
     """Yield the clocks of what explains silence only for a time, and is itself overdue then."""
     for wait in state.waits.values():
-        if wait.kind in ("hook", "host"):
+        if wait.kind in ("hook", "host") and not is_a_call(wait, state):
             yield ProgressClock("hook", config.hook_timeout, wait.since, wait)
         elif wait.kind == "compaction":
             yield ProgressClock("compaction", config.compaction_timeout, wait.since, wait)
         elif wait.kind == "retry" and wait.notices > 1:
             yield ProgressClock("retry", config.stall_timeout, wait.since, wait)
+
+
+def is_a_call(wait: Wait, state: SessionState) -> bool:
+    """Whether what the host was asked is a call of a tool of its own, which has its own clock."""
+    asked = wait.kind == "host" and (wait.detail or "").startswith("mcp")
+    return asked and any(call.mcp_server and not call.left for call in state.open.values())
 
 
 def of_work(state: SessionState, config: WatchdogConfig) -> Iterator[ProgressClock]:

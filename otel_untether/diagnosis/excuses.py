@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from otel_untether.diagnosis.clocks import is_a_call
 from otel_untether.diagnosis.facts import BUSY, SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from otel_untether.config.settings import WatchdogConfig
     from otel_untether.proc_diag.snapshot import Identity, TreeSnapshot
@@ -74,13 +75,18 @@ def in_force(
     """
     if (request := asked(state, answered)) is not None:
         return request
-    ends = ((wait, excuse_ends(wait, config)) for wait in state.waits.values())
+    ends = ((wait, excuse_ends(wait, config)) for wait in _excusing(state))
     return next((wait for wait, end in ends if end is not None and now < end), None)
+
+
+def _excusing(state: SessionState) -> Iterator[Wait]:
+    """Yield the waits that have a time of their own, and not that of a call that is open."""
+    return (wait for wait in state.waits.values() if not is_a_call(wait, state))
 
 
 def last_excused(state: SessionState, config: WatchdogConfig, now: int) -> int:
     """Return the last moment (ns) up to which a wait explained the silence, 0 if none did."""
-    ends = (excuse_ends(wait, config) for wait in state.waits.values())
+    ends = (excuse_ends(wait, config) for wait in _excusing(state))
     return max((min(end, now) for end in ends if end is not None), default=0)
 
 

@@ -48,8 +48,8 @@ VETOES: Final = {
     "output": "a thread waits until somebody reads what it writes",
     "runnable": "a thread is about to run",
     "wakes": "a thread wakes by itself, so that it may yet go on",
-    "child": "a process that it started since it last moved on runs now and then, or sleeps for a "
-    "time: its end may wake it (a hook that no line tells of)",
+    "child": "a process that it started since it last moved on runs now and then, sleeps for a "
+    "time, or watches files: its end may wake it (a hook that no line tells of)",
     "refused": "it wakes, and somebody in its network is refused connections: perhaps it retries",
     "working": "a tool's process worked within the last dozen samples (causes named by the "
     "operator, all but `spinning`)",
@@ -185,7 +185,8 @@ def _of_sockets(facts: Facts) -> Iterator[Objection]:
 def fed(look: DeepLook) -> Iterator[str]:
     """Yield who reads what others may write to: a pipe whose other end is not in the tree, a FIFO.
 
-    A FIFO has a name, and whoever knows it may write there.
+    A FIFO has a name, and whoever knows it may write there. The agent's own input is told of by
+    itself.
     """
     for pipe in look.pipes:
         what = pipe.target if pipe.target.startswith("/") else "a pipe"
@@ -193,8 +194,8 @@ def fed(look: DeepLook) -> Iterator[str]:
     for process in look.processes:
         for thread in process.threads or ():
             target = thread.waits_on or ""
-            reads = target.startswith("/") and target != process.stdin.target
-            if reads and wchan.place(thread) == "pipe_read":
+            own = process.identity == look.agent and target == process.stdin.target
+            if target.startswith("/") and not own and wchan.place(thread) == "pipe_read":
                 yield f"{process.name or 'a process'} (pid {process.identity.pid}) reads {target}"
 
 
@@ -239,8 +240,11 @@ def busy_children(facts: Facts) -> Iterator[str]:
     for process in look.processes:
         if process.identity in young:
             who = f"{process.name or 'a process'} (pid {process.identity.pid})"
-            if any("nanosleep" in (t.wchan or "") for t in process.threads or ()):
+            threads = process.threads or ()
+            if any("nanosleep" in (t.wchan or "") for t in threads):
                 yield f"{who} sleeps for a time"
+            elif any(d.target == "anon_inode:inotify" for d in process.descriptors or ()):
+                yield f"{who} watches files"
             elif look is not before and ran(replace(look, processes=(process,)), before):
                 yield f"{who} runs now and then"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from otel_untether.diagnosis import wait_channels as wchan
+from otel_untether.diagnosis.clocks import in_background
 from otel_untether.diagnosis.naming import in_state, named, one, peer
 from otel_untether.diagnosis.objections import busy_children, fed
 from otel_untether.session.wording import count, duration, percent
@@ -231,9 +232,11 @@ def tool_awaits_stdin(facts: Facts) -> Evidence:
     """A tool's last process waits for input that nobody will send.
 
     One that another process of the tool would send it is that one's to send: a language server
-    and the last program of a pipeline wait like that all their lives.
+    and the last program of a pipeline wait like that all their lives. So does what was left behind.
     """
-    working = facts.tool_processes or ()
+    awaited = facts.tools or facts.tools_unnamed or in_background(facts.state)
+    mine = (facts.tool_processes or ()) if awaited else ()
+    working = tuple(process for process in mine if process.identity not in facts.bystanders)
     parents = {process.ppid for process in working}
     leaves = [process for process in working if process.identity.pid not in parents]
     if not leaves or not all(map(wchan.reads_pipe, leaves)) or facts.tools_at_work:

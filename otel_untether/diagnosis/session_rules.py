@@ -47,7 +47,8 @@ def hook_hung(facts: Facts) -> Evidence:
     name = f" {wait.detail}" if wait.detail else ""
     took = _since(facts, wait.since)
     if wait.kind == "host":
-        asked = name if "/" in name else f" the hook{name}"  # a method of its protocol, or a hook
+        method = "/" in name or name.startswith(" mcp")
+        asked = name if method else f" the hook{name}"
         return (f"its host has not answered{asked} for {took}",)
     return (f"the hook{name} has not returned for {took}",)
 

@@ -275,6 +275,25 @@ STATES: Final = (
         config={"hook_timeout": 60.0},
     ),
     State(
+        "a host that carries out a tool of its own, in its time",
+        Quiet(),
+        """
+        init(); tool("mcp__sdk__query"); asked(subtype="mcp_message", server_name="sdk",
+                                               message={"method": "tools/call", "id": 1})
+        at_rest(); forever()
+        """,
+        config={"hook_timeout": 1.0, "mcp_tool_timeout": 60.0},
+    ),
+    State(
+        "a host that never answers for a tool of its own",
+        Named("mcp_hung", "mcp_tool_timeout", words=("the MCP server sdk",)),
+        """
+        init(); tool("mcp__sdk__query"); asked(subtype="mcp_message", server_name="sdk",
+                                               message={"method": "tools/call", "id": 1})
+        at_rest(); forever()
+        """,
+    ),
+    State(
         "a host that never answers its hook",
         Named("hook_hung", "hook_timeout", words=("its host",)),
         """

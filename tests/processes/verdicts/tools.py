@@ -67,6 +67,14 @@ STATES: Final = (
     ),
     # What was left in the background, as it was long before.
     State(
+        "a program left behind that waits for input, and a model that never answers",
+        Named("model_silent"),
+        """
+        init(); program("cat", stdin=subprocess.PIPE); tool(); done()
+        text(); connect(); at_rest(); forever()
+        """,
+    ),
+    State(
         "a stopped job left behind, and a model that never answers",
         Named("model_silent", killed=False),  # whatever is stopped speaks against a kill
         """
@@ -350,6 +358,15 @@ STATES: Final = (
         "a hook that no line tells of, which sleeps",
         Named("agent_asleep", killed=False, words=("sleeps for a time",)),
         "init(); text(); shell('exec sleep 600', start_new_session=False); at_rest(); forever()",
+    ),
+    State(
+        "a hook that no line tells of, which watches files",
+        Named("agent_asleep", killed=False, words=("watches files",)),
+        """
+        init(); text(); shell("touch log; exec tail -f log", start_new_session=False)
+        time.sleep(0.3); at_rest(); forever()
+        """,
+        late=1,
     ),
     State(
         "a hook that no line tells of, which looks again and again",

@@ -53,6 +53,14 @@ STATES: Final = (
         inside=fifo,
     ),
     State(
+        "a hook that no line tells of, which reads a FIFO",
+        Named("agent_asleep", killed=False, words=("reads", "fifo")),
+        """
+        init(); text(); shell("read line <$ZOO_FIFO"); time.sleep(0.2); at_rest(); forever()
+        """,
+        inside=fifo,
+    ),
+    State(
         "in an event loop that watches a FIFO that others may write to",
         Named("agent_asleep", killed=False, words=("reads", "fifo")),
         """
