@@ -19,9 +19,17 @@ Shape = TypeVar("Shape", bound=msgspec.Struct)
 def records(
     path: Path, decoder: msgspec.json.Decoder[Shape], shape: type[Shape]
 ) -> Iterator[Shape]:
-    """Yield a file's lines as `shape`; what is no JSON object is left out. Raises OSError."""
+    """Yield a file's lines as `shape`; what is no JSON object is left out. Raises OSError.
+
+    A line that was written twice, its time and its ids included, is told once.
+    """
+    told: set[int] = set()
     with regular(path) as file:
         for line in file:
+            number = hash(line)
+            if number in told:
+                continue
+            told.add(number)
             found = record(line, decoder, shape)
             if found is not None:
                 yield found

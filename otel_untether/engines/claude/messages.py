@@ -108,7 +108,7 @@ def _error(line: AssistantLine) -> str | None:
 
 
 def _started(block: Block, parent: str | None, at: int, happened: int | None) -> list[Event]:
-    if block.id and block.name:
+    if block.id:
         return tools.started(block, parent, at, happened)
     return [StrayLine(at=at, reason="bad_shape", detail=word(block.type))]
 

@@ -41,7 +41,7 @@ _outcome_decoder: Final = msgspec.json.Decoder(ToolOutcome)
 
 def started(block: Block, parent: str | None, at: int, happened: int | None) -> list[Event]:
     """Return what a ``tool_use`` block says: the call and, for a wake-up or a monitor, the wait."""
-    name, raw, call_id = block.name or "", given(block.input), block.id or ""
+    name, raw, call_id = block.name or "unknown", given(block.input), block.id or ""
     telling = name in _TELLING_INPUTS
     options = read(raw, _input_decoder, ToolInput) if telling else _NO_OPTIONS
     limit = options.timeout if options.timeout is not None else options.timeout_ms

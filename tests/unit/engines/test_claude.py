@@ -172,6 +172,12 @@ def test_one_bad_block_does_not_lose_the_others() -> None:
         assert [e.reason for e in found if isinstance(e, ev.StrayLine)] == ["bad_shape"]
 
 
+def test_a_call_without_a_name_is_a_call_all_the_same() -> None:
+    block = {"type": "tool_use", "id": "t1", "name": None, "input": {}}
+    found = decode(type="assistant", message={"id": "m", "content": [block]})
+    assert [e.name for e in found if isinstance(e, ev.ToolStarted)] == ["unknown"]
+
+
 @pytest.mark.parametrize("name", ["Agent", "Task"])
 def test_a_subagents_call_names_its_type(name: str) -> None:
     (event,) = call(name, {"subagent_type": "Explore", "run_in_background": False})

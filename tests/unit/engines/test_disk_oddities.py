@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from otel_untether.engines import registry
 from otel_untether.engines.codex.transcript import reader as codex
 from otel_untether.engines.gemini.transcript import reader as gemini
 from otel_untether.engines.qwen.transcript import reader as qwen
 from otel_untether.session import events as ev
+from tests.unit.engines.recordings import RECORDINGS
 
 THREAD = "01a2162a-6c37-7293-ac3c-93962081c14d"
 
@@ -84,3 +89,22 @@ def test_that_qwen_compressed_its_chat_is_told_without_the_chat(tmp_path: Path) 
     (compacted,) = [event for event in events if isinstance(event, ev.Compaction)]
     assert (compacted.phase, compacted.tokens_before, compacted.tokens_after) == ("ended", 900, 90)
     assert "SECRET" not in repr(events)
+
+
+@pytest.mark.parametrize("engine", ["claude", "codex", "copilot", "gemini", "pi", "qwen"])
+@pytest.mark.parametrize("whole", [False, True], ids=["each line", "all lines"])
+def test_what_is_written_down_twice_is_told_once(
+    tmp_path: Path, engine: str, *, whole: bool
+) -> None:
+    reader = registry.get(engine).transcripts_reader
+    assert reader is not None
+    folder = tmp_path / "disk"
+    shutil.copytree(RECORDINGS / engine / "disk", folder)
+    for path in sorted(folder.rglob("*.jsonl")):
+        if reader.is_part(path):
+            continue
+        before = list(map(repr, reader.read(path)))
+        lines = path.read_bytes().splitlines(keepends=True)
+        twice = [*lines, *lines] if whole else [line for line in lines for _ in range(2)]
+        path.write_bytes(b"".join(twice))
+        assert list(map(repr, reader.read(path))) == before

@@ -58,6 +58,7 @@ class Data(Plain, rename="camel"):
 
 
 class Entry(Plain, rename="camel"):
+    id: str | None = None
     type: str | None = None
     timestamp: str | None = None
     agent_id: str | None = None
@@ -83,11 +84,14 @@ def parts(_path: Path) -> Iterable[Path]:
 
 def read(path: Path) -> Iterator[Event]:
     """Yield a session's events in order of time."""
-    log = _Log()
+    log, told = _Log(), set[str]()
     with regular(path) as file:
         for line in file:
             entry = record(line, _decoder, Entry)
-            if entry is not None and entry.type != "system.message":
+            if entry is None or entry.id in told:
+                continue
+            told |= {entry.id} if entry.id else set()
+            if entry.type != "system.message":
                 yield from log.events(entry, line.rstrip(b"\n"))
 
 

@@ -141,9 +141,10 @@ class _Session:
         yield self._turn_over()
 
     def _is_told(self, entry: Entry) -> bool:
-        told = entry.type != "session" and entry.id in self._told
-        self._told.add(entry.id or "")
-        return told and bool(entry.id)
+        told = entry.id in self._told
+        if entry.id:
+            self._told.add(entry.id)
+        return told
 
     def _move(self, entry: Entry) -> None:
         if entry.type == "session" or entry.parent_id is msgspec.UNSET or not entry.id:
