@@ -173,7 +173,7 @@ def test_one_bad_block_does_not_lose_the_others() -> None:
 
 
 def test_a_call_without_a_name_is_a_call_all_the_same() -> None:
-    block = {"type": "tool_use", "id": "t1", "name": None, "input": {}}
+    block: dict[str, Any] = {"type": "tool_use", "id": "t1", "name": None, "input": {}}
     found = decode(type="assistant", message={"id": "m", "content": [block]})
     assert [e.name for e in found if isinstance(e, ev.ToolStarted)] == ["unknown"]
 
