@@ -44,8 +44,13 @@ class AssistantLine(Stamped, tag="assistant"):
 
 
 class Call(Plain):
-    """A call of any kind; `result` has one member for how it went, such as ``error``."""
+    """A call of any kind; `result` has one member for how it went, such as ``error``.
 
+    One of no kind of its own has a `name` and `arguments`.
+    """
+
+    name: str | None = None
+    arguments: Raw = ABSENT
     args: Raw = ABSENT
     result: Raw = ABSENT
 
@@ -53,7 +58,7 @@ class Call(Plain):
 class ToolLine(Stamped, tag="tool_call"):
     """`tool_call` has one member that is named after its kind, as ``shellToolCall`` is.
 
-    Others are its id and its times.
+    Of tools of no kind of their own it is ``function``. Others are its id and its times.
     """
 
     subtype: str | None = None

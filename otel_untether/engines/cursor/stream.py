@@ -78,6 +78,8 @@ def _tool(line: ToolLine, at: int) -> Iterator[Event]:
 def _kind(line: ToolLine) -> tuple[str, Call | None]:
     """Return which kind of call it is, and the member that says so."""
     for name, value in (line.tool_call or {}).items():
+        if name == "function" and isinstance(value, Call):
+            return value.name or "tool", value
         if name.endswith(_SUFFIX) and isinstance(value, Call):
             return name.removesuffix(_SUFFIX) or "tool", value
     return "tool", None
@@ -95,7 +97,7 @@ def _started(call_id: str, kind: str, call: Call, at: int, happened: int | None)
         type="extension" if kind in _FROM_OUTSIDE else "function",
         mcp_server=about.provider_identifier if mcp else None,
         subagent=_subagent(about) if kind == "task" else None,
-        arguments=given(call.args),
+        arguments=given(call.args) or given(call.arguments),
     )
 
 
@@ -116,7 +118,7 @@ def _finished(call_id: str, kind: str, call: Call, at: int, happened: int | None
     error = str(code) if code else None
     if how in _DENIED:
         error = "permission_denied"
-    elif how != "success":
+    elif how != "success" and result is not None:
         error = error or ("tool_error" if how in _FAILED else word(how) or "tool_error")
     return ToolFinished(
         at=at,

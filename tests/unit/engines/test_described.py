@@ -94,6 +94,16 @@ class TestCursor:
         event = one("cursor", type="tool_call", subtype="started", call_id="c", tool_call=call)
         assert event.subagent in ("explore", "custom", "subagent")
 
+    def test_a_tool_of_no_kind_of_its_own_has_a_name(self) -> None:
+        call = {"function": {"name": "web_search", "arguments": '{"q":"x"}'}}
+        line = {"type": "tool_call", "call_id": "c", "tool_call": call}
+        begun = one("cursor", subtype="started", **line)
+        assert isinstance(begun, ev.ToolStarted)
+        assert (begun.name, begun.arguments) == ("web_search", b'"{\\"q\\":\\"x\\"}"')
+        over = one("cursor", subtype="completed", **line)
+        assert isinstance(over, ev.ToolFinished)
+        assert (over.name, over.error) == ("web_search", None)
+
     def test_a_failed_run_says_why(self) -> None:
         event = one("cursor", type="result", subtype="error", is_error=True, result="429")
         assert event.error == "rate_limit"
