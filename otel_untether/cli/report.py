@@ -86,6 +86,8 @@ def main(args: argparse.Namespace) -> int:
             return _print(read(path), args)
     except StoreError as error:
         return _complain(error)
+    except BrokenPipeError:
+        raise  # whoever reads has enough; that is nobody's mistake
     except OSError as error:
         return _complain(f"{error.filename}: {error.strerror}")
 

@@ -18,23 +18,28 @@ MAX_LINE: Final = 128 * 1024 * 1024
 class LineSplitter:
     """Collects chunks and hands out whole lines, without their LF.
 
-    A line longer than `limit` bytes is not kept: it comes out as None, once, where it ended.
+    A line longer than `limit` bytes is not kept: it comes out as None, once, where it ended. Of
+    one of which bytes are missing, nothing comes out.
     """
 
-    __slots__ = ("_limit", "_overflow", "_parts", "_size")
+    __slots__ = ("_limit", "_overflow", "_parts", "_size", "_torn")
 
     def __init__(self, limit: int = MAX_LINE) -> None:
         self._limit = limit
         self._parts: list[bytes] = []
         self._size = 0
         self._overflow = False
+        self._torn = False
 
     def feed(self, chunk: bytes) -> list[bytes | None]:
         """Return the lines that this chunk completes."""
         parts = chunk.split(b"\n")
         rest = parts.pop()
         lines: list[bytes | None] = [*parts]
-        if lines and (self._size or self._overflow):
+        if lines and self._torn:
+            del lines[0]
+            self._complete(b"")
+        elif lines and (self._size or self._overflow):
             lines[0] = self._complete(parts[0])
         if len(chunk) > self._limit:
             lines = [None if line and len(line) > self._limit else line for line in lines]
@@ -44,14 +49,15 @@ class LineSplitter:
 
     def rest(self) -> Iterator[bytes | None]:
         """Yield what is left without a final newline, if anything."""
-        if self._size or self._overflow:
-            yield self._complete(b"")
+        torn, line = self._torn, self._complete(b"")
+        if line != b"" and not torn:
+            yield line
 
     def resynchronise(self) -> None:
         """Bytes were lost here: whatever the current line is, it is not whole."""
         self._parts.clear()
-        self._size = 0
-        self._overflow = True
+        self._size, self._overflow = 0, True
+        self._torn = True
 
     def _keep(self, part: bytes) -> None:
         self._size += len(part)
@@ -65,5 +71,5 @@ class LineSplitter:
         self._keep(tail)
         line = None if self._overflow else b"".join(self._parts)
         self._parts.clear()
-        self._size, self._overflow = 0, False
+        self._size, self._overflow, self._torn = 0, False, False
         return line

@@ -45,6 +45,10 @@ PASSED_AT: Final = 3
 LOST: Final = 4
 WRITING_SINCE: Final = 5
 
+# What UNREAD says, else 0: that nobody wants a copy, or that nobody is there any more to have it.
+UNWANTED: Final = 1
+GONE: Final = 2
+
 # What a record says; one is four numbers of 64 bits: kind, position, size, time.
 STDOUT_COPIED: Final = 0
 STDERR_COPIED: Final = 1
@@ -152,7 +156,7 @@ class CopyWriter:
     @property
     def lost(self) -> int:
         """How many bytes went by without the copy that was wanted."""
-        return 0 if self.unread else self._numbers[LOST]
+        return 0 if self._numbers[UNREAD] == UNWANTED else self._numbers[LOST]
 
     @property
     def waiting(self) -> bool:
@@ -260,7 +264,7 @@ class CopyReader:
 
     def leave_unread(self) -> None:
         """Have no more copies made."""
-        self._numbers[UNREAD] = 1
+        self._numbers[UNREAD] = UNWANTED
 
     @property
     def uncopied(self) -> int:

@@ -14,6 +14,7 @@ import select
 from otel_untether.notice import VOICE, notice, say
 from otel_untether.supervisor.copies import (
     ENDED,
+    GONE,
     NO_CODE,
     NOT_SPAWNED,
     SIGNALLED,
@@ -182,7 +183,7 @@ class Watcher:
     def _gone(self) -> None:
         """It has left: nothing is copied any more, and where that was too soon, it is said."""
         for ring in self._link.rings:
-            ring.numbers[UNREAD] = 1
+            ring.numbers[UNREAD] = ring.numbers[UNREAD] or GONE
         if not self.finished:
             notice(
                 "the observing process was killed, the agent is unaffected; "

@@ -188,6 +188,7 @@ class WatchedSession:
         """Bytes were lost here: go on at the next newline."""
         with self._lock:
             self.state.missed = True
+            self.state.odd("output_missed")
             self._decoder.resynchronise()
 
     def signalled(self, number: int, at: int) -> None:

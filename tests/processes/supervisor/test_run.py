@@ -384,6 +384,21 @@ def test_an_observer_that_hangs_holds_nothing_up() -> None:
     assert "passed on but not observed" in lines[1]
 
 
+def test_what_an_observer_missed_is_told_though_it_finished_in_time(tmp_path: Path) -> None:
+    size = 100 << 20
+    release, report = tmp_path / "release", tmp_path / "report"
+    ended = run(
+        "sh", "-c", f"head -c {size} /dev/zero; : > {release}", observer="held",
+        WATCHED_RELEASE=str(release), WATCHED_REPORT=str(report), WATCHED_EXIT_TIMEOUT="60",
+    )  # fmt: skip
+    saw = json.loads(report.read_text())
+    assert (saw["gaps"], saw["stdout"] < size) == (1, True)
+    missed = size - saw["stdout"]
+    assert ended.stderr.decode() == (
+        f"otel-untether: {missed} bytes of stdout were passed on but not observed\n"
+    )
+
+
 def test_the_observer_is_called_in_silence(tmp_path: Path) -> None:
     report = tmp_path / "report"
     run("sleep", "2.3", WATCHED_REPORT=str(report))

@@ -100,6 +100,15 @@ class Hanging(Recording):
         time.sleep(3600)
 
 
+class Held(Recording):
+    """Does not return from the first chunk until a file is there."""
+
+    def stdout(self, chunk: bytes, at: int) -> None:
+        super().stdout(chunk, at)
+        while not Path(os.environ["WATCHED_RELEASE"]).exists():
+            time.sleep(0.01)
+
+
 class Slow(Recording):
     """Takes its time for every chunk."""
 
@@ -132,6 +141,7 @@ OBSERVERS = {
     "raising": Raising,
     "deaf": Deaf,
     "hanging": Hanging,
+    "held": Held,
     "slow": Slow,
     "blocked": Blocked,
     "broken": broken,

@@ -158,6 +158,22 @@ def test_a_form_can_be_piped(
     assert capsys.readouterr().out.startswith(start)
 
 
+@pytest.mark.parametrize("form", [(), ("--json",), ("--markdown",), ("--list",)])
+def test_a_reader_that_has_enough_is_nobodys_mistake(
+    store: Store, monkeypatch: pytest.MonkeyPatch, form: tuple[str, ...]
+) -> None:
+    """`report | head -1`: it ends as by the signal, and says nothing."""
+    add(store, "aaaa000000000000")
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w", buffering=1) as left:  # noqa: PTH123  a descriptor
+        monkeypatch.setattr("sys.stdout", left)
+        with pytest.raises(BrokenPipeError):
+            report.main(arguments(*form))
+        monkeypatch.undo()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), writing)
+
+
 def test_the_summary_of_a_job_is_appended_to(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,8 +41,17 @@ def test_a_line_over_the_limit_comes_out_as_none_once() -> None:
     assert split(b"x" * 100 + b"\nok\n", list(range(0, 100, 7)), limit=50) == [None, b"ok"]
 
 
+def test_what_is_left_behind_a_gap_is_no_line() -> None:
+    """Nor one that was too long: the gap is what is counted."""
+    splitter = LineSplitter()
+    splitter.resynchronise()
+    assert list(splitter.feed(b"half of a line")) == []
+    assert list(splitter.rest()) == []
+    assert list(splitter.feed(b"whole\n")) == [b"whole"]
+
+
 def test_after_a_gap_it_goes_on_at_the_next_newline() -> None:
     splitter = LineSplitter()
     list(splitter.feed(b'{"half'))
     splitter.resynchronise()
-    assert list(splitter.feed(b' of another"}\nwhole\n')) == [None, b"whole"]
+    assert list(splitter.feed(b' of another"}\nwhole\n')) == [b"whole"]

@@ -136,7 +136,7 @@ def test_a_gap_costs_the_broken_line_only() -> None:
     recorded = Recorded("claude").feed(claude(INIT) + b'{"type":"assis')
     recorded.recorder.gap()
     recorded.feed(b'x"}\n' + claude(said(used())))
-    assert recorded.recorder.state.oddities == {"oversized": 1}
+    assert recorded.recorder.state.oddities == {"output_missed": 1}
     assert list(recorded.recorder.state.open) == ["t1"]
 
 
