@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,20 @@ def test_one_whose_first_entry_is_not_whole_is_read_again(day: Path) -> None:
         assert threads.threads_below(main) == []
     child.write_text(whole)
     assert threads.threads_below(main) == [child]
+
+
+def test_several_sessions_may_ask_at_once(tmp_path: Path) -> None:
+    days = [tmp_path / f"{number}" for number in range(40)]  # more than are remembered
+    mains = [rollout(day, "main") for day in days]
+    children = [rollout(day, f"child-{n}", "main") for day in days for n in range(5)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(threads.threads_below, [*mains, *mains, *mains, *mains]))
+    finally:
+        sys.setswitchinterval(interval)
+    assert [path for main in mains for path in threads.threads_below(main)] == children
 
 
 def test_a_circle_is_no_trap(day: Path) -> None:

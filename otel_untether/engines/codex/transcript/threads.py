@@ -35,7 +35,11 @@ class _Head(Plain):
 
 
 class _Folder:
-    """One day's files: which thread each is, and what lies below which."""
+    """One day's files: which thread each is, and what lies below which.
+
+    Several sessions may ask at once, from threads of their own: what one of them does not see
+    yet, or both learn, costs a look and nothing else.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -68,7 +72,7 @@ class _Folder:
         meta = _meta(file)
         if meta.id is None:
             return
-        del self._unread[file]
+        self._unread.pop(file, None)
         self.thread_of[file.name] = meta.id
         if meta.parent_thread_id is not None:
             self.below.setdefault(meta.parent_thread_id, []).append(file)
@@ -114,8 +118,8 @@ def threads_below(path: Path) -> list[Path]:
 def _folder(path: Path) -> _Folder:
     folder = _folders.pop(path, None) or _Folder(path)
     _folders[path] = folder
-    if len(_folders) > _FOLDERS:
-        del _folders[next(iter(_folders))]
+    for old in tuple(_folders)[:-_FOLDERS]:
+        _folders.pop(old, None)
     return folder
 
 
