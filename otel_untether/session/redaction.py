@@ -71,6 +71,10 @@ def redact(text: str, *, command: bool = False) -> str:
 
     `command` says that it is a command line, where a blank ends a value without quotes.
     """
+    return hide_encoded(_redact_plain(text, command=command), _redact_plain)
+
+
+def _redact_plain(text: str, *, command: bool = False) -> str:
     if "[" in text:
         text = _COLOUR.sub("", text)
     text = hide_private_keys(text)
@@ -82,7 +86,7 @@ def redact(text: str, *, command: bool = False) -> str:
         text = hide_url_secrets(text)
     text = _hide_told(text)
     text = hide_told(text)
-    text = hide_encoded(hide_tokens(text), redact)
+    text = hide_tokens(text)
     text = hide_columns(text)
     if " " in text and any(sign in text for sign in _OPTION_SIGNS):
         text = _hide_options(text)

@@ -240,7 +240,6 @@ ADVERSARIAL = (
     "wallet able ", "passwort a b ", "clave a b c ", "密码", "a/b_", "aB1_", "%22password%22%3A",
     "&quot;password&quot;:&quot;", " -u a -p ", "-----BEGIN PRIVATE KEY-----\nx\n", "login a ",
     "-----BEGIN PRIVATE KEY-----x-----END PRIVATE KEY-----", f"{'aA1+' * 16}\n", "login('a', ",
-    *(word for way in commands.SPOKEN for word in way.hints[:1]),
     "http -a a:", ":thin:", ">AUTH ", "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC", "token: &a",
 )  # fmt: skip
 
@@ -332,6 +331,8 @@ ENCODED = (
     "%7B%22password%22%3A%22hunter2a%22%7D",
     "next=%2Flogin%3Fpassword%3Dhunter2a%26x%3D1",
     "{&quot;password&quot;:&quot;hunter2a&quot;}",
+    r'{"\u5bc6\u7801": "hunter2a"}\nnext',
+    "a%253D%2526password%253Dhunter2a",
     r"{\u0022password\u0022:\u0022hunter2a\u0022}",
 )
 
@@ -339,6 +340,13 @@ ENCODED = (
 @pytest.mark.parametrize("text", ENCODED)
 def test_what_is_encoded_is_read_as_what_it_stands_for(text: str) -> None:
     assert "hunter2a" not in redact(text)
+
+
+@pytest.mark.parametrize("layer", ["%25", "&amp;", "\\\\"])
+def test_what_was_encoded_a_thousand_times_is_decoded_a_few(layer: str) -> None:
+    """A text that decodes to one that decodes, and so on, takes neither the stack nor the time."""
+    text = f"%3D &quot; \\u0022 a{layer * 5000}3D{layer[1:] * 5000}quot; {layer * 5000}u0022"
+    assert redact(f"{text} password=hunter2a").endswith("password=[redacted]")
 
 
 PLAIN_ONCE_DECODED = ("a%3Fb%3D1", "&quot;x&quot; &amp; y", "100% of 20% %3D")
