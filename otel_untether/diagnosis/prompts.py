@@ -47,7 +47,7 @@ class Prompts:
             return self.since is not None
         self._looked = now
         agent = look()
-        if agent is None or not _has_one(agent):
+        if agent is None or not has_one(agent):
             self.since = None
         elif self.since is None:
             self.since = now
@@ -60,7 +60,7 @@ class Prompts:
         return max(self._config.sample_interval, min(longest, passed))
 
 
-def _has_one(agent: ProcessLook) -> bool:
+def has_one(agent: ProcessLook) -> bool:
     """Whether the agent was given a prompt; what is not known is no sign of one."""
     if agent.stdin.unread:
         return True

@@ -10,6 +10,7 @@ from otel_untether.diagnosis.excuses import EXPLANATIONS
 from otel_untether.diagnosis.facts import SECOND
 from otel_untether.diagnosis.naming import listed, one, peer, silence_of
 from otel_untether.diagnosis.objections import against_a_wedge
+from otel_untether.diagnosis.prompts import has_one
 from otel_untether.diagnosis.thresholds import said_anything, shows_a_tool
 from otel_untether.session.activity import Activity, Wait
 from otel_untether.session.wording import count, duration
@@ -226,7 +227,7 @@ def awaiting_first_prompt(facts: Facts) -> Evidence:
     if tries or facts.established or facts.sockets is None or facts.tool_processes != ():
         return None
     seen = facts.scene.in_depth(facts.agent)
-    if facts.agent_working is not False or (seen is not None and seen.stdin.unread):
+    if facts.agent_working is not False or seen is None or has_one(seen):
         return None
     return ("its input is open and it has not begun: it may wait for its first prompt",)
 

@@ -67,6 +67,21 @@ STATES: Final = (
         stdin="open",
     ),
     State(
+        "its first prompt is not read",
+        Named("startup_hang", "startup_timeout"),
+        "time.sleep(0.3); at_rest(); forever()",
+        argv=_SERIAL,
+        stdin="open",
+        typed=((0.0, _PROMPT),),
+    ),
+    State(
+        "before its first prompt, and it does not look for one",
+        Named("startup_hang", "startup_timeout"),
+        "at_rest(); threading.Event().wait()",
+        argv=_SERIAL,
+        stdin="open",
+    ),
+    State(
         "three prompts, with pauses",
         Quiet(),
         """
