@@ -201,6 +201,7 @@ STATES: Final = (
         "shell('exec sleep 600'); at_rest(); forever()",
         argv="copilot -p hi",
         config={"tool_timeout": 1.2},
+        late=4,  # it counts from when the last new process was no news any more
     ),
     State(
         "codex as text, at its model",
