@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _REDACTED: Final = "[redacted]"
 _LEAST: Final = 20  # of a token
 _LOOKED_AT: Final = 64  # characters of what may be random
+_LONG_ENOUGH: Final = 18  # to be random without digits
 _SHORTEST: Final = 16  # of what is random
 
 # Keys of Zhipu and Ollama, of Mailgun.
@@ -166,7 +167,9 @@ def is_scrambled(body: str) -> bool:
     (True, False)
     """
     kinds = [0 if c.islower() else 1 if c.isupper() else 2 for c in body if c.isalnum()]
-    if len(set(kinds)) < 3 or kinds.count(2) < 2 or _CAMEL.fullmatch(body):
+    if min(kinds.count(0), kinds.count(1)) < 2 or _CAMEL.fullmatch(body):
+        return False
+    if kinds.count(2) < 2 and len(kinds) < _LONG_ENOUGH:
         return False
     changes = sum(1 for one, other in itertools.pairwise(kinds) if one != other)
     return changes * 5 >= 2 * len(kinds)

@@ -270,6 +270,7 @@ TOKENS = (
     "acme_live_h7Gq2LxW9zPd4VtK8sRn3Bfc",
     "zz_v2_Ab3dE5fGh7Jk9LmN1pQr",
     "qx-h7Gq2LxW9zPd4VtK8sRn3B_fc",
+    "tr_prod_OEAQLcXHONbZnIoFzrRl",
     "key_" + "0a1b2c3d" * 8,
 )
 IDS = (
@@ -278,6 +279,7 @@ IDS = (
     "chatcmpl-h7Gq2LxW9zPd4VtK8sRn3BfcAb",
     "resp_" + "0a1b2c3d" * 6,
     "test_convertUtf8ToUtf16AndBack",
+    "on_getHTTPResponseCodeForURLOrNothing",
     "mcp__github__create_pull_request_review",
     "x86_64-unknown-linux-gnu-cpython-311",
     "web-7d9c5b4f6d-x2x9z-5dd5756b68",
