@@ -104,6 +104,10 @@ class Follower:
         """
         return now >= self._due
 
+    def hurry(self) -> None:
+        """Look at the next opportunity, however long the last look took: something waits for it."""
+        self._due, self._search = 0, _SEARCH
+
     def read(self, now: int, *, last: bool = False) -> Sequence[ev.Event]:
         """Return what the files tell, all of it, if they have changed; nothing raises.
 

@@ -136,7 +136,11 @@ class WatchedSession:
         follower = self._follower
         if follower is None:
             self._apply(event)
-        elif follower.merger.streamed(event) and not self._unplaced.keeps(event):
+        elif follower.merger.streamed(event):
+            if self._unplaced.keeps(event):
+                if self._unplaced.asks_anew(event):
+                    follower.hurry()
+                return
             if self._unplaced.is_full:
                 self._place(None)
             self._apply(event)

@@ -40,6 +40,18 @@ class Unplaced:
         self._kept: list[tuple[ev.ToolStarted | None, ev.Event]] = []
         self._of: dict[str, ev.ToolStarted] = {}
         self._ended = False
+        self._asked: set[str] = set()
+
+    def asks_anew(self, event: ev.Event) -> bool:
+        """Tell whether a kept event is of a subagent of which no other was; once for each.
+
+        :param event: what was kept.
+        """
+        agent = getattr(event, "made_by", None)
+        if agent is None or agent in self._asked or len(self._asked) >= _MOST:
+            return False
+        self._asked.add(agent)
+        return True
 
     def keeps(self, event: ev.Event) -> bool:
         """Tell whether an event is to wait, and keep it.

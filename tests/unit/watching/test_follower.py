@@ -318,3 +318,13 @@ def test_a_loop_of_processes_files_does_no_harm(project: Path, tmp_path: Path) -
     os.mkfifo(processes / "4242.json")
     (project / f"{SESSION}.jsonl").write_text(entry("user", 1, "hi") + call(2, "a"))
     assert tools(following()) == ["toolu_a"]
+
+
+def test_what_waits_for_a_look_makes_it_due(project: Path) -> None:
+    found = following(session_id=SESSION)
+    found.read(STARTED)
+    found.read(STARTED + 2 * SECOND)
+    assert not found.is_due(STARTED + 3 * SECOND)
+    found.hurry()
+    assert found.is_due(STARTED + 3 * SECOND)
+    assert project.exists()

@@ -124,3 +124,9 @@ def test_no_flood_is_kept(state: SessionState) -> None:
     taken = [unplaced.keeps(update) for _ in range(10_000)].count(True)
     assert taken < 1_000
     assert unplaced.is_full
+
+
+def test_for_each_subagent_a_look_is_asked_for_once(state: SessionState) -> None:
+    unplaced = Unplaced(state)
+    asked = [unplaced.asks_anew(event) for event in (CALL, *OF_IT, CALL)]
+    assert asked == [True] + 6 * [False]
