@@ -1,16 +1,18 @@
 """Runs parts of the test suite, all of them whatever fails, and says how each went.
 
-    python -m scripts.test_parts lint unit processes+e2e
+    python -m scripts.test_parts backends+lint,unit processes+e2e
 
-Each word is a target of the Makefile; those joined by `+` run side by side, as they mostly wait.
-Every line of output is prefixed with its part, and kept in `build/test/PART.log`. The exit
-status is 0 if all parts passed, 1 otherwise. What failed is said once more at the very end, as
-often only the last lines of a log are kept.
+Each word is a target of the Makefile. Those joined by `+` run side by side, as they mostly wait;
+those joined by `,` one after the other, beside what else is in their group: above, `unit` follows
+`lint`, and the second group both of them and `backends`. Every line of output is prefixed with its
+part, and kept in `build/test/PART.log`. The exit status is 0 if all parts passed, 1 otherwise. What
+failed is said once more at the very end, as often only the last lines of a log are kept.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -44,11 +46,11 @@ class Result(NamedTuple):
         return f"{self.part:<12} {_clock(self.seconds)}  {word}"
 
 
-class Part(threading.Thread):
+class Part:
     """One part: a target of the Makefile, run in a process group of its own."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(name=name)
+        self.name = name
         self.result = Result(name, 1, 0.0)
         self._began = time.monotonic()
         self._make = subprocess.Popen(
@@ -77,23 +79,52 @@ class Part(threading.Thread):
             os.killpg(self._make.pid, signal.SIGINT)
 
 
+class Lane(threading.Thread):
+    """Parts that run one after the other, beside other lanes."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__()
+        self.results: list[Result] = []
+        self._names = names
+        self._lock = threading.Lock()
+        self._part: Part | None = None
+        self._over = False
+
+    def run(self) -> None:
+        """Run each part to its end, unless the lane is stopped before."""
+        for name in self._names:
+            with self._lock:
+                if self._over:
+                    return
+                self._part = part = Part(name)
+            part.run()
+            self.results.append(part.result)
+
+    def stop(self) -> None:
+        """Stop the part at work; none begins any more."""
+        with self._lock:
+            self._over = True
+            if self._part is not None:
+                self._part.stop()
+
+
 def run(groups: Sequence[str]) -> list[Result]:
     """Run the groups one after the other; Ctrl-C ends the group at work and all that follow."""
     LOGS.mkdir(parents=True, exist_ok=True)
     results: list[Result] = []
     for group in groups:
-        parts = [Part(name) for name in group.split("+")]
-        for part in parts:
-            part.start()
+        lanes = [Lane(names.split(",")) for names in group.split("+")]
+        for lane in lanes:
+            lane.start()
         try:
-            for part in parts:
-                part.join()
+            for lane in lanes:
+                lane.join()
         except KeyboardInterrupt:
-            for part in parts:
-                part.stop()
-                part.join()
-            return results + [part.result for part in parts]
-        results += [part.result for part in parts]
+            for lane in lanes:
+                lane.stop()
+                lane.join()
+            return results + [result for lane in lanes for result in lane.results]
+        results += [result for lane in lanes for result in lane.results]
     return results
 
 
@@ -114,9 +145,9 @@ def main(groups: Sequence[str]) -> int:
     for result in results:
         if result.status:
             print("", *told(result.part), sep="\n")
-    wanted = [part for group in groups for part in group.split("+")]
+    wanted = [part for group in groups for part in re.split("[+,]", group)]
     failed = [result.part for result in results if result.status]
-    not_run = wanted[len(results) :]
+    not_run = [part for part in wanted if part not in {result.part for result in results}]
     print("", *results, f"{'in all':<12} {_clock(time.monotonic() - began)}", sep="\n")
     for what, parts in (("failed", failed), ("not run", not_run)):
         if parts:
