@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from otel_untether.diagnosis.facts import Facts
     from otel_untether.diagnosis.wait_channels import Place
     from otel_untether.proc_diag.deep_look import DeepLook, ProcessLook
-    from otel_untether.proc_diag.snapshot import TreeSnapshot
+    from otel_untether.proc_diag.snapshot import ProcessSnapshot, TreeSnapshot
 
     Objection = tuple[str, str]
 
@@ -231,12 +231,14 @@ def busy_children(facts: Facts) -> Iterator[str]:
     """Yield who of its children, started since it last moved on, is not at rest for good.
 
     A hook runs without a line that tells of it, and may wait for something by looking again and
-    again. A server of its own ticks as well, but was there before.
+    again. A server of its own ticks as well, but was there before; and of an orphan's end nobody
+    tells the agent.
     """
     look, before = facts.look, facts.earlier or (facts.looks[0] if facts.looks else None)
     if look is None or before is None:
         return
-    young = {p.identity for p in facts.children if not facts.is_older(p, facts.state.main.progress)}
+    moved = facts.state.main.progress
+    young = {p.identity for p in _descendants(facts) if not facts.is_older(p, moved)}
     for process in look.processes:
         if process.identity in young:
             who = f"{process.name or 'a process'} (pid {process.identity.pid})"
@@ -247,6 +249,22 @@ def busy_children(facts: Facts) -> Iterator[str]:
                 yield f"{who} watches files"
             elif look is not before and ran(replace(look, processes=(process,)), before):
                 yield f"{who} runs now and then"
+
+
+def _descendants(facts: Facts) -> Iterator[ProcessSnapshot]:
+    """Yield the agent's children and theirs; who has lost its parent is none of them.
+
+    agent 10, shell 11 (parent 10), sleep 12 (parent 11), sleep 13 (parent 1): 11 and 12
+    """
+    members = {process.identity.pid: process for process in facts.children}
+    top = facts.agent.identity.pid if facts.agent else None
+    for process in facts.children:
+        above, seen = process.ppid, {process.identity.pid}
+        while above is not None and above in members and above not in seen:
+            seen.add(above)
+            above = members[above].ppid
+        if above is None or above == top:
+            yield process
 
 
 def _sleeps_and_wakes(facts: Facts) -> bool:

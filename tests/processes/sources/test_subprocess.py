@@ -16,6 +16,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from anyio import to_thread
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -149,11 +150,15 @@ SILENT = f"import threading; print({INIT!r}, flush=True); threading.Event().wait
 async def test_silence_is_explained(
     provider: TracerProvider, spans: InMemorySpanExporter, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with anyio.move_on_after(1.5):
+    def stalls() -> list[str]:
+        return [s.name for s in spans.get_finished_spans() if s.name == "untether.stall"]
+
+    with anyio.CancelScope() as scope:
         async with watch(python(SILENT), tracer_provider=provider, watchdog=QUICK) as agent:
+            await to_thread.run_sync(wait_until, stalls, 60)
+            scope.cancel()
             await agent.wait()
-    stalls = [s for s in spans.get_finished_spans() if s.name == "untether.stall"]
-    assert stalls
+    assert stalls()
     assert "silent for" in caplog.text
 
 

@@ -8,13 +8,16 @@ import pytest
 
 from otel_untether.diagnosis.clocks import ProgressClock
 from otel_untether.diagnosis.facts import Facts
+from otel_untether.diagnosis.objections import busy_children
 from otel_untether.session import events as ev
 from tests.unit.diagnosis.worlds import (
     CONFIG,
+    LEADER,
     T0,
     S,
     cause,
     child,
+    deep,
     process,
     sample,
     session,
@@ -81,3 +84,31 @@ def test_who_was_there_before_the_model_spoke_again_is_no_tool_named_late() -> N
     state = tell(session("opencode"), ev.ModelMessage(at=T0))
     assert bystanders(state, child(), met={200: EARLY}, sockets=MODEL) == {200}
     assert bystanders(state, child(), met={200: LATE}, sockets=MODEL) == set()
+
+
+def sleeping(*pids: int, below: int, met: int = LATE) -> set[str]:
+    """What is said of a chain of processes that sleep for a time, the first of them `below`."""
+    parents = (below, *pids)
+    chain = [
+        child("sleep", pid=pid, ppid=above, wchan="hrtimer_nanosleep")
+        for above, pid in zip(parents, pids, strict=False)
+    ]
+    look, now = sample(*chain), T0 + 1000 * S
+    when = {one.identity: met for one in chain}
+    seen = deep(look)
+    clock = ProgressClock("silence", 300.0, T0)
+    facts = Facts(session(), CONFIG, now, clock, 1000.0, recent=(look,), looks=(seen,), met=when)
+    return set(busy_children(facts))
+
+
+def test_a_hook_that_sleeps_may_end_and_wake_its_agent() -> None:
+    """Also one that is below another, as a shell's; not a server, which was there before."""
+    assert sleeping(200, below=LEADER) == {"sleep (pid 200) sleeps for a time"}
+    assert len(sleeping(200, 201, below=LEADER)) == 2
+    assert sleeping(200, below=LEADER, met=EARLY) == set()
+
+
+def test_an_orphan_that_sleeps_wakes_nobody() -> None:
+    """Its parent has ended: who reaps it is not the agent, which may be hung for good."""
+    assert sleeping(200, below=1) == set()
+    assert sleeping(200, 201, below=1) == set()
