@@ -8,6 +8,8 @@ from tests.processes.verdicts.zoo import Named, Quiet, State
 
 _SILENT: Final = Named("model_silent")
 _AT_LENGTH: Final = Named("model_silent", "liveness_timeout", killed=False)
+# Of one that wakes, a sample of 0.2 s may meet two ticks of the kernel's clock of CPU time.
+_WAKING: Final = {"cpu_idle_bound": 0.2}
 _LOST: Final = Named("network_lost")
 
 
@@ -146,6 +148,7 @@ STATES: Final = (
             one.close()
         init(); text(); at_rest(); every(0.15, attempt)
         """,
+        config=_WAKING,
     ),
     State(
         "refused again and again in a thread",
@@ -158,6 +161,7 @@ STATES: Final = (
         init(); text(); alongside(lambda: every(0.15, attempt)); at_rest(); forever()
         """,
         argv="codex exec --json hi",
+        config=_WAKING,
     ),
     State(
         "a name service that refuses, again and again, of one that idles awake",
@@ -174,6 +178,7 @@ STATES: Final = (
                     pass
             one.close(); poll.poll(0.2)
         """,
+        config=_WAKING,
     ),
     State(
         "codex, refused",
@@ -186,6 +191,7 @@ STATES: Final = (
         codex(); at_rest(); every(0.15, attempt)
         """,
         argv="codex exec --json hi",
+        config=_WAKING,
     ),
     State(
         "by datagrams, again and again",
