@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -39,7 +40,9 @@ QUICK = WatchdogConfig(
 )
 KILLING = QUICK._replace(stall_auto_kill=True)
 INIT = '{"type":"system","subtype":"init","session_id":"s","claude_code_version":"2.1.330"}'
-FROZEN = f"echo '{INIT}'; sleep 600 & echo $! > \"$CHILD\"; wait"
+# Of a child that sleeps for a time the end might wake it, and it would be spared.
+PAUSED = f"'{sys.executable}' -SEc 'import signal; signal.pause()'"
+FROZEN = f"echo '{INIT}'; {PAUSED} & echo $! > \"$CHILD\"; wait"
 
 
 @contextmanager
