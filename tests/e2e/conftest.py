@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
 import os
@@ -70,19 +71,34 @@ def find_cli(name: str) -> Path:
     if named:
         return Path(named)
     package, inside = BINARIES[name]
-    version = VERSIONS[package]
+    return installed(name, package, VERSIONS[package], inside)
+
+
+def installed(name: str, package: str, version: str, inside: str) -> Path:
+    """Return a program of an npm package, installed once into the cache, whoever else asks.
+
+    Its folder has its name only once it is complete: a package's files are there long before
+    those that it depends on.
+    """
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     prefix = cache / "otel-untether" / "clis" / f"{name}-{version}"
-    binary = prefix / "node_modules" / inside
-    if not binary.exists():
-        install(f"{package}@{version}", prefix)
-    return binary
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    with prefix.with_name(f"{prefix.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (prefix / "node_modules" / inside).exists():
+            shutil.rmtree(prefix, ignore_errors=True)
+            begun = prefix.with_name(f"{prefix.name}.begun")
+            shutil.rmtree(begun, ignore_errors=True)
+            install(f"{package}@{version}", begun)
+            begun.rename(prefix)
+    return prefix / "node_modules" / inside
 
 
 def install(package: str, prefix: Path) -> None:
     if shutil.which("npm") is None:
         unavailable(f"npm is missing, needed to install {package}: install Node.js 20 or newer")
     print(f"\ninstalling {package} (some hundred megabytes, once) …", flush=True)
+    prefix.mkdir(parents=True)
     ran = subprocess.run(
         ["npm", "install", "--no-audit", "--no-fund", "--prefix", prefix, package],
         capture_output=True,

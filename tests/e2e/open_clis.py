@@ -21,7 +21,7 @@ from .conftest import (
     ISOLATED,
     TELEMETRY,
     Session,
-    install,
+    installed,
     namespace,
     read_received,
     read_spans,
@@ -451,17 +451,8 @@ def descendants(pid: int) -> list[int]:
 
 def install_cli(name: str) -> Path:
     cli = CLIS[name]
-    return _installed(name, cli.package, cli.version, cli.inside)
+    return installed(name, cli.package, cli.version, cli.inside)
 
 
 def install_node() -> Path:
-    return _installed(*NODE)
-
-
-def _installed(name: str, package: str, version: str, inside: str) -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    prefix = cache / "otel-untether" / "clis" / f"{name}-{version}"
-    binary = prefix / "node_modules" / inside
-    if not binary.exists():
-        install(f"{package}@{version}", prefix)
-    return binary
+    return installed(*NODE)
