@@ -118,10 +118,11 @@ class KeptSpan(trace.Span):
             return
         own = dict(attributes or {})
         dropped = _bounded(own)
-        if not self.events:
-            self.events = deque(maxlen=MOST)
-        self.dropped_events += len(self.events) == MOST
-        self.events.append(KeptEvent(name, own, timestamp or time.time_ns(), dropped))  # type: ignore[attr-defined]
+        events = self.events
+        if not isinstance(events, deque):  # most spans have none, and share one that is empty
+            events = self.events = deque(maxlen=MOST)
+        self.dropped_events += len(events) == MOST
+        events.append(KeptEvent(name, own, timestamp or time.time_ns(), dropped))
 
     def update_name(self, name: str) -> None:
         """Call it something else."""
