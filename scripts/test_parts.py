@@ -6,7 +6,8 @@ Each word is a target of the Makefile. Those joined by `+` run side by side, as 
 those joined by `,` one after the other, beside what else is in their group: above, `unit` follows
 `lint`, and the second group both of them and `backends`. Every line of output is prefixed with its
 part, and kept in `build/test/PART.log`. The exit status is 0 if all parts passed, 1 otherwise. What
-failed is said once more at the very end, as often only the last lines of a log are kept.
+failed is said once more at the end, and its names at the very end: often only the last lines of a
+log are kept.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ _ERROR: Final = "E   "
 _SUMMARY: Final = ("FAILED ", "ERROR ", "SKIPPED ")
 _MOST: Final = 15  # lines of each kind
 _WIDEST: Final = 300
+_NARROW: Final = 160
 
 
 class Result(NamedTuple):
@@ -136,6 +138,13 @@ def told(part: str) -> list[str]:
     return [f"{part} | {line[:_WIDEST]}" for line in (errors + summary or lines[-_MOST:])]
 
 
+def names(part: str) -> list[str]:
+    """Return a line for each test that a failed part's log names, as short as it can be."""
+    lines = (LOGS / f"{part}.log").read_text(errors="replace").splitlines()
+    named = [line for line in lines if line.startswith(_SUMMARY[:2])][-_MOST:]
+    return [f"  {line.split(' - ')[0][:_NARROW]}" for line in named]
+
+
 def main(groups: Sequence[str]) -> int:
     """Run the groups, and say at the end how each part went."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell had it ignored
@@ -152,6 +161,8 @@ def main(groups: Sequence[str]) -> int:
     for what, parts in (("failed", failed), ("not run", not_run)):
         if parts:
             print(f"{what}: {', '.join(parts)}")
+    for part in failed:
+        print("\n".join(names(part)))
     return 1 if failed or not_run else 0
 
 

@@ -59,6 +59,7 @@ class HostedAgent:
         self.clock = Clock()
         self._guest = guest
         self._over = threading.Lock()
+        self._done = threading.Event()
         self.pid = 0
         self.returncode: Callable[[], int | None] = lambda: None
         self.answers: set[str] = set()  # what it asked that the program's own code is at
@@ -152,7 +153,6 @@ class HostedAgent:
         """
         if not self._over.acquire(blocking=False):
             return
-        _close(self)
         self._ended_at = self.clock.now()
         end = End.of_status(status, self._ended_at)._replace(unheard=leaving and status is None)
         if leaving:  # by then no thread can begin, and nobody says any more
@@ -188,6 +188,16 @@ class HostedAgent:
             except BaseException:
                 self.session.on_end()  # nobody is to look after it for ever
                 raise
+            finally:
+                _close(self)
+                self._done.set()
+
+    def wait(self) -> None:
+        """Wait until its end, which is being noted, has been told; a while at most.
+
+        That may happen in a thread that no program waits for, such as the one it reads with.
+        """
+        self._done.wait(_LAST_WORD)
 
 
 def _import_decoder(name: str | None) -> None:
@@ -231,9 +241,12 @@ def _close(agent: HostedAgent) -> None:
 
 def _leave() -> None:
     """End what is open while the program ends: what its agents do now nobody hears."""
-    for agent in tuple(_alive):
+    alive = tuple(_alive)
+    for agent in alive:
         with harmless("the program ends"):
             agent.finish(agent.returncode(), leaving=True)
+    for agent in alive:
+        agent.wait()
 
 
 if hasattr(os, "register_at_fork"):

@@ -45,6 +45,30 @@ async def main():
 asyncio.run(main())
 """
 
+# Its reading thread is at the end of the session, slowly, as on a busy machine, when it leaves.
+READING_BRIDGE = """\
+import subprocess, sys, threading, time
+from opentelemetry.sdk.trace import Span
+
+at_its_end, end = threading.Event(), Span.end
+
+def end_slowly(span, *when, **named):
+    if span.name.startswith("invoke_agent"):
+        at_its_end.set()
+        time.sleep(1)
+    end(span, *when, **named)
+
+Span.end = end_slowly
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE)
+
+def read():
+    process.stdout.read()
+    process.wait()
+
+threading.Thread(target=read, daemon=True).start()
+at_its_end.wait()
+"""
+
 
 def launch(source: str, command: list[str], **environ: str) -> tuple[list[dict[str, Any]], str]:
     """Run a program under the launcher; return the spans it reported, and its stderr."""
@@ -93,6 +117,14 @@ def test_a_program_that_leaves_while_its_agent_works_loses_no_trace(
     make_agent: MakeAgent,
 ) -> None:
     spans, _ = launch(HASTY_BRIDGE, make_agent("echo '{}'; exec sleep 30"))
+    assert names(spans).count("invoke_agent claude") == 1
+
+
+def test_a_program_that_leaves_while_a_thread_ends_the_session_loses_no_trace(
+    make_agent: MakeAgent,
+) -> None:
+    """It waits for no daemon thread, in which SDKs read what their agents say."""
+    spans, _ = launch(READING_BRIDGE, make_agent("echo '{}'"))
     assert names(spans).count("invoke_agent claude") == 1
 
 
