@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.processes.verdicts.zoo import Named, Quiet, State
+from tests.processes.verdicts.zoo import WAKING, Named, Quiet, State
 
 _SILENT: Final = Named("model_silent")
 _AT_LENGTH: Final = Named("model_silent", "liveness_timeout", killed=False)
-# Of one that wakes, a sample of 0.2 s may meet two ticks of the kernel's clock of CPU time.
-_WAKING: Final = {"cpu_idle_bound": 0.2}
 _LOST: Final = Named("network_lost")
 
 
@@ -148,7 +146,7 @@ STATES: Final = (
             one.close()
         init(); text(); at_rest(); every(0.15, attempt)
         """,
-        config=_WAKING,
+        config=WAKING,
     ),
     State(
         "refused again and again in a thread",
@@ -161,7 +159,7 @@ STATES: Final = (
         init(); text(); alongside(lambda: every(0.15, attempt)); at_rest(); forever()
         """,
         argv="codex exec --json hi",
-        config=_WAKING,
+        config=WAKING,
     ),
     State(
         "a name service that refuses, again and again, of one that idles awake",
@@ -176,9 +174,9 @@ STATES: Final = (
                     act()
                 except OSError:
                     pass
-            one.close(); poll.poll(0.2)
+            one.close(); poll.poll(0.1)
         """,
-        config=_WAKING,
+        config=WAKING,
     ),
     State(
         "codex, refused",
@@ -191,7 +189,7 @@ STATES: Final = (
         codex(); at_rest(); every(0.15, attempt)
         """,
         argv="codex exec --json hi",
-        config=_WAKING,
+        config=WAKING,
     ),
     State(
         "by datagrams, again and again",

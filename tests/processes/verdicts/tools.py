@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.processes.verdicts.zoo import Named, Quiet, State
+from tests.processes.verdicts.zoo import WAKING, Named, Quiet, State
 
 _HUNG: Final = Named("tool_hung", "tool_timeout")
 _MCP: Final = Named("mcp_hung", "mcp_tool_timeout")
@@ -373,10 +373,11 @@ STATES: Final = (
         Named("agent_asleep", killed=False, words=("runs now and then",)),
         """
         init(); text()
-        child("poll = select.epoll(); at_rest(); every(0, lambda: poll.poll(0.2))",
+        child("poll = select.epoll(); at_rest(); every(0, lambda: poll.poll(0.1))",
               start_new_session=False)
         at_rest(); forever()
         """,
+        config=WAKING,
     ),
     State(
         "a child that works, and the agent sleeps",

@@ -67,6 +67,9 @@ QUICK: Final = WatchdogConfig(
     sample_interval=0.2,
     cpu_idle_bound=0.06,
 )
+# For one that wakes: a sample of 0.2 s may meet two ticks of the kernel's clock of CPU time. It has
+# to wake more than once in so long, as the two looks that tell may be no further apart.
+WAKING: Final = {"cpu_idle_bound": 0.2}
 # Samples after the liveness check's time for which a state is watched on.
 _AFTER: Final = 7
 _TRIES: Final = 6
