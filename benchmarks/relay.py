@@ -44,11 +44,9 @@ class Row(NamedTuple):
     ok: bool
 
 
-class Idle:
+class Idle(Observer):
     """An observer that looks at nothing."""
 
-    tick_interval = 10**9
-    overtime = 0.0
     reads_stdout = False
 
     def __init__(self, child: Child) -> None:
@@ -68,15 +66,6 @@ class Idle:
         sys.stderr.write("benchmark: part of the copy was skipped\n")
 
     def tick(self, now: int) -> None:
-        """Do nothing."""
-
-    def signalled(self, number: int, at: int) -> None:
-        """Do nothing."""
-
-    def relay_lost(self, at: int) -> None:
-        """Do nothing."""
-
-    def deliver(self, seconds: float) -> None:
         """Do nothing."""
 
     def finish(self, exit_code: int | None, signal: int | None, at: int) -> str | None:

@@ -1,6 +1,6 @@
 """What a collector has taken, so that the rest can be sent later and nothing twice.
 
-Every span and log record is in the run's traces.jsonl and logs.jsonl the moment it exists. An
+Every span and log record is in the run's traces.jsonl and logs.jsonl as soon as it exists. An
 OTLP exporter that succeeds adds their keys to the run's `delivered` file; what is in the one
 and not in the other was not taken, whatever became of the exporter, the collector or us.
 `otel-untether resend` sends the difference.

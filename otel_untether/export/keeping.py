@@ -5,6 +5,7 @@ What could not be written is told to the ledger: it is lost, unless a collector 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from typing import TYPE_CHECKING, Final
@@ -17,7 +18,7 @@ from otel_untether.export.item_keys import log_key, span_key
 from otel_untether.export.otlp_json import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from opentelemetry.sdk._logs import ReadableLogRecord
     from opentelemetry.sdk.trace import ReadableSpan
@@ -29,23 +30,38 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-TOGETHER: Final = 32
-"""Spans of a replay to a line; even with all their content they stay below the longest line."""
+# Spans to a line at most; even with all their content they stay below the longest line.
+_MOST: Final = 32
 
 
 class SpanKeeping(SpanProcessor):
-    """Gives sampled spans to their keeper as they end: each at once, or some `together`.
+    """Gives sampled spans to their keeper as they end: each at once, or some together.
 
-    The SDK's own simple processor would do for the first. Of a replay, which can be done again,
-    a line for each span is a quarter of what it takes. A root's end has all of them written: an
-    exporter that hangs may be in the way of whatever comes after.
+    A line for each span is a quarter of what a span takes, and most of that line says whose it
+    is. So those that end `together` are written together: of a replay, which can be done again,
+    all, and of a live session those of which one piece of its output tells. A root's end has all
+    of them written: an exporter that hangs may be in the way of whatever comes after.
     """
 
-    def __init__(self, keeper: SpanKeeper, *, together: int = 1) -> None:
+    def __init__(self, keeper: SpanKeeper, *, replay: bool = False, most: int = _MOST) -> None:
         self._keeper = keeper
-        self._together = together
+        self._most = most
+        self._gathering = int(replay)
         self._lock = threading.Lock()
         self._ended: list[ReadableSpan] = []
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Write together what ends meanwhile, at the latest at the end of it."""
+        with self._lock:
+            self._gathering += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._gathering -= 1
+                if not self._gathering:
+                    self._keep()
 
     def on_end(self, span: ReadableSpan) -> None:
         """Keep it, or note that it is to be kept with those that end next."""
@@ -54,7 +70,7 @@ class SpanKeeping(SpanProcessor):
         is_root = span.parent is None or span.parent.is_remote
         with self._lock:
             self._ended.append(span)
-            if is_root or len(self._ended) >= self._together:
+            if is_root or not self._gathering or len(self._ended) >= self._most:
                 self._keep()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002

@@ -29,7 +29,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from otel_untether.export import quiet, sdk
 from otel_untether.export.ids import RootIdGenerator, SeededIdGenerator
 from otel_untether.export.journal_processor import JournalProcessor
-from otel_untether.export.keeping import TOGETHER, LogKeeper, SpanKeeper, SpanKeeping
+from otel_untether.export.keeping import LogKeeper, SpanKeeper, SpanKeeping
 from otel_untether.export.kept_spans import KeptTracerProvider
 from otel_untether.export.ledger import Ledger
 from otel_untether.export.otlp_json import FILES, Lines
@@ -54,6 +54,7 @@ class Telemetry(Struct, eq=False):
     """The providers of one run.
 
     `parent` is the context to start the root span in: the ambient caller's, else empty.
+    `keeping` writes its spans down, None where they are somebody else's.
     `metric_exporters` are the push exporters behind `meter_provider`, for metrics that are
     collected elsewhere but belong into the same place. `ledger` knows where everything is that
     was made. `finished` says, after `shutdown`, whether no exporter is at work any more.
@@ -65,6 +66,7 @@ class Telemetry(Struct, eq=False):
     parent: Context = field(default_factory=Context)
     metric_exporters: tuple[MetricExporter, ...] = ()
     problems: list[str] = field(default_factory=list)
+    keeping: SpanKeeping | None = None
     journal: Journal | None = None
     delivery: Delivery | None = None
     ledger: Ledger = field(default_factory=lambda: Ledger(kept=False))
@@ -84,6 +86,10 @@ class Telemetry(Struct, eq=False):
         if self._stopped is None:
             self._stopped = not self.owned or self._shutdown(time.monotonic() + deadline)
         return self._stopped
+
+    def together(self) -> contextlib.AbstractContextManager[None]:
+        """Write the spans that end meanwhile together; it costs a third of doing so one by one."""
+        return contextlib.nullcontext() if self.keeping is None else self.keeping.together()
 
     def linger(self, seconds: float) -> bool:
         """After `shutdown`, wait for exporters that it left behind; return as it does."""
@@ -268,8 +274,8 @@ def _keep(telemetry: Telemetry, run_dir: Path | None, *, live: bool) -> None:
             packed = telemetry.journal.compact if telemetry.journal is not None else None
             spans = Lines("traces", run_dir / FILES["traces"], packed)
         keeper = SpanKeeper(spans, telemetry.journal if live else None, ledger)
-        keeping = SpanKeeping(keeper, together=1 if live else TOGETHER)
-        tracer_provider.add_span_processor(keeping)
+        telemetry.keeping = SpanKeeping(keeper, replay=not live)
+        tracer_provider.add_span_processor(telemetry.keeping)
         if telemetry.journal is not None:
             tracer_provider.add_span_processor(JournalProcessor(telemetry.journal, live=live))
     if isinstance(telemetry.logger_provider, LoggerProvider):

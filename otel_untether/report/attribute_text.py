@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from otel_untether.store.otlp_values import Attributes, Value
 
 _OPENING, _BETWEEN, _CLOSING = b'[{"key":', b'}},{"key":', b"}}]"
+_TEXT_ENDS: Final = b'"' + _BETWEEN
 _MOST_KNOWN: Final = 4096
 _LONGEST_KNOWN: Final = 256
 
@@ -121,16 +122,20 @@ class _Members(dict[bytes, "tuple[str, str]"]):
         return found
 
 
-# A text of plain characters, which JSON writes everywhere as it is.
-_PLAIN_TEXT: Final = re.compile(
-    rb'("[^"\\\x00-\x1f\x7f-\xff]*+"),"value":\{"stringValue":("[^"\\\x00-\x1f\x7f-\xff]*+")'
+# Text of plain characters, which JSON writes everywhere as it is; an attribute that is one, and
+# one that has only begun.
+_PLAIN: Final = re.compile(rb'[^"\\\x00-\x1f\x7f-\xff]*+')
+_TEXT_BEGUN: Final = re.compile(
+    rb'"(%b)","value":\{"stringValue":"(%b)' % (_PLAIN.pattern, _PLAIN.pattern)
 )
+_PLAIN_TEXT: Final = re.compile(_TEXT_BEGUN.pattern + rb'"')
 
 
 def _member(text: bytes) -> tuple[str, str]:
     if plain := _PLAIN_TEXT.fullmatch(text):
-        key, value = plain.groups()
-        return key.decode(), f"{key.decode()}: {value.decode()}"
+        name, text = plain.groups()
+        key = f'"{name.decode()}"'
+        return key, f'{key}: "{text.decode()}"'
     pair = _PAIR.decode(b'{"key":' + text + b"}}")
     key, value = encode_basestring_ascii(pair.key), _decoded(pair.value)
     # What `json.dumps` would say, and ten times as fast for what nearly all values are.
@@ -170,7 +175,9 @@ class Around(NamedTuple):
     """What the attributes of many spans begin and end with, as the members of an object in JSON.
 
     `begin` and `end` are those members, `keys` theirs; `before` and `behind` what is left of the
-    text up to where the spans differ: halves of attributes.
+    text up to where the spans differ: halves of attributes. Where the first half is a text that
+    has begun, `begun` is `begin` and that, `known` are `keys` and its own; and `ended` is what
+    follows it, where `behind` only ends it.
     """
 
     begin: str
@@ -178,6 +185,9 @@ class Around(NamedTuple):
     behind: bytes
     end: str
     keys: frozenset[str]
+    known: frozenset[str] = frozenset()
+    begun: str | None = None
+    ended: str | None = None
 
 
 def around(head: bytes, tail: bytes) -> Around | None:
@@ -190,18 +200,53 @@ def around(head: bytes, tail: bytes) -> Around | None:
     last = members(end) if between else {}
     if first is None or last is None or first.keys() & last.keys():
         return None
-    return Around(
+    found = Around(
         "".join(f"{it}, " for it in first.values()),
         before,
         behind,
         "".join(f", {it}" for it in last.values()),
         frozenset(first) | frozenset(last),
     )
+    return _within_text(found)
+
+
+def _within_text(it: Around) -> Around:
+    """Say what is around a text that has begun before the spans differ, if one has."""
+    found = _TEXT_BEGUN.fullmatch(it.before)
+    if found is None:
+        return it
+    name, text = (part.decode() for part in found.groups())
+    key = f'"{name}"'
+    if key in it.keys:
+        return it
+    only_ends = it.behind.endswith(b'"') and _PLAIN.fullmatch(it.behind[:-1])
+    ended = f"{it.behind.decode()}{it.end}}}" if only_ends else None
+    return it._replace(known=it.keys | {key}, begun=f'{{{it.begin}{key}: "{text}', ended=ended)
 
 
 def framed_as_json(it: Around, own: bytes) -> str | None:
-    """Return attributes as `as_json` does, of which most are known; None where it has to."""
-    found = members(it.before + own + it.behind)
-    if found is None or not it.keys.isdisjoint(found):
+    """Return attributes as `as_json` does, of which most are known; None where it has to.
+
+    Often all that is a span's own is one text, or its rest and a few attributes::
+
+        …"value":{"stringValue":"toolu_` 0123 `"}},{"key":…
+        …"value":{"stringValue":"msg_` 0123"}},{"key":"gen_ai.usage.input_tokens",… `}},{"key":…
+    """
+    if it.begun is not None:
+        text, between, rest = own.partition(_TEXT_ENDS)
+        if _PLAIN.fullmatch(text):
+            if not between:
+                if it.ended is not None:
+                    return f"{it.begun}{text.decode()}{it.ended}"
+            elif (more := _others(rest + it.behind, it.known)) is not None:
+                return f'{it.begun}{text.decode()}", {more}{it.end}}}'
+    found = _others(it.before + own + it.behind, it.keys)
+    return None if found is None else f"{{{it.begin}{found}{it.end}}}"
+
+
+def _others(inner: bytes, known: frozenset[str]) -> str | None:
+    """Return the members that are not known; None if one is, or something is no attribute."""
+    found = members(inner)
+    if found is None or not known.isdisjoint(found):
         return None
-    return f"{{{it.begin}{', '.join(found.values())}{it.end}}}"
+    return ", ".join(found.values())

@@ -23,6 +23,7 @@ from otel_untether.watching.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
 
     from otel_untether.config.settings import Config
     from otel_untether.export.propagation import RootContext
@@ -126,6 +127,10 @@ class CommandObserver(Observer):
         self._host.telemetry.ledger.forgotten("traces", gone.spans)
         if line := told(gone, kept):
             notice(line)
+
+    def together(self) -> AbstractContextManager[object]:
+        """Write down together what spans end while what has come is heard."""
+        return self._host.telemetry.together()
 
     def stdout(self, chunk: bytes, at: int) -> None:
         """Decode what the agent said."""

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
         def __call__(self, file: BinaryIO | gzip.GzipFile, *, most: int) -> Iterator[bytes]: ...
 
 
-# Set aside at this size: some 9,000 spans, more than most sessions ever have.
-LARGEST: Final = 16 << 20
+# Set aside at this size: 5,000 to 11,000 spans, more than most sessions ever have.
+LARGEST: Final = 8 << 20
 MOST_READ: Final = 4 << 30  # of all parts; of one, `files.MOST_READ`, compressed or not
 _COMPRESSION: Final = 1  # zlib's fastest: twentyfold for spans; its best is half of that again
 _CHUNK: Final = 1 << 18

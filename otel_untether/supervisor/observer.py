@@ -7,7 +7,9 @@ notice, and the operator reads one line about it.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from otel_untether.clock import Clock  # noqa: TC001  a NamedTuple's field
@@ -45,6 +47,10 @@ class Observer(Protocol):
     tick_interval: int = TICK
     overtime: float = 0.0
     reads_stdout: bool = True
+
+    def together(self) -> AbstractContextManager[object]:
+        """Be told, within what is returned, what had come before anybody looked."""
+        return contextlib.nullcontext()
 
     def stdout(self, chunk: bytes, at: int) -> None:
         """Take bytes as they came; a line may span chunks."""

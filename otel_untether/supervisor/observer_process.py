@@ -14,6 +14,7 @@ import os
 import select
 import signal
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple, ParamSpec, TypeVar
 
 from otel_untether.notice import VOICE, notice, say
@@ -180,6 +181,7 @@ class Session:
         self._deaf = False
         self._passed = 0
         self._next_tick = 0
+        self._heard = 0
         self._deadman = Deadman()
 
     def observe(self) -> Ended:
@@ -190,16 +192,28 @@ class Session:
             found = self._inbox.read((self._next_tick - self._now()) / 1e9)
             if found is None:
                 return self._without_relay()
-            for record in found:
-                if (ended := self._show(*record)) is not None:
+            waiting = deque(found)
+            while waiting:
+                if (ended := self._show_until_tick(waiting)) is not None:
                     self._count()
                     return ended
                 # By what was heard so far: while there is more to hear, nobody is silent.
-                self._tick(record[-1])
+                self._tick(self._heard)
             if found:
                 time.sleep(_NAP)
             else:
                 self._tick(self._now())
+
+    def _show_until_tick(self, waiting: deque[Record]) -> Ended | None:
+        """Show what is waiting until it is time to tick; at least the first of it."""
+        with self._observer.together():
+            while waiting:
+                kind, position, size, self._heard = waiting.popleft()
+                if (ended := self._show(kind, position, size, self._heard)) is not None:
+                    return ended
+                if self._now() >= self._next_tick:
+                    break
+        return None
 
     def _now(self) -> int:
         return self._child.clock.now()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from otel_untether.report.dumps import Dump, DumpedProcess, DumpedSocket
     from otel_untether.report.run import Recorded
     from otel_untether.report.silences import Silence
-    from otel_untether.report.span_node import SpanEvent, SpanNode
+    from otel_untether.report.span_node import Frame, SpanEvent, SpanNode
 
 _SLOWEST, _TOOLS, _EVENTS, _CONTENT = 15, 50, 200, 200
 _PROCESSES: Final = 60
@@ -37,6 +37,7 @@ _CAPTURED: Final = {
     semconv.TOOL_RESULT: "result",
 }
 _ANY_CAPTURED: Final = re.compile("|".join(re.escape(f'"{name}"') for name in _CAPTURED).encode())
+_LONGEST_NAME: Final = max(map(len, _CAPTURED)) + len('""')
 
 
 def time_spent(parent: Element, root: SpanNode, until: int) -> None:
@@ -186,12 +187,34 @@ def _plain(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
+class _Edges(dict["Frame", tuple[bytes, bytes]]):
+    """Of what many spans begin and end with, so much as a captured name needs that lies across.
+
+    All of it, where it has such a name by itself.
+    """
+
+    def __missing__(self, frame: Frame) -> tuple[bytes, bytes]:
+        whole = any(map(_ANY_CAPTURED.search, (frame.head, frame.tail)))
+        most = None if whole else _LONGEST_NAME
+        found = frame.head[-(most or 0) :], frame.tail[:most]
+        self[frame] = found
+        return found
+
+
+def _captured(root: SpanNode) -> Iterator[SpanNode]:
+    """Yield the spans of which content was captured."""
+    edges = _Edges()
+    for node in root.walk():
+        before, behind = edges[node.frame]
+        if _ANY_CAPTURED.search(before + node.own + behind):
+            yield node
+
+
 def content(parent: Element, root: SpanNode) -> None:
     """Show arguments and results, where they were captured: nobody asked for them else."""
     captured = (
         (node, word, str(text))
-        for node in root.walk()
-        if _ANY_CAPTURED.search(node.raw)
+        for node in _captured(root)
         for name, word in _CAPTURED.items()
         if (text := node.attribute(name))
     )

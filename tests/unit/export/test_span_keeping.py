@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
@@ -15,7 +16,6 @@ from otel_untether.export.ledger import Ledger
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pytest
     from opentelemetry.sdk.trace import ReadableSpan
 
 
@@ -54,13 +54,38 @@ def test_a_live_span_is_kept_the_moment_it_ends() -> None:
 
 def test_a_replays_spans_are_kept_some_together() -> None:
     keeper = Noting()
-    ended(SpanKeeping(keeper, together=2), 5)
+    ended(SpanKeeping(keeper, replay=True, most=2), 5)
     assert keeper.batches == [["0", "1"], ["2", "3"]]
+
+
+def test_live_spans_that_end_together_are_kept_together_and_the_next_ones_at_once() -> None:
+    keeper = Noting()
+    keeping = SpanKeeping(keeper)
+    with keeping.together():
+        provider = ended(keeping, 2)
+        assert keeper.batches == []
+    assert keeper.batches == [["0", "1"]]
+    provider.get_tracer("test").start_span("later").end()
+    assert keeper.batches == [["0", "1"], ["later"]]
+
+
+def test_what_ends_together_is_kept_though_it_ends_with_an_error() -> None:
+    keeper = Noting()
+    keeping = SpanKeeping(keeper)
+
+    def fail() -> None:
+        with keeping.together():
+            ended(keeping, 1)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert keeper.batches == [["0"]]
 
 
 def test_a_flush_keeps_what_has_ended_so_far() -> None:
     keeper = Noting()
-    provider = ended(SpanKeeping(keeper, together=2), 3)
+    provider = ended(SpanKeeping(keeper, replay=True, most=2), 3)
     assert provider.force_flush()
     assert provider.force_flush()
     assert keeper.batches == [["0", "1"], ["2"]]
@@ -68,13 +93,13 @@ def test_a_flush_keeps_what_has_ended_so_far() -> None:
 
 def test_a_roots_end_keeps_all_of_its_trace() -> None:
     keeper = Noting()
-    ended(SpanKeeping(keeper, together=9), 2).get_tracer("test").start_span("root").end()
+    ended(SpanKeeping(keeper, replay=True, most=9), 2).get_tracer("test").start_span("root").end()
     assert keeper.batches == [["0", "1", "root"]]
 
 
 def test_the_end_keeps_the_rest_and_closes_the_file() -> None:
     keeper = Noting()
-    ended(SpanKeeping(keeper, together=9), 2).shutdown()
+    ended(SpanKeeping(keeper, replay=True, most=9), 2).shutdown()
     assert keeper.batches == [["0", "1"]]
     assert keeper.closed
 

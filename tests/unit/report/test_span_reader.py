@@ -143,6 +143,48 @@ def test_attributes_are_written_as_json_from_their_text(
     assert attribute_text.as_json(raw) == json.dumps(attribute_text.all_of(raw))
 
 
+@given(
+    pairs=st.lists(st.tuples(KEYS | st.text(), VALUES | st.text()), min_size=1),
+    cuts=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+)
+def test_wherever_attributes_are_cut_they_are_written_the_same(
+    pairs: list[tuple[str, Any]], cuts: tuple[float, float]
+) -> None:
+    """Within a key, a value, an escape or between: what is known of both ends is left as it is."""
+    whole = json.dumps(encode_attributes(pairs), separators=(",", ":"), ensure_ascii=False)
+    raw = whole.encode(errors="replace")
+    first, last = sorted(round(cut * len(raw)) for cut in cuts)
+    around = attribute_text.around(raw[:first], raw[last:])
+    if around is not None:
+        written = attribute_text.framed_as_json(around, raw[first:last])
+        assert written in (None, attribute_text.as_json(raw))
+
+
+@pytest.mark.parametrize(
+    ("own", "written"),
+    [
+        (b"0123", '{"x": 1, "id": "toolu_0123!", "y": 2}'),
+        (b"", '{"x": 1, "id": "toolu_!", "y": 2}'),
+        (
+            b'1"}},{"key":"n","value":{"stringValue":"2',
+            '{"x": 1, "id": "toolu_1", "n": "2!", "y": 2}',
+        ),
+        (b'1"}},{"key":"y","value":{"stringValue":"2', None),  # told twice: the last one counts
+        (b'1"}},{"key":"id","value":{"stringValue":"2', '{"x": 1, "id": "2!", "y": 2}'),
+        (b'1"}},{"key":"n","value":{"stringValue":"\\', None),
+        (b'1"}},{"n', None),
+        (b"\\u00fc", '{"x": 1, "id": "toolu_\\u00fc!", "y": 2}'),
+    ],
+)
+def test_what_is_a_spans_own_within_a_text(own: bytes, written: str | None) -> None:
+    around = attribute_text.around(
+        b'[{"key":"x","value":{"intValue":"1"}},{"key":"id","value":{"stringValue":"toolu_',
+        b'!"}},{"key":"y","value":{"intValue":"2"}}]',
+    )
+    assert around is not None
+    assert attribute_text.framed_as_json(around, own) == written
+
+
 def test_an_attribute_told_twice_counts_as_it_is_told_last() -> None:
     raw = json.dumps(encode_attributes([("a", "1"), ("b", "2"), ("a", "3")])).replace(" ", "")
     assert attribute_text.as_json(raw.encode()) == '{"a": "3", "b": "2"}'

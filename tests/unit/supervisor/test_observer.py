@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -90,6 +91,33 @@ def test_chunks_come_in_the_order_of_their_arrival(told: Told) -> None:
     diary = Diary()
     assert told.observe(diary) == Ended(0, None, 9)
     assert diary.entries == [("stdout", b"out", 1), ("stderr", b"err", 2), ("stdout", b"more", 3)]
+
+
+def test_what_had_come_is_told_together_and_ticks_are_not_among_it(told: Told) -> None:
+    """What a tick finds is to be on disk before it is acted on."""
+
+    class Gathering(Diary):
+        @contextlib.contextmanager
+        def together(self) -> Iterator[None]:
+            self.entries.append("(")
+            yield
+            self.entries.append(")")
+
+        def stdout(self, chunk: bytes, at: int) -> None:
+            self.entries.append(chunk)
+
+        def tick(self, now: int) -> None:
+            self.entries.append(f"tick {now}")
+            self.tick_interval = 10**12
+
+    for at, chunk in enumerate((b"one", b"two", b"three", b"four"), 1):
+        told.put(told.stdout, chunk, at)
+    told.records.write(copies.ENDED, 0, 0, 9)
+    diary = Gathering()
+    diary.tick_interval = 0
+    told.observe(diary)
+    first, rest = ["(", b"one", ")", "tick 1"], ["(", b"two", b"three", b"four", ")"]
+    assert diary.entries == [*first, *rest]
 
 
 @pytest.mark.parametrize(

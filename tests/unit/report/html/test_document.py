@@ -98,6 +98,18 @@ def test_captured_content_is_shown_only_where_there_is_some(tmp_path: Path) -> N
     assert arguments in page.text
 
 
+def test_captured_content_is_found_whatever_the_calls_have_in_common(tmp_path: Path) -> None:
+    """Their attributes are kept without that: it may end within the name of what is looked for."""
+    session = healthy()
+    for second in range(1, 12, 2):
+        session.tool("Bash", second, second + 1, gen_ai__tool__call__arguments=f"done {second}")
+        session.tool("Grep", second, second + 1, gen_ai__tool__call__arguments=f"found {second}")
+        session.tool("Grep", second, second + 1, gen_ai__tool__call__result=f"lines {second}")
+    page = Reader(written(session, tmp_path)).text
+    for second in range(1, 12, 2):
+        assert all(f"{word} {second}" in page for word in ("done", "found", "lines"))
+
+
 def test_what_is_unknown_is_said_to_be(tmp_path: Path) -> None:
     """Not drawn as nought."""
     document_ = {"tree": {"processes": [{"process": {"identity": {"pid": 7}}}]}}
