@@ -22,12 +22,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from otel_untether.supervisor import run as supervisor
+from otel_untether.supervisor.observer import Observer
 from otel_untether.supervisor.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from otel_untether.supervisor.observer import Child, Observer
+    from otel_untether.supervisor.observer import Child
 
 SIZES = (700, 1500, 4000)  # bytes of a line
 COMMAND = Path(sys.executable).with_name("otel-untether")

@@ -103,21 +103,18 @@ def test_what_had_come_is_told_together_and_ticks_are_not_among_it(told: Told) -
             yield
             self.entries.append(")")
 
-        def stdout(self, chunk: bytes, at: int) -> None:
-            self.entries.append(chunk)
-
         def tick(self, now: int) -> None:
             self.entries.append(f"tick {now}")
-            self.tick_interval = 10**12
+            self.tick_interval = 10**12  # from the next one on
 
-    for at, chunk in enumerate((b"one", b"two", b"three", b"four"), 1):
-        told.put(told.stdout, chunk, at)
+    for at in range(1, 5):
+        told.put(told.stdout, b"x", at)
     told.records.write(copies.ENDED, 0, 0, 9)
     diary = Gathering()
     diary.tick_interval = 0
     told.observe(diary)
-    first, rest = ["(", b"one", ")", "tick 1"], ["(", b"two", b"three", b"four", ")"]
-    assert diary.entries == [*first, *rest]
+    one, two, *more = (("stdout", b"x", at) for at in range(1, 5))
+    assert diary.entries == ["(", one, ")", "tick 1", "(", two, ")", "tick 2", "(", *more, ")"]
 
 
 @pytest.mark.parametrize(
