@@ -78,6 +78,23 @@ def test_a_prompt_to_gemini_may_be_a_plain_string(tmp_path: Path) -> None:
     assert turns(events) == 2 * ["TurnStarted", "TurnFinished"]
 
 
+def test_an_image_alone_is_a_prompt_to_gemini_and_a_tools_answer_is_none(tmp_path: Path) -> None:
+    header = {"sessionId": "s", "projectHash": "p", "startTime": at(0), "kind": "main"}
+    image, file = {"inlineData": {"mimeType": "image/png"}}, {"fileData": {"fileUri": "x"}}
+    said: list[list[dict[str, Any]]] = [
+        [image],
+        [{"text": ""}, file],
+        [{"functionResponse": {"name": "read_file"}}],
+        [{"text": "<session_context>…"}, image],
+    ]
+    prompts = [
+        {"id": f"u{n}", "timestamp": at(n), "type": "user", "content": content}
+        for n, content in enumerate(said, 1)
+    ]
+    events = list(gemini.read(written(tmp_path / "chats" / "session-1.jsonl", [header, *prompts])))
+    assert turns(events) == 2 * ["TurnStarted", "TurnFinished"]
+
+
 def test_that_qwen_compressed_its_chat_is_told_without_the_chat(tmp_path: Path) -> None:
     info = {"originalTokenCount": 900, "newTokenCount": 90, "compressionStatus": 1}
     payload = {"info": info, "compressedHistory": [{"role": "user", "parts": [{"text": "SECRET"}]}]}

@@ -42,8 +42,11 @@ _OVER: Final = _FAILED | {"success"}
 
 
 class Part(Plain, rename="camel"):
+    """Of what somebody said: text, or a file that was put in or is named."""
+
     text: str | None = None
-    function_response: msgspec.Raw = ABSENT
+    inline_data: msgspec.Raw = ABSENT
+    file_data: msgspec.Raw = ABSENT
 
 
 class Tokens(Plain):
@@ -152,9 +155,11 @@ def _main(header: Entry, messages: list[Entry]) -> Iterator[Event]:
 
 
 def _is_prompt(message: Entry) -> bool:
+    """Whether it is a person's: an image alone is one, what a tool answered is none."""
     said = message.content or ()
-    texts = [said] if isinstance(said, str) else [part.text for part in said if part.text]
-    return message.type == "user" and bool(texts) and not texts[0].startswith(_CONTEXT)
+    parts = [Part(said)] if isinstance(said, str) else said
+    asked = [it for it in parts if it.text or given(it.inline_data) or given(it.file_data)]
+    return message.type == "user" and bool(asked) and not (asked[0].text or "").startswith(_CONTEXT)
 
 
 def _answer(message: Entry, parent: str | None, at: int) -> Iterator[Event]:
