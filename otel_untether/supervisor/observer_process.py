@@ -40,6 +40,8 @@ _T = TypeVar("_T")
 
 # Seconds between looks at a busy stream: every chunk for itself would cost the relay a switch.
 _NAP: Final = 0.005
+# How long (ns) records are shown together: so much an observer that is killed may not have noted.
+_TOGETHER: Final = 50_000_000
 # Seconds between the time that delivery is given and the one at which the kernel ends us.
 _GRACE: Final = 5.0
 # Seconds without a tick after which an observer that hangs is given up, and a last moment.
@@ -194,7 +196,7 @@ class Session:
                 return self._without_relay()
             waiting = deque(found)
             while waiting:
-                if (ended := self._show_until_tick(waiting)) is not None:
+                if (ended := self._show_some(waiting)) is not None:
                     self._count()
                     return ended
                 # By what was heard so far: while there is more to hear, nobody is silent.
@@ -204,14 +206,15 @@ class Session:
             else:
                 self._tick(self._now())
 
-    def _show_until_tick(self, waiting: deque[Record]) -> Ended | None:
-        """Show what is waiting until it is time to tick; at least the first of it."""
+    def _show_some(self, waiting: deque[Record]) -> Ended | None:
+        """Show what is waiting for a moment, or until it is time to tick; at least the first."""
+        until = min(self._next_tick, self._now() + _TOGETHER)
         with self._observer.together():
             while waiting:
                 kind, position, size, self._heard = waiting.popleft()
                 if (ended := self._show(kind, position, size, self._heard)) is not None:
                     return ended
-                if self._now() >= self._next_tick:
+                if self._now() >= until:
                     break
         return None
 
