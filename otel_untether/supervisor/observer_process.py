@@ -13,7 +13,6 @@ import gc
 import os
 import select
 import signal
-import time
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple, ParamSpec, TypeVar
 
@@ -38,8 +37,8 @@ if TYPE_CHECKING:
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-# Seconds between looks at a busy stream: every chunk for itself would cost the relay a switch.
-_NAP: Final = 0.005
+# Between looks at a busy stream, in ms: every chunk for itself would cost the relay a switch.
+_NAP: Final = 5
 # How long (ns) records are shown together: so much an observer that is killed may not have noted.
 _TOGETHER: Final = 50_000_000
 # Seconds between the time that delivery is given and the one at which the kernel ends us.
@@ -175,6 +174,9 @@ class Session:
         self._observer = observer
         self._child = child
         self._agent = agent
+        self._end = select.poll()  # of the agent, after which nobody naps
+        if agent is not None:
+            self._end.register(agent, select.POLLIN)
         self._link = link
         self._inbox = inbox
         self._guard = guard
@@ -202,7 +204,7 @@ class Session:
                 # By what was heard so far: while there is more to hear, nobody is silent.
                 self._tick(self._heard)
             if found:
-                time.sleep(_NAP)
+                self._end.poll(_NAP)
             else:
                 self._tick(self._now())
 
