@@ -98,6 +98,8 @@ class OnDisk(Struct):
 def is_in_order(run_dir: Path) -> bool:
     """Whether a run is over and nothing is missing in its folder that can be told from the rest.
 
+    Nor may anything be left there that its watcher was about to do.
+
     Raises StoreError where it has no readable record, and nothing else either.
     """
     try:
@@ -108,7 +110,9 @@ def is_in_order(run_dir: Path) -> bool:
         if any(path.exists() for path in left):
             return False
         raise
-    return run.record.ended is not None and not (_is_short(run_dir) or _has_open_root(run_dir))
+    if run.record.ended is None or segments.begun(run_dir):
+        return False
+    return not (_is_short(run_dir) or _has_open_root(run_dir))
 
 
 def _has_open_root(run_dir: Path) -> bool:

@@ -184,15 +184,25 @@ def _all_of(path: Path, read: _Read, most: int) -> Iterator[bytes]:
 
 def tidy(run_dir: Path) -> None:
     """Finish what a dead watcher had begun, in a run's folder whose lock is held."""
-    for name in (run_folder.TRACES, run_folder.LOGS, run_folder.METRICS):
-        for part in parts(run_dir / name)[:-1]:
-            if not _is_packed(part):
-                with contextlib.suppress(OSError):
-                    compress(part)
-    for path in run_dir.iterdir():
-        if run_folder.is_temporary(path.name):
-            with contextlib.suppress(OSError):
+    for path in begun(run_dir):
+        with contextlib.suppress(OSError):
+            if run_folder.is_temporary(path.name):
                 path.unlink()
+            else:
+                compress(path)
+
+
+def begun(run_dir: Path) -> list[Path]:
+    """Return what somebody was about to compress, and to put in another's place."""
+    found = [
+        part
+        for name in (run_folder.TRACES, run_folder.LOGS, run_folder.METRICS)
+        for part in parts(run_dir / name)[:-1]
+        if not _is_packed(part)
+    ]
+    with contextlib.suppress(OSError):
+        found += [path for path in run_dir.iterdir() if run_folder.is_temporary(path.name)]
+    return found
 
 
 def lines_of(

@@ -102,6 +102,19 @@ def test_a_run_that_is_in_order_is_left_alone(tmp_path: Path) -> None:
     assert load_run(run.path).record.outcome == "completed"
 
 
+def test_what_a_watcher_had_begun_at_the_very_last_is_finished(tmp_path: Path) -> None:
+    """Its run is over, and all of it is there: a part of it not compressed, and half a file."""
+    run = session(tmp_path)
+    (run.path / run_folder.METRICS).write_bytes(b"{}\n")
+    part = segments.set_aside(run.path / run_folder.METRICS)
+    half = run.path / f".{part.name}.gz.0123456789ab"
+    half.write_bytes(b"\x1f\x8b")
+    recover(run.path)
+    assert not part.exists()
+    assert not half.exists()
+    assert list(segments.lines(run.path / run_folder.METRICS)) == [b"{}\n"]
+
+
 def test_spans_in_compressed_files_count_as_undelivered(tmp_path: Path) -> None:
     """They are what would be lost with the folder."""
     run = session(tmp_path)
