@@ -57,6 +57,9 @@ class Delivery:
         self._next = 0
         self._answers = threading.local()
         self._ended: set[Signal] = set()
+        # Told by whoever keeps spans: writes down those that have ended. Of one that a collector
+        # has and the disk has not, a crash would leave a second, other end to be sent.
+        self.write_down: Callable[[], object] = lambda: None
 
     def expect(self) -> None:
         """Note that this run is meant for a collector. Raises OSError."""
@@ -96,6 +99,8 @@ class Delivery:
         self, export: Callable[..., Any], signal: Signal, *, heard: bool
     ) -> Callable[..., Any]:
         def watched(batch: Any, *args: Any, **kwargs: Any) -> Any:
+            if signal == "traces":
+                self.write_down()
             ticket = self._take_off(signal, batch)
             self._heard().clear()
             result, answer = None, Answer("unreachable", reason="no answer")

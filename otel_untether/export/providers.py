@@ -276,6 +276,8 @@ def _keep(telemetry: Telemetry, run_dir: Path | None, *, live: bool) -> None:
         keeper = SpanKeeper(spans, telemetry.journal if live else None, ledger)
         telemetry.keeping = SpanKeeping(keeper, replay=not live)
         tracer_provider.add_span_processor(telemetry.keeping)
+        if telemetry.delivery is not None:
+            telemetry.delivery.write_down = telemetry.keeping.force_flush
         if telemetry.journal is not None:
             tracer_provider.add_span_processor(JournalProcessor(telemetry.journal, live=live))
     if isinstance(telemetry.logger_provider, LoggerProvider):

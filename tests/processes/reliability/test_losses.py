@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry._logs import LogRecord
+from opentelemetry.trace import set_span_in_context
 
 from otel_untether.export import providers, resend
 from otel_untether.export.otlp_client import Sender
@@ -107,6 +108,32 @@ def test_without_a_folder_what_no_collector_takes_is_lost() -> None:
         work(telemetry, 20)
         telemetry.shutdown(30)
     assert (lost["traces"], lost["logs"]) == (20, 1)
+
+
+def test_what_a_collector_is_sent_is_on_disk_before(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else who is killed then leaves a span that is ended, and sent, a second time."""
+    on_disk: list[list[str]] = []
+    with http_receiver() as good:
+        take = good.take
+
+        def look_and_take(signal: str, request: Any, headers: dict[str, str]) -> None:
+            if signal == "traces":
+                on_disk.append([span["name"] for span in spans(run.path).values()])
+            take(signal, request, headers)
+
+        monkeypatch.setattr(good, "take", look_and_take)
+        telemetry, _ = begin(run, {OTLP: good.url})
+        provider: Any = telemetry.tracer_provider
+        tracer = provider.get_tracer("test")
+        root = tracer.start_span("root")
+        with telemetry.together():
+            tracer.start_span("call", set_span_in_context(root)).end()
+            provider.force_flush()
+        root.end()
+        assert telemetry.shutdown(30)
+    assert on_disk == [["call"], ["call", "root"]]
 
 
 def test_a_collector_that_takes_everything_loses_nothing(run: Run) -> None:
