@@ -194,15 +194,17 @@ def tidy(run_dir: Path) -> None:
 
 def begun(run_dir: Path) -> list[Path]:
     """Return what somebody was about to compress, and to put in another's place."""
-    found = [
-        part
-        for name in (run_folder.TRACES, run_folder.LOGS, run_folder.METRICS)
-        for part in parts(run_dir / name)[:-1]
-        if not _is_packed(part)
-    ]
-    with contextlib.suppress(OSError):
-        found += [path for path in run_dir.iterdir() if run_folder.is_temporary(path.name)]
-    return found
+    try:
+        names = sorted(os.listdir(run_dir))  # noqa: PTH208  names are all that is needed
+    except OSError:
+        return []
+    return [run_dir / name for name in names if run_folder.is_temporary(name) or _is_plain(name)]
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a part of a file is called that which is not compressed."""
+    packed = name.endswith(run_folder.COMPRESSED)
+    return not packed and run_folder.part_number(name) is not None
 
 
 def lines_of(
