@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from otel_untether.watching.interruptions import is_the_programs
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 _log: Final = logging.getLogger("otel_untether")
 _failed: Final[set[str]] = set()
@@ -24,9 +29,14 @@ class harmless:  # noqa: N801  read as a word, as those of contextlib are
     def __enter__(self) -> None:
         """Begin."""
 
-    def __exit__(self, kind: type[BaseException] | None, *_error: object) -> bool:
-        """Keep what is ours; what asks the program to end is not."""
-        if kind is None or not issubclass(kind, Exception):
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> bool:
+        """Keep what is ours; what asks the program to end, and what it raises itself, is not."""
+        if kind is None or not issubclass(kind, Exception) or is_the_programs(error):
             return False
         _say(self._hook)
         return True

@@ -14,6 +14,7 @@ from otel_untether.session.activity import close
 from otel_untether.session.fold.apply import apply, finish
 from otel_untether.session.outcome import judge, without_relay
 from otel_untether.session.summary import Summary, summarise
+from otel_untether.watching.interruptions import let_through
 from otel_untether.watching.listener import hooks
 from otel_untether.watching.unplaced import Unplaced
 
@@ -334,5 +335,7 @@ class WatchedSession:
             self._failed(what)
 
     def _failed(self, what: str) -> None:
+        """Count a mistake of ours, in the `except` that has caught it; the program's goes on."""
+        let_through()
         self.state.odd("recorder_error")
         _log.exception("%s was not recorded", what)

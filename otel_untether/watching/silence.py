@@ -20,6 +20,7 @@ from otel_untether.proc_diag import Tree
 from otel_untether.proc_diag.gather import look_at_agent, look_deeper
 from otel_untether.spans import finding_attributes
 from otel_untether.stall import StallDetector
+from otel_untether.watching.interruptions import let_through
 from otel_untether.watching.kill_order import KillOrder
 from otel_untether.watching.listener import hooks
 from otel_untether.watching.peaks import Peaks
@@ -143,6 +144,7 @@ class SilenceWatch:
                 grace = self._config.kill_grace
                 end_left_behind(self.tree, grace=grace, record=self._note, reap=reaps)
         except Exception:  # noqa: BLE001  whatever it is, the session ends all the same
+            let_through()
             _log.exception("what outlived the agent is not known")
 
     @property
@@ -192,6 +194,7 @@ class SilenceWatch:
         try:
             return look_at_agent(self.tree)
         except Exception:  # noqa: BLE001  as below
+            let_through()
             _log.exception("the agent's process could not be looked at")
             return None
 
@@ -200,6 +203,7 @@ class SilenceWatch:
         try:
             return replace(look_deeper(self.tree), transcript=self._transcript.look())
         except Exception:  # noqa: BLE001  a look that fails must not end the watching
+            let_through()
             _log.exception("the process tree could not be looked at")
             return None
 
@@ -232,4 +236,5 @@ class SilenceWatch:
             try:
                 hear(*what)
             except Exception:  # noqa: BLE001  the others are told all the same
+                let_through()
                 _log.exception("%s was not told to all", hook)

@@ -1,0 +1,55 @@
+"""A program's signal handlers may run, and raise, while code of ours does."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import MakeAgent
+from .test_launcher import launch
+
+# Its alarm goes off at the worst of moments.
+TIMED_BRIDGE = """\
+import functools, signal, subprocess, sys
+from otel_untether.engines.decoding import LineDecoder
+from otel_untether.instrumentors.agent import HostedAgent
+from otel_untether.proc_diag import Tree
+
+class TooLate(Exception):
+    pass
+
+class Watch:
+    def on_alarm(self, *_):
+        raise TooLate
+
+    def __call__(self, *_):
+        raise TooLate
+
+def at_once(*_):
+    signal.raise_signal(signal.SIGALRM)
+
+HANDLER
+signal.signal(signal.SIGALRM, handler)
+PLACE = at_once
+try:
+    with subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE) as process:
+        process.stdout.read()
+except TooLate:
+    print("too late", file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "handler"),
+    [
+        ("HostedAgent.took", "handler = functools.partial(Watch.on_alarm, None)"),
+        ("LineDecoder.decode", "handler = Watch().on_alarm"),
+        ("Tree.left_behind", "handler = Watch()"),
+    ],
+)
+def test_what_a_signal_handler_raises_within_our_code_reaches_the_program(
+    place: str, handler: str, make_agent: MakeAgent
+) -> None:
+    """It is a timeout of the program's, say, and no mistake of ours to be kept from it."""
+    source = TIMED_BRIDGE.replace("PLACE", place).replace("HANDLER", handler)
+    _, said = launch(source, make_agent("echo '{}'"))
+    assert said == "too late\n"
