@@ -242,9 +242,13 @@ def _close(agent: HostedAgent) -> None:
 def _leave() -> None:
     """End what is open while the program ends: what its agents do now nobody hears."""
     alive = tuple(_alive)
-    for agent in alive:
-        with harmless("the program ends"):
-            agent.finish(agent.returncode(), leaving=True)
+    try:
+        for agent in alive:
+            with harmless("the program ends"):
+                agent.finish(agent.returncode(), leaving=True)
+    except BaseException:  # somebody is in a hurry, which costs no other agent its root
+        _leave()
+        raise
     for agent in alive:
         agent.wait()
 

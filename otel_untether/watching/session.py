@@ -261,17 +261,22 @@ class WatchedSession:
         `killed_for` is the cause where somebody else ended the agent on purpose. `last_word`
         waits until whoever spawned it has said what he makes of that.
         """
-        extra: Mapping[str, AttributeValue] = {}
+        try:
+            self._see_through(end, last_word)
+        finally:  # also where a Ctrl-C cuts that short: there is no second end
+            extra = self.silence.attributes() if self.silence is not None else {}
+            with self._lock:
+                self.summary = self._finish(end, killed_for or self.killed_for, extra)
+            self.on_end()
+        return self.summary
+
+    def _see_through(self, end: End, last_word: Callable[[], object] | None) -> None:
+        """Wait for what belongs to the session, and may take a while."""
         if self.silence is not None:
             self.silence.close(self._lock)
-            extra = self.silence.attributes()
         if last_word is not None:
             last_word()
         self._recall(end.at or self.state.last_sign, last=True)
-        with self._lock:
-            self.summary = self._finish(end, killed_for or self.killed_for, extra)
-        self.on_end()
-        return self.summary
 
     def _finish(
         self, end: End, killed_for: str | None, extra: Mapping[str, AttributeValue]

@@ -115,15 +115,17 @@ class SilenceWatch:
     def close(self, lock: AbstractContextManager[object]) -> None:
         """Stop watching, but see a kill through: a dead leader may leave descendants."""
         self._closed = True
-        if self._order is not None:
-            self._order.join()
-        last = self._judge(self._subject.clock.now(), lock)
-        if last is not None and last.kind == "recovered":
-            self._report(last)  # it spoke again, and ended before anybody looked
-        self._leave()
-        self._sampler.remove(self._state.run_id)
-        for diag in self.window.since(self._seen):
-            self._peaks.add(diag)
+        try:
+            if self._order is not None:
+                self._order.join()
+            last = self._judge(self._subject.clock.now(), lock)
+            if last is not None and last.kind == "recovered":
+                self._report(last)  # it spoke again, and ended before anybody looked
+            self._leave()
+        finally:
+            self._sampler.remove(self._state.run_id)
+            for diag in self.window.since(self._seen):
+                self._peaks.add(diag)
 
     def attributes(self) -> dict[str, AttributeValue]:
         """Return what was measured, for the summary: peaks, and how often it stalled."""

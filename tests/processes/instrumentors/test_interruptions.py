@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from .conftest import MakeAgent
-from .test_launcher import launch
+from .test_launcher import launch, names
 
 # Its alarm goes off at the worst of moments.
 TIMED_BRIDGE = """\
@@ -37,6 +37,42 @@ except TooLate:
     print("too late", file=sys.stderr)
 """
 
+# Somebody presses Ctrl-C while it looks, at the end of a session, who is left.
+STOPPED = """\
+import signal, subprocess, sys
+from otel_untether.proc_diag import Tree
+
+def stop(*_):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+def look(*_):
+    signal.raise_signal(signal.SIGINT)
+    return ()
+
+signal.signal(signal.SIGINT, stop)
+Tree.left_behind = look
+"""
+WAITS = """\
+try:
+    subprocess.run(sys.argv[1:], stdout=subprocess.PIPE)
+except KeyboardInterrupt:
+    print("stopped", file=sys.stderr)
+"""
+WATCHES = """\
+from otel_untether import watch
+try:
+    with watch(sys.argv[1:]):
+        pass
+except KeyboardInterrupt:
+    print("stopped", file=sys.stderr)
+"""
+LEAVES = """\
+agents = [subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE) for _ in range(2)]
+for agent in agents:
+    agent.stdout.readline()
+"""
+
 
 @pytest.mark.parametrize(
     ("place", "handler"),
@@ -53,3 +89,13 @@ def test_what_a_signal_handler_raises_within_our_code_reaches_the_program(
     source = TIMED_BRIDGE.replace("PLACE", place).replace("HANDLER", handler)
     _, said = launch(source, make_agent("echo '{}'"))
     assert said == "too late\n"
+
+
+@pytest.mark.parametrize(("source", "agents"), [(WAITS, 1), (WATCHES, 1), (LEAVES, 2)])
+def test_a_ctrl_c_at_the_end_of_a_session_costs_no_root(
+    source: str, agents: int, make_agent: MakeAgent
+) -> None:
+    script = "echo '{}'" if agents == 1 else "echo '{}'; exec sleep 5 >&- 2>&-"
+    spans, said = launch(STOPPED + source, make_agent(script))
+    assert ("stopped" if agents == 1 else "KeyboardInterrupt") in said
+    assert names(spans).count("invoke_agent claude") == agents
