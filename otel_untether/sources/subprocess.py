@@ -137,10 +137,12 @@ class watch:  # noqa: N801  used as a function is, like `contextlib.suppress`
                 await watched.wait()
                 clean = True
         finally:
-            if not clean:
-                await self._end(watched)
-            self._agent.finish(watched.returncode)
-            await watched.release()
+            try:
+                if not clean:
+                    await self._end(watched)
+            finally:  # also where somebody presses Ctrl-C once more
+                self._agent.finish(watched.returncode)
+                await watched.release()
 
     def __enter__(self) -> BlockingWatchedProcess:
         """Start the agent, and watch it."""
@@ -165,10 +167,12 @@ class watch:  # noqa: N801  used as a function is, like `contextlib.suppress`
                 watched.wait()
                 clean = True
         finally:
-            if not clean:
-                self._end_blocking(watched)
-            self._agent.finish(watched.returncode)
-            watched.release()
+            try:
+                if not clean:
+                    self._end_blocking(watched)
+            finally:  # also where somebody presses Ctrl-C once more
+                self._agent.finish(watched.returncode)
+                watched.release()
 
     def _open(self) -> tuple[SpawnedAgent, dict[str, Any]]:
         """Open the session; return the agent to be, and how to spawn it."""

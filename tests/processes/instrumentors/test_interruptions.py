@@ -99,3 +99,47 @@ def test_a_ctrl_c_at_the_end_of_a_session_costs_no_root(
     spans, said = launch(STOPPED + source, make_agent(script))
     assert ("stopped" if agents == 1 else "KeyboardInterrupt") in said
     assert names(spans).count("invoke_agent claude") == agents
+
+
+# The first leads out of the block, the second comes while the agent is asked to end.
+STOPPED_TWICE = """\
+import asyncio, os, signal, sys
+from otel_untether import watch
+from otel_untether.kill.killer import Killer
+
+kill, main = Killer.kill, os.getpid()
+
+def kill_and_stop(self, decision):
+    os.kill(main, signal.SIGINT)
+    return kill(self, decision)
+
+Killer.kill = kill_and_stop
+"""
+BLOCKING = """\
+try:
+    with watch(sys.argv[1:]) as agent:
+        for line in agent:
+            os.kill(main, signal.SIGINT)
+except KeyboardInterrupt:
+    print("stopped", file=sys.stderr)
+"""
+ASYNCHRONOUS = """\
+async def work():
+    async with watch(sys.argv[1:]) as agent:
+        async for line in agent:
+            os.kill(main, signal.SIGINT)
+
+try:
+    asyncio.run(work())
+except KeyboardInterrupt:
+    print("stopped", file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("source", [BLOCKING, ASYNCHRONOUS], ids=["with", "async with"])
+def test_a_second_ctrl_c_while_the_agent_is_ended_costs_no_root(
+    source: str, make_agent: MakeAgent
+) -> None:
+    spans, said = launch(STOPPED_TWICE + source, make_agent("echo '{}'; exec sleep 5"))
+    assert "stopped" in said
+    assert names(spans).count("invoke_agent claude") == 1
