@@ -6,7 +6,6 @@ threads and never raises.
 
 from __future__ import annotations
 
-import atexit
 import os
 import signal
 import threading
@@ -22,6 +21,7 @@ from otel_untether import semconv
 from otel_untether.clock import Clock
 from otel_untether.engines import registry
 from otel_untether.instrumentors.harmless import harmless
+from otel_untether.sources.leaving import Leaver
 from otel_untether.sources.spawning import environment, into_clean
 from otel_untether.store.runs import new_run_id
 from otel_untether.watching.subject import End, RunInfo, Subject
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _LAST_WORD: Final = 10.0
 
 
-class HostedAgent:
+class HostedAgent(Leaver):
     """One such agent.
 
     `argv` is its command line. `heard` says whether its output is told to `took`; `unread_since`
@@ -56,10 +56,9 @@ class HostedAgent:
         heard: bool | Callable[[], bool],
         unread_since: Callable[[], int | None] = lambda: None,
     ) -> None:
+        super().__init__()
         self.clock = Clock()
         self._guest = guest
-        self._over = threading.Lock()
-        self._done = threading.Event()
         self.pid = 0
         self.returncode: Callable[[], int | None] = lambda: None
         self.answers: set[str] = set()  # what it asked that the program's own code is at
@@ -70,7 +69,7 @@ class HostedAgent:
             info = replace(info, attributes=guest.attributes())
         subject = Subject(info, self.clock, sampled=True, heard=heard, blocked_since=unread_since)
         self.session: WatchedSession = guest.host().open(subject)
-        _open(self)
+        self._begin()
         _import_decoder(info.engine)
 
     def environment(self, env: Mapping[Any, Any] | None) -> dict[Any, Any]:
@@ -167,6 +166,11 @@ class HostedAgent:
             self.through = None
             self._end(end)
 
+    def leave(self) -> None:
+        """End the session while the program ends: what its agent does now nobody hears."""
+        with harmless("the program ends"):
+            self.finish(self.returncode(), leaving=True)
+
     @property
     def _ends_at_once(self) -> bool:
         reaps = self._guest.settings.watchdog.reap_orphans
@@ -189,15 +193,7 @@ class HostedAgent:
                 self.session.on_end()  # nobody is to look after it for ever
                 raise
             finally:
-                _close(self)
-                self._done.set()
-
-    def wait(self) -> None:
-        """Wait until its end, which is being noted, has been told; a while at most.
-
-        That may happen in a thread that no program waits for, such as the one it reads with.
-        """
-        self._done.wait(_LAST_WORD)
+                self._cease()
 
 
 def _import_decoder(name: str | None) -> None:
@@ -222,36 +218,3 @@ def ended(pid: int) -> tuple[int | None] | None:
         return None
     exited = result.si_code == os.CLD_EXITED
     return (result.si_status if exited else -result.si_status,)
-
-
-_alive: Final[set[HostedAgent]] = set()
-
-
-def _open(agent: HostedAgent) -> None:
-    if not _alive:
-        # Registered anew, as whoever registered last goes first: before the exporters leave.
-        atexit.unregister(_leave)
-        atexit.register(_leave)
-    _alive.add(agent)
-
-
-def _close(agent: HostedAgent) -> None:
-    _alive.discard(agent)
-
-
-def _leave() -> None:
-    """End what is open while the program ends: what its agents do now nobody hears."""
-    alive = tuple(_alive)
-    try:
-        for agent in alive:
-            with harmless("the program ends"):
-                agent.finish(agent.returncode(), leaving=True)
-    except BaseException:  # somebody is in a hurry, which costs no other agent its root
-        _leave()
-        raise
-    for agent in alive:
-        agent.wait()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_alive.clear)

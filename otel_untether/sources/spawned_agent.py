@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from otel_untether.kill.killer import Killer
 from otel_untether.proc_diag import Tree
 from otel_untether.sources.agent_output import EndWatch, OutputPipe
+from otel_untether.sources.leaving import Leaver
 from otel_untether.watching.subject import End
 
 if TYPE_CHECKING:
@@ -20,24 +21,32 @@ if TYPE_CHECKING:
 DRAIN: Final = 2.0
 
 
-class SpawnedAgent:
+class SpawnedAgent(Leaver):
     """What watching an agent takes, whatever kind of program spawned it.
 
     `stdout` and `stderr` are its pipes; `unread_since` tells since when (ns) nobody asks for its
     output, None while somebody does; `left_at` (`time.monotonic()`) when it ended, `on_left` is
-    called then, from another thread. `grace` in seconds.
+    called then, from another thread. `returncode`, set by whoever knows, tells the status it has
+    ended with, None while it runs. `grace` in seconds.
     """
 
     def __init__(self, clock: Clock, grace: float) -> None:
+        super().__init__()
         self.stdout, self.stderr = OutputPipe(), OutputPipe()
         self.clock = clock
         self.unread_since: int | None = clock.now()
         self.left_at: float | None = None
         self.on_left: Callable[[], object] = lambda: None
+        self.returncode: Callable[[], int | None] = lambda: None
         self.session: WatchedSession
         self._grace = grace
         self._pid = 0
         self._end_watch: EndWatch | None = None
+
+    def open(self, session: WatchedSession) -> None:
+        """Begin its session."""
+        self.session = session
+        self._begin()
 
     def attend(self, pid: int) -> None:
         """Begin to look after the process that now runs."""
@@ -46,7 +55,7 @@ class SpawnedAgent:
         self.stderr.close_sink()
         self.session.spawned(pid)
         self.stderr.drain(self._complain)
-        self._end_watch = EndWatch(pid, self._leave)
+        self._end_watch = EndWatch(pid, self._left)
 
     def read(self) -> bytes | None:
         """Return bytes of standard output, none at their end, None where it takes some waiting."""
@@ -72,13 +81,29 @@ class SpawnedAgent:
 
     def finish(self, status: int | None) -> None:
         """End the session; `status` as `subprocess` has it."""
+        if self._over.locked():
+            return
         if self._end_watch is not None:
             self._end_watch.close()
         self.stderr.close(self._complain)
         self.stdout.close()
-        self.session.finish(End.of_status(status, self.clock.now()))
+        self._end(End.of_status(status, self.clock.now()))
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """End the session while the program ends; whoever reads, in another thread, may go on."""
+        status = self.returncode()
+        end = End.of_status(status, self.clock.now())
+        self._end(end._replace(unheard=status is None))
+
+    def _end(self, end: End) -> None:
+        if not self._over.acquire(blocking=False):
+            return
+        try:
+            self.session.finish(end)
+        finally:
+            self._cease()
+
+    def _left(self) -> None:
         self.left_at = time.monotonic()
         self.on_left()
 

@@ -189,7 +189,7 @@ class watch:  # noqa: N801  used as a function is, like `contextlib.suppress`
             ),
         )
         run = _run(self._store, info) if self._store is not None else None
-        agent.session = self._host.open(subject, run)
+        agent.open(self._host.open(subject, run))
         context = agent.session.tracer.root.get_span_context()
         env: Any = self._spawning["env"]
         options = {

@@ -58,6 +58,7 @@ class WatchedProcess(_Watched):
         self._process = process
         self._loop = current_loop()
         self._waiting: anyio.CancelScope | None = None
+        agent.returncode = lambda: process.returncode
         agent.on_left = lambda: self._loop.soon(self._be_patient)
 
     @property
@@ -142,6 +143,7 @@ class BlockingWatchedProcess(_Watched):
     def __init__(self, agent: SpawnedAgent, process: subprocess.Popen[bytes]) -> None:
         super().__init__(agent, process)
         self._process = process
+        agent.returncode = process.poll
 
     @property
     def stdin(self) -> IO[bytes] | None:

@@ -1,0 +1,63 @@
+"""Agents whose sessions end with their program, if not before, so that no root span is lost.
+
+A program may leave while its agent works, or while a thread that it does not wait for is at the
+end of a session.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+from abc import ABC, abstractmethod
+from typing import Final
+
+_log: Final = logging.getLogger("otel_untether")
+# How long (s) a program that leaves waits for an end that is being told, at most.
+_A_WHILE: Final = 10.0
+
+
+class Leaver(ABC):
+    """An agent, from `_begin` to `_cease`."""
+
+    def __init__(self) -> None:
+        self._over = threading.Lock()
+        self._done = threading.Event()
+
+    @abstractmethod
+    def leave(self) -> None:
+        """End its session, unless somebody is at that: the program ends."""
+
+    def _begin(self) -> None:
+        _open.add(self)
+        # Each by itself: whoever registered last goes first. What the program has registered to
+        # end this agent comes before us, and the exporters of its spans leave after us.
+        atexit.register(self._leave)
+
+    def _cease(self) -> None:
+        _open.discard(self)
+        atexit.unregister(self._leave)
+        self._done.set()
+
+    def _leave(self) -> None:
+        try:
+            self.leave()
+        except Exception:  # noqa: BLE001  the program ends all the same
+            _log.exception("a session was not ended")
+        if self._over.locked():
+            self._done.wait(_A_WHILE)
+
+
+_open: Final[set[Leaver]] = set()
+
+
+def _leave_last() -> None:
+    """End what exit handlers of the program have begun: by then nothing more can be registered."""
+    for agent in tuple(_open):
+        agent._leave()  # noqa: SLF001  one of us
+
+
+atexit.register(_leave_last)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_open.clear)

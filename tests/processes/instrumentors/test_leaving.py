@@ -1,0 +1,84 @@
+"""A program that leaves, at whatever odd moment, takes no session's root span with it."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import MakeAgent
+from .test_launcher import launch, names
+
+ROOT = "invoke_agent claude"
+WORKS = "echo '{}'; exec sleep 5 >&- 2>&-"
+
+IN_A_THREAD = """\
+import sys, threading
+from otel_untether import watch
+
+works = threading.Event()
+
+def work():
+    with watch(sys.argv[1:]) as agent:
+        for _ in agent:
+            works.set()
+
+threading.Thread(target=work, daemon=True).start()
+works.wait()
+"""
+ON_A_LOOP = """\
+import asyncio, sys
+from otel_untether import watch
+
+async def work(works):
+    async with watch(sys.argv[1:]) as agent:
+        async for _ in agent:
+            works.set()
+
+async def main():
+    works = asyncio.Event()
+    task = asyncio.create_task(work(works))
+    await works.wait()
+    return task
+
+loop = asyncio.new_event_loop()
+task = loop.run_until_complete(main())
+"""
+# The exporter of the second is there, and leaves again, while the first works.
+BY_ANOTHER_EXPORTER = """\
+import subprocess, sys
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
+from otel_untether.instrumentors import SubprocessAgentInstrumentor
+
+def begin():
+    agent = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE)
+    agent.stdout.readline()
+    return agent
+
+first = begin()
+mine = TracerProvider()
+mine.add_span_processor(BatchSpanProcessor(ConsoleSpanExporter()))
+SubprocessAgentInstrumentor().uninstrument()
+SubprocessAgentInstrumentor().instrument(tracer_provider=mine)
+second = begin()
+"""
+FROM_AN_EXIT_HANDLER = """\
+import atexit, subprocess, sys
+
+@atexit.register
+def begin():
+    global agent
+    agent = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE)
+    agent.stdout.readline()
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "agents"),
+    [(IN_A_THREAD, 1), (ON_A_LOOP, 1), (BY_ANOTHER_EXPORTER, 2), (FROM_AN_EXIT_HANDLER, 1)],
+    ids=["in a thread", "on a loop", "by another exporter", "from an exit handler"],
+)
+def test_an_agent_that_works_when_the_program_leaves_has_a_root(
+    source: str, agents: int, make_agent: MakeAgent
+) -> None:
+    spans, _ = launch(source, make_agent(WORKS))
+    assert names(spans).count(ROOT) == agents
