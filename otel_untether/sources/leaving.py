@@ -19,9 +19,13 @@ _A_WHILE: Final = 10.0
 
 
 class Leaver(ABC):
-    """An agent, from `_begin` to `_cease`."""
+    """An agent of this process, from `_begin` to `_cease`.
+
+    `ours` says whether this is the process that has started it, and no fork of that.
+    """
 
     def __init__(self) -> None:
+        self.ours = True
         self._over = threading.Lock()
         self._done = threading.Event()
 
@@ -48,6 +52,12 @@ class Leaver(ABC):
         if self._over.locked():
             self._done.wait(_A_WHILE)
 
+    def _disown(self) -> None:
+        """Leave it to the process that this one is a fork of, to end its session as well."""
+        self.ours = False
+        self._over.acquire(blocking=False)
+        atexit.unregister(self._leave)
+
 
 _open: Final[set[Leaver]] = set()
 
@@ -58,6 +68,12 @@ def _leave_last() -> None:
         agent._leave()  # noqa: SLF001  one of us
 
 
+def _forked() -> None:
+    for agent in tuple(_open):
+        agent._disown()  # noqa: SLF001  one of us
+    _open.clear()
+
+
 atexit.register(_leave_last)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_open.clear)
+    os.register_at_fork(after_in_child=_forked)

@@ -75,6 +75,8 @@ class SpawnedAgent(Leaver):
 
     def end_tree(self) -> None:
         """End the whole tree: SIGTERM, grace, SIGKILL; takes the grace and a second."""
+        if not self.ours:
+            return
         silence = self.session.silence
         tree = silence.tree if silence is not None else Tree(self._pid)
         Killer(tree, grace=self._grace, record=lambda _event, _facts: None).kill({})

@@ -82,3 +82,34 @@ def test_an_agent_that_works_when_the_program_leaves_has_a_root(
 ) -> None:
     spans, _ = launch(source, make_agent(WORKS))
     assert names(spans).count(ROOT) == agents
+
+
+SPAWNED = """\
+import os, subprocess, sys
+with subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as agent:
+    agent.stdout.readline()
+"""
+WATCHED = """\
+import os, subprocess, sys
+from otel_untether import watch
+with watch(sys.argv[1:], stdin=subprocess.PIPE) as agent:
+    next(iter(agent))
+"""
+FORKED = """\
+    child = os.fork()
+    if not child:
+        sys.exit()
+    os.waitpid(child, 0)
+    agent.stdin.close()
+print(agent.returncode, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("source", [SPAWNED, WATCHED], ids=["Popen", "watch"])
+def test_a_fork_of_the_program_that_leaves_ends_neither_agent_nor_session(
+    source: str, make_agent: MakeAgent
+) -> None:
+    """It unwinds what the program has begun, whose end is not its business."""
+    spans, said = launch(source + FORKED, make_agent("echo '{}'; read line; exit 3"))
+    assert said == "3\n"
+    assert names(spans).count(ROOT) == 1
