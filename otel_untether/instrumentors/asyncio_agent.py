@@ -198,7 +198,8 @@ class AsyncioAgent:
             attendant().release(self)
             self._leave()
             if self._agent is not None:
-                self._agent.finish(*status)
+                known = self._transport.get_returncode()  # where its loop has waited for it, too
+                self._agent.finish(*status if known is None else (known,))
 
     def _look_unread(self) -> int | None:
         """Tell since when the program leaves unread what the agent has printed."""

@@ -167,6 +167,29 @@ def test_what_runs_while_uninstrumented_is_watched_to_its_end(
     assert attributes(the_root(program))["untether.session.outcome"] == "completed"
 
 
+@pytest.mark.filterwarnings("ignore:unclosed resource:ResourceWarning")
+def test_of_an_agent_that_ended_right_before_its_loop_the_status_is_known(
+    program: Program, make_agent: MakeAgent
+) -> None:
+    """A descendant holds its output open, for which the loop is not there long enough to wait."""
+
+    async def main() -> int:
+        process = await asyncio.create_subprocess_exec(
+            *make_agent("sleep 60 & echo $!; exit 5"), stdout=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        descendant = int(await process.stdout.readline())
+        assert await process.wait() == 5
+        return descendant
+
+    descendant = uvloop.run(main())  # where `wait` does not wait for the end of the output
+    try:
+        wait_until(lambda: program.roots)
+        assert attributes(the_root(program))["process.exit.code"] == 5
+    finally:
+        os.kill(descendant, signal.SIGKILL)
+
+
 def test_a_descendant_that_holds_the_output_open_holds_up_nobody(
     program: Program, make_agent: MakeAgent
 ) -> None:
