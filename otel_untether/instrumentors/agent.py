@@ -6,6 +6,7 @@ threads and never raises.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -200,7 +201,9 @@ def _import_decoder(name: str | None) -> None:
     """Import an engine's decoder while the agent starts, not in the program's thread later."""
     engine = registry.get(name) if name else None
     if engine is not None and "decode" not in vars(engine):
-        threading.Thread(target=lambda: engine.decode, name="untether-import", daemon=True).start()
+        thread = threading.Thread(target=lambda: engine.decode, name="untether-import", daemon=True)
+        with contextlib.suppress(RuntimeError):  # no more threads to be had
+            thread.start()
 
 
 def ended(pid: int) -> tuple[int | None] | None:

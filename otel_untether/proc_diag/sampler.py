@@ -9,6 +9,7 @@ are over before the second beat, and have their peaks, too.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import threading
@@ -134,7 +135,8 @@ class Sampler:
                 self._thread = threading.Thread(
                     target=self._run, name="untether-sampler", daemon=True
                 )
-                self._thread.start()
+                with contextlib.suppress(RuntimeError):  # no more to be had: the next one tries
+                    self._thread.start()
             self._changed.notify()
         return session.window
 

@@ -42,6 +42,7 @@ class SpawnedAgent(Leaver):
         self._grace = grace
         self._pid = 0
         self._end_watch: EndWatch | None = None
+        self.stderr.drain(self._complain)  # before there is anything to undo where that fails
 
     def open(self, session: WatchedSession) -> None:
         """Begin its session."""
@@ -54,7 +55,6 @@ class SpawnedAgent(Leaver):
         self.stdout.close_sink()
         self.stderr.close_sink()
         self.session.spawned(pid)
-        self.stderr.drain(self._complain)
         self._end_watch = EndWatch(pid, self._left)
 
     def read(self) -> bytes | None:

@@ -77,6 +77,7 @@ class watch:  # noqa: N801  used as a function is, like `contextlib.suppress`
     :raises ConfigError: for a setting that cannot be, before anything is started.
     :raises ValueError: for an unknown engine, or a command without words.
     :raises OSError: on entering, where the command cannot be started.
+    :raises RuntimeError: on entering, where no more threads are to be had.
     """
 
     def __init__(  # noqa: PLR0913  keywords, each of a use of its own

@@ -38,17 +38,25 @@ class Attendant:
         self._wake: int | None = None
 
     def tick(self, key: object, interval: float, call: Callable[[], object]) -> None:
-        """Call `call` every `interval` seconds, until `key` is released."""
+        """Call `call` every `interval` seconds, until `key` is released.
+
+        Where no more threads are to be had, that begins once there is something else to do.
+        """
         with self._lock:
             self._beats[key] = Beat(interval, call, time.monotonic())
-            self._begin()
+            with contextlib.suppress(RuntimeError):
+                self._begin()
 
     def read(self, fd: int, call: Callable[[], object]) -> None:
-        """Call `call` whenever the descriptor `fd` is readable, until that is released."""
+        """Call `call` whenever the descriptor `fd` is readable, until that is released.
+
+        RuntimeError where no more threads are to be had: whoever writes would wait for ever.
+        """
         with self._lock:
+            self._begin()
             self._readers[fd] = call
             self._stale.add(fd)  # the number may have been another file's, which is closed
-            self._begin()
+            self._rouse()
 
     def release(self, key: object) -> None:
         """Stop ticking a key, or reading a descriptor; unknown ones are fine.
@@ -63,13 +71,22 @@ class Attendant:
 
     def _begin(self) -> None:
         if self._thread is None:
-            reading, self._wake = os.pipe()
-            os.set_blocking(self._wake, False)
-            self._thread = threading.Thread(
-                target=self._run, args=(reading,), name="untether-attendant", daemon=True
-            )
-            self._thread.start()
+            self._start()
         self._rouse()
+
+    def _start(self) -> None:
+        reading, wake = os.pipe()
+        os.set_blocking(wake, False)
+        thread = threading.Thread(
+            target=self._run, args=(reading,), name="untether-attendant", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError:  # whoever comes next tries again
+            os.close(reading)
+            os.close(wake)
+            raise
+        self._thread, self._wake = thread, wake
 
     def _rouse(self) -> None:
         if self._wake is not None:

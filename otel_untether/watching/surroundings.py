@@ -6,6 +6,7 @@ once; an answer that does not come is none.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from typing import TYPE_CHECKING, NamedTuple
@@ -55,9 +56,11 @@ class Inquiry:
             answered, what was said of the one before holds.
         """
         if pid != self._pid:
-            self._pid = pid
             args = (pid, self._answers)
-            threading.Thread(target=_ask, args=args, name="untether-asks", daemon=True).start()
+            thread = threading.Thread(target=_ask, args=args, name="untether-asks", daemon=True)
+            with contextlib.suppress(RuntimeError):  # no more to be had: it is asked the next time
+                thread.start()
+                self._pid = pid
         return self._answers[-1] if self._answers else None
 
 

@@ -113,3 +113,27 @@ def test_a_fork_of_the_program_that_leaves_ends_neither_agent_nor_session(
     spans, said = launch(source + FORKED, make_agent("echo '{}'; read line; exit 3"))
     assert said == "3\n"
     assert names(spans).count(ROOT) == 1
+
+
+# So it is in exit handlers under Python 3.12.0, and for a while wherever threads are limited.
+WITHOUT_THREADS = """\
+import subprocess, sys, threading
+
+def refuse(thread):
+    raise RuntimeError("can't start new thread")
+
+start, threading.Thread.start = threading.Thread.start, refuse
+subprocess.run(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+threading.Thread.start = start
+with subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE):
+    ours = {thread.name for thread in threading.enumerate()}
+    print(ours >= {"untether-attendant", "untether-sampler"}, file=sys.stderr)
+"""
+
+
+def test_an_agent_for_which_no_thread_is_to_be_had_has_a_root_and_the_next_is_looked_after(
+    make_agent: MakeAgent,
+) -> None:
+    spans, said = launch(WITHOUT_THREADS, make_agent("echo '{}'; exec cat"))
+    assert said == "True\n"
+    assert names(spans).count(ROOT) == 2
