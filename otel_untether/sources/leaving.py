@@ -47,10 +47,12 @@ class Leaver(ABC):
     def _leave(self) -> None:
         try:
             self.leave()
+            if self._over.locked():
+                self._done.wait(_A_WHILE)
+        except KeyboardInterrupt:
+            pass  # it is ending already; somebody is in a hurry, and need read no traceback
         except Exception:  # noqa: BLE001  the program ends all the same
             _log.exception("a session was not ended")
-        if self._over.locked():
-            self._done.wait(_A_WHILE)
 
     def _disown(self) -> None:
         """Leave it to the process that this one is a fork of, to end its session as well."""
