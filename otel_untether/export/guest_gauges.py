@@ -10,7 +10,9 @@ scope (attribute `untether.scope.generation`), which are under no limit that oth
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -83,6 +85,7 @@ class _Generation:
             semconv.SCOPE, semconv.SCOPE_VERSION, semconv.SCHEMA_URL, attributes
         )
         self._instruments = [self._create(meter, metric) for metric in _METRICS]
+        _generations.add(self)
 
     @property
     def full(self) -> bool:
@@ -102,6 +105,12 @@ class _Generation:
             if self._live.pop(points.state.run_id, None) is not None:
                 self._ended.append(_Ended(points, points.clock.now(), self._collections))
         self._let_go()
+
+    def disown(self) -> None:
+        """Show nobody any more: this process is a fork of the one whose sessions they are."""
+        self._lock = threading.Lock()  # somebody else's thread may have had it, which is not here
+        self._live.clear()
+        self._ended.clear()
 
     def _create(self, meter: Meter, metric: semconv.Metric) -> object:
         create = getattr(meter, f"create_{metric.instrument}")
@@ -141,3 +150,15 @@ class _Generation:
         oldest = self._ended[0]
         waited = oldest.points.clock.now() - oldest.at
         return self._collections - oldest.collections >= _COLLECTIONS and waited >= _INTERVAL
+
+
+_generations: Final[weakref.WeakSet[_Generation]] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for generation in tuple(_generations):
+        generation.disown()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

@@ -121,6 +121,22 @@ def test_a_session_that_ended_is_shown_as_ended_and_then_no_more(
     assert program.runs(states) == set()
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # of threads, from 3.12 on
+def test_a_fork_of_the_program_shows_none_of_its_sessions() -> None:
+    """It never hears of their ends: one that is over would fall ever more silent."""
+    program = Program()
+    session = program.session("its own")
+    child = os.fork()
+    if not child:
+        try:
+            os._exit(len(program.runs(semconv.SESSION_IDLE.name)))
+        finally:
+            os._exit(99)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert program.runs(semconv.SESSION_IDLE.name) == {"its own"}
+    session.finish()
+
+
 def test_the_programs_views_apply() -> None:
     program = Program(views=[View(instrument_name="untether.*", aggregation=DropAggregation())])
     session = program.session("run")
