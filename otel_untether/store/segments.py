@@ -167,19 +167,27 @@ def blocks(
 
 def _all_of(path: Path, read: _Read, most: int) -> Iterator[bytes]:
     problem: OSError | None = None
-    found = parts(path)
     left = most
-    for part in found:
+    for part in _to_be_read(path):
         try:
             for piece in _of_part(part, read, min(left, files.MOST_READ)):
                 left -= len(piece)
                 yield piece
         except FileNotFoundError as error:
-            problem = problem if len(found) > 1 else error
+            problem = problem if _numbers(path) else error
         except OSError as error:
             problem = problem or error
     if problem is not None:
         raise problem
+
+
+def _to_be_read(path: Path) -> Iterator[Path]:
+    """Yield what `parts` returns; of a run that goes on, also what is set aside meanwhile."""
+    last = 0
+    while newer := sorted(number for number in _numbers(path) if number > last):
+        for last in newer:
+            yield _part(path, last)
+    yield path
 
 
 def tidy(run_dir: Path) -> None:

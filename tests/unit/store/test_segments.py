@@ -70,6 +70,15 @@ def test_blocks_hold_the_lines_of_all_parts(traces: Path) -> None:
     assert len(list(segments.blocks(traces))) == len(segments.parts(traces))
 
 
+def test_what_is_set_aside_while_it_is_read_is_read_too(traces: Path) -> None:
+    """As by a report on a session that goes on, quicker than it can be read."""
+    written(traces, LINES[:20])
+    reading = segments.lines(traces)
+    first = next(reading)
+    written(traces, LINES[20:])
+    assert [first, *reading] == [line + b"\n" for line in LINES]
+
+
 @pytest.mark.usefixtures("at_once")
 def test_what_is_set_aside_is_compressed_and_the_newest_lines_stay_plain(traces: Path) -> None:
     written(traces, LINES)
