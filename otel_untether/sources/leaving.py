@@ -7,14 +7,16 @@ end of a session.
 from __future__ import annotations
 
 import atexit
+import functools
 import logging
 import os
 import threading
+import time
 from abc import ABC, abstractmethod
 from typing import Final
 
 _log: Final = logging.getLogger("otel_untether")
-# How long (s) a program that leaves waits for an end that is being told, at most.
+# How long (s) a program that leaves waits for ends that are being told, at most: for all of them.
 _A_WHILE: Final = 10.0
 
 
@@ -48,7 +50,7 @@ class Leaver(ABC):
         try:
             self.leave()
             if self._over.locked():
-                self._done.wait(_A_WHILE)
+                self._done.wait(max(0.0, _until() - time.monotonic()))
         except KeyboardInterrupt:
             pass  # it is ending already; somebody is in a hurry, and need read no traceback
         except Exception:  # noqa: BLE001  the program ends all the same
@@ -59,6 +61,12 @@ class Leaver(ABC):
         self.ours = False
         self._over.acquire(blocking=False)
         atexit.unregister(self._leave)
+
+
+@functools.cache
+def _until() -> float:
+    """Return when a program that leaves has waited long enough, which begins with the first."""
+    return time.monotonic() + _A_WHILE
 
 
 _open: Final[set[Leaver]] = set()
