@@ -25,6 +25,7 @@ from otel_untether.instrumentors.guest import Guest
 from otel_untether.instrumentors.loop_pulse import LoopPulse
 from otel_untether.instrumentors.overheard import Overheard, Written
 from otel_untether.instrumentors.popen_agent import PopenAgent
+from otel_untether.sources import leaving
 from otel_untether.watching.attendant import attendant
 from otel_untether.watching.session import WatchedSession
 from otel_untether.watching.subject import End
@@ -75,6 +76,8 @@ def forgotten() -> Iterator[None]:
         if isinstance(left, WatchedSession):
             left.finish(End())
         attendant().release(left)
+    for agent in tuple(leaving._open):  # else the end of this process ends them once more
+        agent._cease()
 
 
 def broken(*_: Any, **__: Any) -> NoReturn:
