@@ -70,6 +70,11 @@ class _Timed(msgspec.Struct):
     exit: int | msgspec.UnsetType | None = msgspec.UNSET
 
     @property
+    def tells(self) -> bool:
+        """Whether there is a line, or an end, in it."""
+        return self.exit is not msgspec.UNSET or bytes(self.line)[:1] in (b'"', b"{")
+
+    @property
     def text(self) -> bytes | None:
         """The line, None where there is none: as a string, or as it was."""
         raw = bytes(self.line)
@@ -127,7 +132,10 @@ def scan(lines: Iterable[bytes]) -> Scan:
 
 def _take(found: Scan, line: bytes) -> None:
     t, inner = 0.0, line
-    told = _timed(line) if found.kind == "timed" or found.lines == 1 else None
+    # Its head says what it is, and the first of its own times when it was: no other text is read.
+    looks = len(found.head) < _HEAD or found.own is None
+    entries = found.kind == "timed" or found.lines == 1
+    told = _timed(line, read=looks) if entries else None
     if told is not None:
         timed, text = told
         found.kind = "timed"
@@ -215,15 +223,17 @@ def _nanoseconds(t: float) -> int:
     return round(t * 1_000_000) * 1000
 
 
-def _timed(line: bytes) -> tuple[_Timed, bytes | None] | None:
-    """Return what an entry of a timed recording says, and its line; None for what is no entry."""
+def _timed(line: bytes, *, read: bool = True) -> tuple[_Timed, bytes | None] | None:
+    """Return what an entry of a timed recording says, and its line; None for what is no entry.
+
+    `read` says whether anybody wants to know the line.
+    """
     try:
         timed = _timed_decoder.decode(line)
-        text = timed.text
+        text = timed.text if read else None
     except _BROKEN:
         return None
-    told = text is not None or timed.exit is not msgspec.UNSET
-    return (timed, text) if told and 0 <= timed.t < 1e12 else None
+    return (timed, text) if timed.tells and 0 <= timed.t < 1e12 else None
 
 
 def _is_object(line: bytes) -> bool:
