@@ -69,10 +69,12 @@ def _tool(line: ToolLine, at: int) -> Iterator[Event]:
         yield StrayLine(at=at, reason="bad_shape", detail="tool_call")
         return
     happened = from_milliseconds(line.timestamp_ms)
+    # Of OpenAI's models it is two ids, a line each: the call's, and its item's in the response.
+    call_id = line.call_id.lstrip("\n").partition("\n")[0] or line.call_id
     if line.subtype == "started":
-        yield _started(line.call_id, kind, call, at, happened)
+        yield _started(call_id, kind, call, at, happened)
     elif line.subtype == "completed":
-        yield _finished(line.call_id, kind, call, at, happened)
+        yield _finished(call_id, kind, call, at, happened)
 
 
 def _kind(line: ToolLine) -> tuple[str, Call | None]:

@@ -76,6 +76,14 @@ class TestCursor:
         }  # fmt: skip
         assert (tools["shell"].exit_code, tools["add"].mcp_server) == (3, "demo")
 
+    @pytest.mark.parametrize(
+        ("told", "known"), [("call_1\nfc_1", "call_1"), ("\nfc_1", "fc_1"), ("toolu_1", "toolu_1")]
+    )
+    def test_an_id_of_two_lines_is_the_calls(self, told: str, known: str) -> None:
+        line: dict[str, Any] = {"call_id": told, "tool_call": {"readToolCall": {"args": {}}}}
+        for subtype in ("started", "completed"):
+            assert one("cursor", type="tool_call", subtype=subtype, **line).id == known
+
     def test_times_are_the_lines_own(self) -> None:
         call = {"shellToolCall": {"args": {"command": "ls"}}}
         line = {"call_id": "c", "tool_call": call, "timestamp_ms": 1_795_400_002_100}
