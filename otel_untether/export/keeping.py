@@ -39,7 +39,7 @@ class SpanKeeping(SpanProcessor):
 
     A line for each span is a quarter of what a span takes, and most of that line says whose it
     is. So those that end `together` are written together: of a replay, which can be done again,
-    all, and of a live session those of which one piece of its output tells. A root's end has all
+    all, and of a live session those that end within one look at its output. A root's end has all
     of them written: an exporter that hangs may be in the way of whatever comes after.
     """
 
