@@ -132,11 +132,10 @@ class Sampler:
             session = _Session(tree, deque((now, *early)), suspended=suspended())
             self._sessions[key] = self._young[key] = session
             if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(
-                    target=self._run, name="untether-sampler", daemon=True
-                )
+                thread = threading.Thread(target=self._run, name="untether-sampler", daemon=True)
                 with contextlib.suppress(RuntimeError):  # no more to be had: the next one tries
-                    self._thread.start()
+                    thread.start()
+                    self._thread = thread
             self._changed.notify()
         return session.window
 

@@ -39,14 +39,15 @@ class Leaver(ABC):
         _open.add(self)
         # Each by itself: whoever registered last goes first. What the program has registered to
         # end this agent comes before us, and the exporters of its spans leave after us.
-        atexit.register(self._leave)
+        atexit.register(self.at_exit)
 
     def _cease(self) -> None:
         _open.discard(self)
-        atexit.unregister(self._leave)
+        atexit.unregister(self.at_exit)
         self._done.set()
 
-    def _leave(self) -> None:
+    def at_exit(self) -> None:
+        """Have its session end, or wait for that where it is ending; nothing is raised."""
         try:
             self.leave()
             if self._over.locked():
@@ -56,11 +57,11 @@ class Leaver(ABC):
         except Exception:  # noqa: BLE001  the program ends all the same
             _log.exception("a session was not ended")
 
-    def _disown(self) -> None:
+    def disown(self) -> None:
         """Leave it to the process that this one is a fork of, to end its session as well."""
         self.ours = False
         self._over.acquire(blocking=False)
-        atexit.unregister(self._leave)
+        atexit.unregister(self.at_exit)
 
 
 @functools.cache
@@ -75,12 +76,12 @@ _open: Final[set[Leaver]] = set()
 def _leave_last() -> None:
     """End what exit handlers of the program have begun: by then nothing more can be registered."""
     for agent in tuple(_open):
-        agent._leave()  # noqa: SLF001  one of us
+        agent.at_exit()
 
 
 def _forked() -> None:
     for agent in tuple(_open):
-        agent._disown()  # noqa: SLF001  one of us
+        agent.disown()
     _open.clear()
 
 

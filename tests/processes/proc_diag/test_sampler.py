@@ -89,6 +89,22 @@ def test_one_thread_serves_all_sessions_and_ends_with_the_last(sampler: Sampler)
     processes.eventually(lambda: len(again))
 
 
+def test_without_a_thread_nothing_is_sampled_until_there_is_one(
+    sampler: Sampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as refusing:
+        refusing.setattr(threading.Thread, "start", refuse)
+        sampler.add("first", Tree(os.getpid()))
+        sampler.close()  # there is nobody to wait for
+        first = sampler.add("first", Tree(os.getpid()))
+    assert not len(first)
+    sampler.add("second", Tree(os.getpid()))
+    processes.eventually(lambda: len(first))
+
+
 def test_removed_session_is_sampled_no_more_and_keeps_nothing_open(sampler: Sampler) -> None:
     with processes.sleeper() as pid:
         before = processes.open_in_proc()
