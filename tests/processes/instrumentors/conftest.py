@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from otel_untether.instrumentors import AsyncioAgentInstrumentor, SubprocessAgentInstrumentor
+from tests.support.otlp_receiver import wait_until
 from tests.support.program import Program
 
 Run: TypeAlias = Callable[[Any], Any]
@@ -69,6 +70,16 @@ def popen_instrumented(program: Program) -> Iterator[SubprocessAgentInstrumentor
     yield instrumentor
     if instrumentor.is_instrumented_by_opentelemetry:
         instrumentor.uninstrument()
+
+
+def the_root(program: Program) -> Any:
+    """Return the one root that there is; it may be there a moment after the program goes on.
+
+    Somebody may be telling of the agent's end already who noticed it before the program did.
+    """
+    assert wait_until(lambda: program.roots)
+    (found,) = program.roots
+    return found
 
 
 async def spawned(command: list[str], **options: Any) -> tuple[bytes, int | None]:

@@ -20,15 +20,10 @@ from otel_untether.instrumentors import AsyncioAgentInstrumentor
 from tests.support.otlp_receiver import wait_until
 from tests.support.program import Program, attributes
 
-from .conftest import HEADLESS, MakeAgent, Run, spawned
+from .conftest import HEADLESS, MakeAgent, Run, spawned, the_root
 
 pytestmark = pytest.mark.usefixtures("instrumented")
 SAY_TRACEPARENT = 'echo "$TRACEPARENT"'
-
-
-def the_root(program: Program) -> Any:
-    (found,) = program.roots
-    return found
 
 
 def test_an_agent_becomes_a_trace(run: Run, program: Program, scripted: list[str]) -> None:

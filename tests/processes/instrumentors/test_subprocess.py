@@ -16,7 +16,7 @@ from otel_untether.instrumentors import SubprocessAgentInstrumentor
 from tests.support.otlp_receiver import wait_until
 from tests.support.program import Program, attributes
 
-from .conftest import MakeAgent
+from .conftest import MakeAgent, the_root
 
 pytestmark = pytest.mark.usefixtures("popen_instrumented")
 PIPE = subprocess.PIPE
@@ -66,7 +66,7 @@ def test_what_the_program_reads_becomes_a_trace(
     assert printed.count(b"\n") > 10
     assert process.returncode == 0
     assert len(program.named("execute_tool Bash")) == 4
-    (root,) = program.roots
+    root = the_root(program)
     assert attributes(root)["untether.session.outcome"] == "completed"
 
 
@@ -95,14 +95,14 @@ def test_who_reads_without_waiting_has_what_is_there(
         process.stdin.flush()
         process.wait()
         assert [process.stdout.read(), process.stdout.read()] == [b"one\ntwo\n", b""]
-    assert attributes(program.roots[0])["untether.session.outcome"] == "completed"
+    assert attributes(the_root(program))["untether.session.outcome"] == "completed"
 
 
 def test_run_is_seen(program: Program, scripted: list[str]) -> None:
     done = subprocess.run(scripted, capture_output=True, text=True, check=True)
     assert done.stdout.count("\n") > 10
     assert len(program.named("execute_tool Bash")) == 4
-    assert len(program.roots) == 1
+    assert the_root(program)
 
 
 def test_where_the_output_goes_elsewhere_the_process_is_seen(
@@ -110,7 +110,7 @@ def test_where_the_output_goes_elsewhere_the_process_is_seen(
 ) -> None:
     with Popen(make_agent("exit 3"), stdout=subprocess.DEVNULL) as process:
         process.wait()
-    (root,) = program.roots
+    root = the_root(program)
     assert attributes(root)["process.exit.code"] == 3
     assert attributes(root)["process.pid"] == process.pid
 
@@ -131,7 +131,7 @@ def test_the_agent_is_told_its_span_wherever_the_environment_is_given(
     env = {"MINE": "yes"}
     with Popen(command, -1, None, None, PIPE, None, None, True, False, None, env) as process:  # noqa: FBT003
         (line,) = by_lines(process)
-    (root,) = program.roots
+    root = the_root(program)
     assert line.decode().split()[0] == "yes"
     assert f"{root.context.span_id:016x}" in line.decode()
 
@@ -147,13 +147,13 @@ def test_what_is_no_agent_is_not_touched(program: Program) -> None:
 def test_what_watch_spawns_is_one_session(program: Program, scripted: list[str]) -> None:
     with otel_untether.watch(scripted, **program.providers):
         pass
-    assert len(program.roots) == 1
+    assert the_root(program)
 
 
 def test_a_command_that_cannot_be_started_raises_as_ever(program: Program) -> None:
     with pytest.raises(FileNotFoundError):
         Popen(["/nowhere/claude", "-p", "x"])
-    assert attributes(program.roots[0])["untether.session.outcome"] == "failed"
+    assert attributes(the_root(program))["untether.session.outcome"] == "failed"
 
 
 def test_uninstrument_gives_back_what_was_there(
