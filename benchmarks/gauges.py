@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.metrics import Observation
 from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics import export as sdk_classes
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
     InMemoryMetricReader,
@@ -130,7 +131,7 @@ def live(count: int) -> Iterator[Row]:
     tracemalloc.start()
     sessions = [session(number) for number in range(count)]
     for _, gauges, _ in sessions:
-        gauges.collect(time.time_ns(), CUMULATIVE)
+        gauges.collect(time.time_ns(), CUMULATIVE, sdk_classes)
     memory = tracemalloc.get_traced_memory()[0] / count
     tracemalloc.stop()
     collecting, encoding, size = [], [], 0
@@ -140,7 +141,10 @@ def live(count: int) -> Iterator[Row]:
         size = points = 0
         for at in range(0, count, BATCH):
             began, now = time.thread_time(), time.time_ns()
-            batch = [gauges.collect(now, CUMULATIVE) for _, gauges, _ in sessions[at : at + BATCH]]
+            batch = [
+                gauges.collect(now, CUMULATIVE, sdk_classes)
+                for _, gauges, _ in sessions[at : at + BATCH]
+            ]
             collected = time.thread_time()
             size += len(encode_metrics(MetricsData(batch)).SerializeToString())
             encoding[-1] += time.thread_time() - collected

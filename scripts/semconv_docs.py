@@ -12,7 +12,8 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from otel_untether import semconv
-from otel_untether.export.resource import DETECTED
+from otel_untether.export.resource import resource_attributes
+from otel_untether.store.runs import RunIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -67,8 +68,8 @@ def document() -> str:
 
 
 def _leaves() -> str:
-    names = {*DETECTED, "process.executable.name", "service.name", "service.instance.id"}
-    listed = ", ".join(f"`{name}`" for name in sorted({*names, semconv.RUN_ID}))
+    names = resource_attributes(RunIdentity("a-run"), {})
+    listed = ", ".join(f"`{name}`" for name in sorted(names))
     return _LEAVES.format(resource=f"{listed}.")
 
 

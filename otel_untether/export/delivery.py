@@ -29,6 +29,7 @@ from otel_untether.export.answers import Answer
 from otel_untether.export.hearing import hear_answers
 from otel_untether.export.item_keys import line_key, log_key, span_key
 from otel_untether.export.otlp_json import FILES, encode
+from otel_untether.export.text import describe
 from otel_untether.store.files import LineFile, lines
 from otel_untether.store.run_folder import DELIVERED, UNDELIVERED
 
@@ -177,7 +178,7 @@ def _verdict(result: Any, answers: list[Answer], *, heard: bool) -> Answer:
         failed = mistaken or next((found for found in reversed(answers) if not found.taken), None)
         if failed is not None:
             return failed
-        why = sdk.describe(result) if isinstance(result, Exception) else "not sent"
+        why = describe(result) if isinstance(result, Exception) else "not sent"
         return Answer("unreachable", reason=why)
     if not heard:
         return Answer()

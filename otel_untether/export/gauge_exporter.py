@@ -7,23 +7,18 @@ import math
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, detach, set_value
-from opentelemetry.sdk.metrics import ObservableCounter
-from opentelemetry.sdk.metrics.export import (
-    AggregationTemporality,
-    MetricExportResult,
-    MetricsData,
-)
 
+from otel_untether.export import metric_data
+from otel_untether.export.kept_metrics import KeptMetrics
 from otel_untether.proc_diag.sampler import next_beat
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from opentelemetry.sdk.metrics.export import MetricExporter
-
+    from otel_untether.export.metric_data import Classes
     from otel_untether.export.session_gauges import SessionGauges
 
 _log: Final = logging.getLogger(__name__)
@@ -37,8 +32,17 @@ BATCH: Final = 250
 _KEPT: Final = 1000
 
 
+class _Taste(NamedTuple):
+    """How exporters want a collection: of which classes, and what counters count from."""
+
+    classes: Classes
+    temporality: int
+
+
 class GaugeExporter:
     """Exports every session's gauges each `interval` seconds, through all `exporters`.
+
+    Those are the SDK's `MetricExporter`s, or `kept_metrics.KeptMetrics`.
 
     The interval is OTEL_METRIC_EXPORT_INTERVAL (ms) unless given. The exporters stay the
     caller's: they are not shut down here. Without any, nothing is collected. The thread lives
@@ -47,7 +51,7 @@ class GaugeExporter:
 
     def __init__(
         self,
-        exporters: Sequence[MetricExporter],
+        exporters: Sequence[Any],
         *,
         interval: float | None = None,
         environ: Mapping[str, str] = os.environ,
@@ -55,7 +59,7 @@ class GaugeExporter:
         given = _milliseconds(environ, "OTEL_METRIC_EXPORT_INTERVAL", _INTERVAL) / 1000
         self.interval = interval or given
         self._timeout = _milliseconds(environ, "OTEL_METRIC_EXPORT_TIMEOUT", _TIMEOUT)
-        self._exporters = _by_temporality(exporters)
+        self._exporters = _by_taste(exporters)
         self._live: list[SessionGauges] = []
         self._ended: list[SessionGauges] = []
         self._thread: threading.Thread | None = None
@@ -143,45 +147,56 @@ class GaugeExporter:
     def _give(self, sessions: Sequence[SessionGauges]) -> bool:
         """Give all exporters all sessions; return whether all of them took all."""
         taken = True
-        for temporality, exporters in self._exporters.items():
+        for taste, exporters in self._exporters:
             for at in range(0, len(sessions), BATCH):
-                data = _collect(sessions[at : at + BATCH], temporality)
+                data = _collect(sessions[at : at + BATCH], taste)
                 for exporter in exporters:
                     taken &= _export(exporter, data, self._timeout)
         return taken
 
 
-def _by_temporality(
-    exporters: Sequence[MetricExporter],
-) -> dict[AggregationTemporality, list[MetricExporter]]:
-    """Group exporters by the temporality they prefer for counters that are observed.
-
-    The SDK's own readers read the preference from the same attribute.
-    """
-    groups: dict[AggregationTemporality, list[MetricExporter]] = {}
+def _by_taste(exporters: Sequence[Any]) -> list[tuple[_Taste, list[Any]]]:
+    """Group exporters by how they want a collection."""
+    groups: list[tuple[_Taste, list[Any]]] = []
     for exporter in exporters:
-        preferred = getattr(exporter, "_preferred_temporality", None) or {}
-        temporality = preferred.get(ObservableCounter, AggregationTemporality.CUMULATIVE)
-        groups.setdefault(temporality, []).append(exporter)
+        taste = _taste(exporter)
+        known = next((group for group in groups if group[0] == taste), None)
+        if known is None:
+            groups.append(known := (taste, []))
+        known[1].append(exporter)
     return groups
 
 
-def _collect(sessions: Sequence[SessionGauges], temporality: AggregationTemporality) -> MetricsData:
+def _taste(exporter: Any) -> _Taste:
+    if isinstance(exporter, KeptMetrics):
+        return _Taste(metric_data, metric_data.CUMULATIVE)
+    # Imported by whoever has made the exporter.
+    from opentelemetry.sdk.metrics import ObservableCounter, export  # noqa: PLC0415
+
+    # The SDK's own readers read the preference from the same attribute.
+    preferred = getattr(exporter, "_preferred_temporality", None) or {}
+    cumulative = export.AggregationTemporality.CUMULATIVE
+    return _Taste(export, preferred.get(ObservableCounter, cumulative))
+
+
+def _collect(sessions: Sequence[SessionGauges], taste: _Taste) -> Any:
     collected = []
     for gauges in sessions:
         try:
-            collected.append(gauges.collect(gauges.clock.now(), temporality))
+            now = gauges.clock.now()
+            collected.append(gauges.collect(now, taste.temporality, taste.classes))
         except Exception:  # noqa: BLE001  one session must not cost the others theirs
             _log.exception("the gauges of a session could not be collected")
-    return MetricsData(collected)
+    return taste.classes.MetricsData(collected)
 
 
-def _export(exporter: MetricExporter, data: MetricsData, timeout: float) -> bool:
+def _export(exporter: Any, data: Any, timeout: float) -> bool:
     try:
-        return exporter.export(data, timeout_millis=timeout) is MetricExportResult.SUCCESS
+        result = exporter.export(data, timeout_millis=timeout)
     except Exception:  # noqa: BLE001  whatever an exporter raises, the others get theirs
         _log.exception("an exporter of metrics failed")
         return False
+    return result is True or getattr(result, "name", "") == "SUCCESS"
 
 
 def _milliseconds(environ: Mapping[str, str], name: str, default: float) -> float:

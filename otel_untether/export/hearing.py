@@ -20,8 +20,8 @@ from otel_untether.export.answers import (
     grpc_failure,
     http_answer,
 )
-from otel_untether.export.sdk import describe, get
-from otel_untether.export.text import plain
+from otel_untether.export.sdk import get
+from otel_untether.export.text import describe, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -1,11 +1,13 @@
-"""Where span and trace ids come from."""
+"""Where span and trace ids come from.
+
+What makes them is called as the SDK's `IdGenerator`, and not derived from it: it is used where
+there is no SDK, too.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
-
-from opentelemetry.sdk.trace.id_generator import IdGenerator
+from typing import TYPE_CHECKING, Protocol
 
 from otel_untether.export.propagation import new_span_id, new_trace_id
 
@@ -13,7 +15,17 @@ if TYPE_CHECKING:
     from otel_untether.export.propagation import RootContext
 
 
-class RootIdGenerator(IdGenerator):
+class IdGenerator(Protocol):
+    """What makes ids."""
+
+    def generate_trace_id(self) -> int:
+        """Return a new one, 128 bits."""
+
+    def generate_span_id(self) -> int:
+        """Return a new one, 64 bits."""
+
+
+class RootIdGenerator:
     """Gives the first span the ids its child process was already told, then random ones.
 
     Where the root has a remote parent the SDK takes the trace id from there and asks for a
@@ -39,7 +51,7 @@ class RootIdGenerator(IdGenerator):
         return False
 
 
-class SeededIdGenerator(IdGenerator):
+class SeededIdGenerator:
     """The same ids in the same order for the same seed: replaying a file twice is idempotent.
 
     An id is the BLAKE2b hash of its ordinal, keyed with the seed.

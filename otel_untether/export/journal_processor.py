@@ -1,4 +1,4 @@
-"""A span processor that journals open spans."""
+"""Journaling open spans, as a span processor is called."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
-from opentelemetry.sdk.trace import SpanProcessor
 
 from otel_untether.store.otlp_values import plain
 
@@ -26,7 +25,7 @@ class _Root(Struct):
     events: int = 0
 
 
-class JournalProcessor(SpanProcessor):
+class JournalProcessor:
     """Tells a journal which sampled spans are open, and what becomes of their root meanwhile.
 
     A root lives as long as its session and learns most of what is known of it on the way: with
@@ -77,12 +76,16 @@ class JournalProcessor(SpanProcessor):
         if attributes != root.attributes:
             known = root.attributes
             news = {key: it for key, it in attributes.items() if known.get(key) != it}
-        events = span.events[root.events :]
+        events = tuple(span.events)[root.events :]
         name = span.name if span.name != root.name else None
         if news or events or name:
             self._journal.span_updated(span, name, news, events)
         root.name, root.attributes = span.name, attributes
         root.events += len(events)
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002
+        """Nothing is buffered."""
+        return True
 
     def shutdown(self) -> None:
         """Close the journal."""

@@ -1,5 +1,6 @@
 """Keeping a run's spans and log records in its folder the moment they exist.
 
+Called as the SDK's processors and exporters are; `sdk` makes such of these, where it is used.
 What could not be written is told to the ledger: it is lost, unless a collector takes it.
 """
 
@@ -8,11 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from typing import TYPE_CHECKING, Final
-
-from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
-from opentelemetry.sdk.trace import SpanProcessor
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from otel_untether.export.item_keys import log_key, span_key
 from otel_untether.export.otlp_json import encode
@@ -20,8 +17,9 @@ from otel_untether.export.otlp_json import encode
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from opentelemetry.context import Context
     from opentelemetry.sdk._logs import ReadableLogRecord
-    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.trace import ReadableSpan, Span
 
     from otel_untether.export.ledger import Ledger
     from otel_untether.export.otlp_json import Lines
@@ -34,7 +32,23 @@ _log = logging.getLogger(__name__)
 _MOST: Final = 32
 
 
-class SpanKeeping(SpanProcessor):
+class Processor(Protocol):
+    """What is told of spans, in the SDK's words."""
+
+    def on_start(self, span: Any, parent_context: Context | None = None) -> None:
+        """Hear of a start."""
+
+    def on_end(self, span: Any) -> None:
+        """Hear of an end."""
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Finish what was begun."""
+
+    def shutdown(self) -> None:
+        """Come to an end."""
+
+
+class SpanKeeping:
     """Gives sampled spans to their keeper as they end: each at once, or some together.
 
     A line for each span is a quarter of what a span takes, and most of that line says whose it
@@ -62,6 +76,9 @@ class SpanKeeping(SpanProcessor):
                 self._gathering -= 1
                 if not self._gathering:
                     self._keep()
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Wait for its end."""
 
     def on_end(self, span: ReadableSpan) -> None:
         """Keep it, or note that it is to be kept with those that end next."""
@@ -95,7 +112,7 @@ class SpanKeeping(SpanProcessor):
             _log.exception("spans were not kept")
 
 
-class SpanKeeper(SpanExporter):
+class SpanKeeper:
     """Appends ended spans to `lines`, and tells the journal that they have ended.
 
     The journal's "end" says that a span is safe: it is written after the span, and where the
@@ -108,8 +125,8 @@ class SpanKeeper(SpanExporter):
         self._journal = journal
         self._ledger = ledger
 
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Keep them."""
+    def export(self, spans: Sequence[ReadableSpan]) -> bool:
+        """Keep them; tell whether they are on disk."""
         problem = self._lines.write(spans) if self._lines is not None else None
         if self._journal is not None:
             if problem is None:
@@ -119,7 +136,7 @@ class SpanKeeper(SpanExporter):
                 problem = None
         for span in spans:
             self._ledger.made("traces", span_key(span), problem)
-        return SpanExportResult.FAILURE if problem else SpanExportResult.SUCCESS
+        return problem is None
 
     def shutdown(self) -> None:
         """Close the file."""
@@ -127,19 +144,19 @@ class SpanKeeper(SpanExporter):
             self._lines.close()
 
 
-class LogKeeper(LogRecordExporter):
+class LogKeeper:
     """Appends log records to `lines`, None where there is no folder."""
 
     def __init__(self, lines: Lines | None, ledger: Ledger) -> None:
         self._lines = lines
         self._ledger = ledger
 
-    def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
-        """Keep them."""
+    def export(self, batch: Sequence[ReadableLogRecord]) -> bool:
+        """Keep them; tell whether they are on disk."""
         problem = self._lines.write(batch) if self._lines is not None else None
         for record in batch:
             self._ledger.made("logs", log_key(record), problem)
-        return LogRecordExportResult.FAILURE if problem else LogRecordExportResult.SUCCESS
+        return problem is None
 
     def shutdown(self) -> None:
         """Close the file."""

@@ -1,36 +1,43 @@
-"""Spans that go nowhere but into a run's folder, at a fraction of what the SDK's cost.
+"""Spans that go nowhere but into a run's folder, without the SDK.
 
 A replay makes a hundred thousand of them, and where no exporter, sampler or limit is asked for,
-all that the SDK does for each (sampling, cleaning every attribute, locks, copies for exporters)
-was a quarter of the time. Here a span is what `spans` says and what is written, nothing else:
+all that the SDK does for each (sampling, cleaning every attribute, copies for exporters) was a
+quarter of the time. Here a span is what `spans` says and what is written, nothing else:
 attributes are taken as they are, as they are ours. What the SDK's defaults bound is bounded as
-there, so that a live session and its replay are alike.
+there, so that a session looks the same whether it has an exporter or not.
+
+Any thread may tell a span something, or read it: its provider's lock is held for each change,
+and what is read of it, `dict` and `tuple` copy in one step.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from opentelemetry import trace
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+
+from otel_untether.export.kept_resource import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from opentelemetry.context import Context
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import SpanProcessor
-    from opentelemetry.sdk.trace.id_generator import IdGenerator
     from opentelemetry.trace import Link
     from opentelemetry.util.types import Attributes, AttributeValue
+
+    from otel_untether.export.ids import IdGenerator
+    from otel_untether.export.keeping import Processor
+    from otel_untether.export.kept_resource import KeptResource
 
 MOST: Final = 128
 """Attributes of a span or an event, and events of a span: the SDK's defaults."""
 
 _SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
+_NOT_SAMPLED: Final = TraceFlags(TraceFlags.DEFAULT)
 _UNSET: Final = Status()
 
 
@@ -62,7 +69,7 @@ class KeptSpan(trace.Span):
     def __init__(
         self,
         provider: KeptTracerProvider,
-        scope: InstrumentationScope,
+        scope: Scope,
         *,
         name: str,
         context: SpanContext,
@@ -88,7 +95,7 @@ class KeptSpan(trace.Span):
         self.end_time: int | None = None
 
     @property
-    def resource(self) -> Resource:
+    def resource(self) -> KeptResource:
         """What made it."""
         return self._provider.resource
 
@@ -102,9 +109,10 @@ class KeptSpan(trace.Span):
 
     def set_attributes(self, attributes: Mapping[str, AttributeValue]) -> None:
         """Set some of its attributes; not of one that has ended."""
-        if self.end_time is None:
-            self.attributes.update(attributes)
-            self.dropped_attributes += _bounded(self.attributes)
+        with self._provider.lock:
+            if self.end_time is None:
+                self.attributes.update(attributes)
+                self.dropped_attributes += _bounded(self.attributes)
 
     def set_attribute(self, key: str, value: AttributeValue) -> None:
         """Set one of its attributes."""
@@ -114,28 +122,30 @@ class KeptSpan(trace.Span):
         self, name: str, attributes: Attributes = None, timestamp: int | None = None
     ) -> None:
         """Note that something happened, now or at `timestamp` (ns since the epoch)."""
-        if self.end_time is not None:
-            return
         own = dict(attributes or {})
-        dropped = _bounded(own)
-        events = self.events
-        if not isinstance(events, deque):  # most spans have none, and share one that is empty
-            events = self.events = deque(maxlen=MOST)
-        self.dropped_events += len(events) == MOST
-        events.append(KeptEvent(name, own, timestamp or time.time_ns(), dropped))
+        event = KeptEvent(name, own, timestamp or time.time_ns(), _bounded(own))
+        with self._provider.lock:
+            if self.end_time is not None:
+                return
+            events = self.events
+            if not isinstance(events, deque):  # most spans have none, and share one that is empty
+                events = self.events = deque(maxlen=MOST)
+            self.dropped_events += len(events) == MOST
+            events.append(event)
 
     def update_name(self, name: str) -> None:
         """Call it something else."""
-        if self.end_time is None:
-            self.name = name
+        with self._provider.lock:
+            if self.end_time is None:
+                self.name = name
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         """Say how it went; that all went well is final."""
-        if self.end_time is not None or self.status.status_code is StatusCode.OK:
-            return
         told = status if isinstance(status, Status) else Status(status, description)
-        if told.status_code is not StatusCode.UNSET:
-            self.status = told
+        with self._provider.lock:
+            final = self.end_time is not None or self.status.status_code is StatusCode.OK
+            if not final and told.status_code is not StatusCode.UNSET:
+                self.status = told
 
     def record_exception(
         self,
@@ -154,15 +164,17 @@ class KeptSpan(trace.Span):
 
     def end(self, end_time: int | None = None) -> None:
         """End it, now or at `end_time` (ns since the epoch), once."""
-        if self.end_time is None:
+        with self._provider.lock:
+            if self.end_time is not None:
+                return
             self.end_time = end_time or time.time_ns()
-            self._provider.ended(self)
+        self._provider.ended(self)
 
 
 class KeptTracer(trace.Tracer):
     """Makes spans of one scope."""
 
-    def __init__(self, provider: KeptTracerProvider, scope: InstrumentationScope) -> None:
+    def __init__(self, provider: KeptTracerProvider, scope: Scope) -> None:
         self._provider = provider
         self._scope = scope
 
@@ -176,28 +188,44 @@ class KeptTracer(trace.Tracer):
         start_time: int | None = None,
         record_exception: bool = True,  # noqa: FBT001, FBT002, ARG002
         set_status_on_exception: bool = True,  # noqa: FBT001, FBT002, ARG002
-    ) -> KeptSpan:
-        """Start a span below the one in `context`."""
+    ) -> trace.Span:
+        """Start a span below the one in `context`; one that records nothing below such a one."""
         above = trace.get_current_span(context).get_span_context()
         parent = above if above.is_valid else None
-        ids = self._provider.id_generator
-        trace_id = ids.generate_trace_id() if parent is None else parent.trace_id
+        own = self._context(parent)
+        if not own.trace_flags.sampled:
+            return trace.NonRecordingSpan(own)
         span = KeptSpan(
             self._provider,
             self._scope,
             name=name,
-            context=SpanContext(
-                trace_id, ids.generate_span_id(), is_remote=False, trace_flags=_SAMPLED
-            ),
+            context=own,
             parent=parent,
             kind=kind,
             attributes=dict(attributes or {}),
             links=tuple(links or ()),
             start_time=start_time or time.time_ns(),
         )
-        if parent is None or parent.is_remote:
-            self._provider.started(span)
+        self._provider.started(span)
         return span
+
+    def _context(self, parent: SpanContext | None) -> SpanContext:
+        """Return the ids of a new span; whether it is sampled is for the first of a trace."""
+        ids = self._provider.id_generator
+        if parent is None:
+            return SpanContext(
+                ids.generate_trace_id(),
+                ids.generate_span_id(),
+                is_remote=False,
+                trace_flags=_SAMPLED,
+            )
+        return SpanContext(
+            parent.trace_id,
+            ids.generate_span_id(),
+            is_remote=False,
+            trace_flags=_SAMPLED if parent.trace_flags.sampled else _NOT_SAMPLED,
+            trace_state=parent.trace_state,
+        )
 
     def start_as_current_span(self, *_arguments: Any, **_keywords: Any) -> Any:
         """Not here: what is recorded has no current span."""
@@ -207,16 +235,17 @@ class KeptTracer(trace.Tracer):
 class KeptTracerProvider(trace.TracerProvider):
     """Has its spans kept by the span processors that are added.
 
-    Those are told of each end, and of the start of roots; `resource` and `id_generator` are as
-    in the SDK's provider.
+    Those are told of each start and end; `resource` and `id_generator` are as in the SDK's
+    provider, and `lock` is held while one of its spans changes.
     """
 
-    def __init__(self, resource: Resource, id_generator: IdGenerator) -> None:
+    def __init__(self, resource: KeptResource, id_generator: IdGenerator) -> None:
         self.resource = resource
         self.id_generator = id_generator
-        self._processors: list[SpanProcessor] = []
+        self.lock = threading.Lock()
+        self._processors: list[Processor] = []
 
-    def add_span_processor(self, processor: SpanProcessor) -> None:
+    def add_span_processor(self, processor: Processor) -> None:
         """Tell it of spans from now on, after those that were added before."""
         self._processors.append(processor)
 
@@ -228,13 +257,13 @@ class KeptTracerProvider(trace.TracerProvider):
         attributes: Attributes = None,
     ) -> KeptTracer:
         """Return a tracer of a scope."""
-        scope = InstrumentationScope(
+        scope = Scope(
             instrumenting_module_name, instrumenting_library_version, schema_url, attributes
         )
         return KeptTracer(self, scope)
 
     def started(self, span: Any) -> None:
-        """Tell of the start of a root."""
+        """Tell of a start."""
         for processor in self._processors:
             processor.on_start(span)
 

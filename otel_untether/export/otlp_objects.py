@@ -7,10 +7,9 @@ field, with what OpenTelemetry's own encoders make.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from opentelemetry.sdk.metrics.export import ExponentialHistogram, Gauge, Histogram, Sum
 
 from otel_untether.store.otlp_spans import encode_ended
 from otel_untether.store.otlp_values import encode, encode_attributes, encode_double, plain
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
         ExponentialHistogramDataPoint,
         HistogramDataPoint,
         Metric,
-        MetricsData,
         NumberDataPoint,
     )
     from opentelemetry.sdk.resources import Resource
@@ -43,8 +41,8 @@ def logs(batch: Iterable[ReadableLogRecord]) -> Object:
     return _request("Logs", "logRecords", batch, _log_record)
 
 
-def metrics(data: MetricsData) -> Object:
-    """Return the request with a collection of metrics."""
+def metrics(data: Any) -> Object:
+    """Return the request with a collection of metrics, in the SDK's classes or `metric_data`'s."""
     found = [
         {
             "resource": _resource(by_resource.resource),
@@ -143,27 +141,16 @@ def _metric(metric: Metric) -> Object:
         **_unless_default(description=metric.description, unit=metric.unit),
     }
     data = metric.data
-    if not data.data_points:
-        return found
-    match data:
-        case Gauge():
-            found["gauge"] = {"dataPoints": [_number(point) for point in data.data_points]}
-        case Sum():
-            found["sum"] = {
-                "dataPoints": [_number(point) for point in data.data_points],
-                "aggregationTemporality": int(data.aggregation_temporality),
-                **_unless_default(isMonotonic=data.is_monotonic),
-            }
-        case Histogram():
-            found["histogram"] = {
-                "dataPoints": [_histogram(point) for point in data.data_points],
-                "aggregationTemporality": int(data.aggregation_temporality),
-            }
-        case ExponentialHistogram():
-            found["exponentialHistogram"] = {
-                "dataPoints": [_exponential(point) for point in data.data_points],
-                "aggregationTemporality": int(data.aggregation_temporality),
-            }
+    if data.data_points:
+        # By name: it may be of the SDK or of `metric_data`.
+        key, encode_point = _KINDS[type(data).__name__]
+        found[key] = {
+            "dataPoints": [encode_point(point) for point in data.data_points],
+            **_unless_default(
+                aggregationTemporality=int(getattr(data, "aggregation_temporality", 0)),
+                isMonotonic=getattr(data, "is_monotonic", False),
+            ),
+        }
     return found
 
 
@@ -238,3 +225,11 @@ def _exemplar(exemplar: Any) -> Object:
 
 def _value(value: float) -> Object:
     return {"asInt": str(value)} if isinstance(value, int) else {"asDouble": encode_double(value)}
+
+
+_KINDS: Final[Mapping[str, tuple[str, Callable[[Any], Object]]]] = {
+    "Gauge": ("gauge", _number),
+    "Sum": ("sum", _number),
+    "Histogram": ("histogram", _histogram),
+    "ExponentialHistogram": ("exponentialHistogram", _exponential),
+}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
 
 from otel_untether import semconv
-from otel_untether.export.entry_points import entry_points
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,15 +17,10 @@ if TYPE_CHECKING:
 
 SERVICE_NAME: Final = "otel-untether"
 
-_DETECTORS: Final = ("host", "os", "process")
-# Of what the detectors find. Not the process's command, its arguments or executable path:
-# our own command line holds the agent's, and with it the prompt.
-DETECTED: Final = frozenset(
-    {
-        "host.name", "host.arch", "os.type", "os.version", "process.pid",
-        "process.runtime.name", "process.runtime.version",
-    }
-)  # fmt: skip
+_SERVICE: Final = "OTEL_SERVICE_NAME"
+_ATTRIBUTES: Final = "OTEL_RESOURCE_ATTRIBUTES"
+RESOURCE_VARIABLES: Final = frozenset({_SERVICE, _ATTRIBUTES})
+"""The variables by which a user says whose telemetry it is."""
 
 
 def resource_attributes(identity: RunIdentity, environ: Mapping[str, str]) -> dict[str, Any]:
@@ -36,28 +31,38 @@ def resource_attributes(identity: RunIdentity, environ: Mapping[str, str]) -> di
     """
     attributes = {
         **_detected(),
-        # SDKs before 1.40 put the path here.
-        "process.executable.name": Path(sys.executable).name,
         "service.name": SERVICE_NAME,
         "service.instance.id": identity.run_id,
         semconv.RUN_ID: identity.run_id,
     }
-    set_by_user = _keys(environ.get("OTEL_RESOURCE_ATTRIBUTES", ""))
-    if environ.get("OTEL_SERVICE_NAME"):
-        set_by_user.add("service.name")
+    set_by_user = given_attributes(environ).keys()
     return {key: value for key, value in attributes.items() if key not in set_by_user}
 
 
-def _keys(value: str) -> set[str]:
-    return {item.partition("=")[0].strip() for item in value.split(",") if "=" in item}
+def given_attributes(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what the user says in variables, read as the SDK does: `key=value,key=%20value`."""
+    pairs = (item.partition("=") for item in environ.get(_ATTRIBUTES, "").split(","))
+    given = {key.strip(): unquote(value.strip()) for key, sign, value in pairs if sign}
+    if name := environ.get(_SERVICE):
+        given["service.name"] = name
+    return given
 
 
 def _detected() -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    detectors = entry_points("opentelemetry_resource_detector")
-    for name in _DETECTORS:
-        # A host name that cannot be read is no reason to have no telemetry.
-        with contextlib.suppress(Exception):
-            (point,) = (point for point in detectors if point.name == name)
-            found.update(point.load()().detect().attributes)
-    return {key: value for key, value in found.items() if key in DETECTED}
+    """Return what OpenTelemetry's detectors of the host, the system and the process find.
+
+    Not the process's command, its arguments or executable path: our own command line holds the
+    agent's, and with it the prompt.
+    """
+    system, version = os.uname(), sys.version_info
+    final = version.releaselevel == "final" and not version.serial
+    return {
+        "host.name": system.nodename,
+        "host.arch": system.machine,
+        "os.type": system.sysname.lower(),
+        "os.version": system.release,
+        "process.pid": os.getpid(),
+        "process.executable.name": Path(sys.executable).name,
+        "process.runtime.name": sys.implementation.name,
+        "process.runtime.version": ".".join(map(str, version[:3] if final else version)),
+    }

@@ -12,23 +12,22 @@ import os
 import sys
 import warnings
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from opentelemetry import _logs, metrics, trace
 
 from otel_untether.export import environment as otlp_config
 from otel_untether.export.entry_points import entry_points
 from otel_untether.export.environment import SIGNALS, Plan, Signal
-from otel_untether.export.otlp_json import FILES, FileMetricExporter
+from otel_untether.export.otlp_json import FILES
 from otel_untether.export.resource import resource_attributes
+from otel_untether.export.text import describe
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.id_generator import IdGenerator
-
+    from otel_untether.export.ids import IdGenerator
     from otel_untether.store.runs import RunIdentity
 
 _CONFIG_FILE: Final = "OTEL_CONFIG_FILE"
@@ -106,6 +105,8 @@ def _arguments(
 ) -> dict[str, Any]:
     arguments: dict[str, Any] = {"resource_attributes": resource_attributes(identity, environ)}
     if run_dir is not None:
+        from otel_untether.export.file_metric_exporter import FileMetricExporter  # noqa: PLC0415
+
         path = run_dir / FILES["metrics"]
         arguments["exporter_args_map"] = {FileMetricExporter: {"path": path}}
     return arguments
@@ -157,18 +158,6 @@ def _forget_at_exit(provider: Any) -> None:
 def set_id_generator(provider: Any, generator: IdGenerator) -> None:
     """Have tracers that a provider makes from now on take their ids from there."""
     provider.id_generator = generator
-
-
-def does_nothing_more(provider: Any, environ: Mapping[str, str]) -> TypeGuard[TracerProvider]:
-    """Whether spans of this provider go nowhere, and all of them, as large as they are."""
-    from opentelemetry.sdk.trace import TracerProvider, sampling  # noqa: PLC0415
-
-    return (
-        type(provider) is TracerProvider
-        and get(provider, "_active_span_processor._span_processors") == ()
-        and provider.sampler is sampling.DEFAULT_ON
-        and not any(name.startswith("OTEL_") and name.endswith("_LIMIT") for name in environ)
-    )
 
 
 def exporters(providers: Providers) -> list[tuple[Signal, Any]]:
@@ -240,11 +229,6 @@ def keep_off_stdout(exporter: Any) -> None:
     # Which stream it holds cannot be compared: it took the stdout of when it was imported.
     if type(exporter).__module__.startswith("opentelemetry.sdk.") and hasattr(exporter, "out"):
         exporter.out = sys.stderr
-
-
-def describe(error: BaseException) -> str:
-    """Return an error as one line."""
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def failure(result: Any) -> Any:

@@ -13,3 +13,8 @@ def plain(text: object, most: int = _LONGEST) -> str:
     line = " ".join(str(text).split())
     shown = "".join(letter if letter.isprintable() else _UNSHOWN for letter in line)
     return shown if len(shown) <= most else f"{shown[:most]}…"
+
+
+def describe(error: BaseException) -> str:
+    """Return an error as one line."""
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

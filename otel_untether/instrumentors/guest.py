@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_untether.config.settings import Config, ConfigError, load
-from otel_untether.watching.host import Host
+from otel_untether.watching.guest_host import GuestHost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -64,9 +64,9 @@ class Guest:
         settings.watchdog.check()
         return cls(settings, tracer_provider, meter_provider, logger_provider, capture)
 
-    def host(self) -> Host:
+    def host(self) -> GuestHost:
         """Return a host, made anew, as the global providers may be set after `instrument()`."""
-        return Host.guest(
+        return GuestHost(
             self.settings,
             tracer_provider=self.tracer_provider,
             meter_provider=self.meter_provider,

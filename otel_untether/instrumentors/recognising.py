@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from otel_untether.engines import argv as command_line
 from otel_untether.engines import registry
 from otel_untether.sources.spawning import is_spawning
-from otel_untether.watching.host import is_suppressed
+from otel_untether.watching.guest_host import is_suppressed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

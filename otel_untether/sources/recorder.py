@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otel_untether.clock import Clock
-from otel_untether.watching.host import Host
+from otel_untether.watching.guest_host import GuestHost
 from otel_untether.watching.subject import End, RunInfo, Subject
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Recorder:
         config: Config | None = None,
         capture: Capture | None = None,
     ) -> None:
-        host = Host.guest(
+        host = GuestHost(
             config,
             tracer_provider=tracer_provider,
             meter_provider=meter_provider,

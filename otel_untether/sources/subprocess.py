@@ -24,7 +24,7 @@ from otel_untether.sources.spawned_agent import SpawnedAgent
 from otel_untether.sources.spawning import environment, spawning, unstarted
 from otel_untether.sources.watched_process import BlockingWatchedProcess, WatchedProcess
 from otel_untether.store.runs import RunIdentity, new_run_id, store_at
-from otel_untether.watching.host import Host
+from otel_untether.watching.guest_host import GuestHost
 from otel_untether.watching.subject import RunInfo, Subject
 from otel_untether.watching.surroundings import Surroundings
 
@@ -100,7 +100,7 @@ class watch:  # noqa: N801  used as a function is, like `contextlib.suppress`
             raise ValueError("watch: the command is empty; expected a program and its arguments")
         settings = _settings(config, watchdog)
         self._store = store_at(settings.telemetry.state_dir, os.environ) if keep_run else None
-        self._host = Host.guest(
+        self._host = GuestHost(
             settings,
             tracer_provider=tracer_provider,
             meter_provider=meter_provider,

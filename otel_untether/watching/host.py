@@ -6,26 +6,20 @@ import os
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from msgspec.structs import replace
-from opentelemetry import _logs, metrics, trace
-from opentelemetry.context import get_value
 
-from otel_untether.config.settings import Config
 from otel_untether.engines import UNKNOWN, registry
 from otel_untether.engines.decoding import LineDecoder
 from otel_untether.export import providers as export
-from otel_untether.export import sdk
 from otel_untether.export.gauge_exporter import GaugeExporter
-from otel_untether.export.run_spans import keep_spans
 from otel_untether.notice import notice
 from otel_untether.proc_diag.sampler import Sampler
 from otel_untether.session.content import Capture, from_environ
 from otel_untether.session.state import SessionState
 from otel_untether.spans import SessionTracer
-from otel_untether.watching.attendant import attendant
 from otel_untether.watching.flushing import Flushing, flush
 from otel_untether.watching.follower import Follower
-from otel_untether.watching.measures import guest_measures, own_measures, shared_sampler
-from otel_untether.watching.operator import Operator, warn
+from otel_untether.watching.measures import own_measures
+from otel_untether.watching.operator import Operator
 from otel_untether.watching.resumption import Resumption
 from otel_untether.watching.run_keeper import RunKeeper
 from otel_untether.watching.session import WatchedSession
@@ -35,13 +29,12 @@ from otel_untether.watching.telemetry import Measured, Traced
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from opentelemetry._logs import LoggerProvider
-    from opentelemetry.metrics import MeterProvider
-    from opentelemetry.sdk.trace.id_generator import IdGenerator
-    from opentelemetry.trace import SpanContext, TracerProvider
+    from opentelemetry.trace import SpanContext
 
     from otel_untether.clock import Clock
+    from otel_untether.config.settings import Config
     from otel_untether.engines.engine import Engine
+    from otel_untether.export.ids import IdGenerator
     from otel_untether.export.propagation import RootContext
     from otel_untether.proc_diag import Tree, TreeSnapshot
     from otel_untether.store.runs import Run, RunIdentity, Store
@@ -49,15 +42,12 @@ if TYPE_CHECKING:
     from otel_untether.watching.measures import Measures, Shown
     from otel_untether.watching.subject import RunInfo, Subject
 
-_SUPPRESSED: Final = ("suppress_instrumentation", "suppress_language_model_instrumentation")
 # Bytes of an agent's own files that are read: in a process of ours, and in other people's, who
 # are held up by a second for every hundred megabytes.
 # What serves this, speaks of one session at a time.
 _ONE_SESSION: Final = "acp"
 _OWN_FILES: Final = 64 * 1024 * 1024
 _GUEST_FILES: Final = 8 * 1024 * 1024
-# How often a session is looked at, in seconds, at most: a program may have hundreds of them.
-_TICK: Final = 2.0
 
 
 class _Own(NamedTuple):
@@ -74,8 +64,9 @@ class _Own(NamedTuple):
 class Host:
     """Settings, providers, fleet instruments, one sampler and a store: what sessions share.
 
-    `own` is for a process whose OpenTelemetry is ours to set up (run, replay), `guest` for other
-    people's programs. `store` is where runs and outcomes are kept, None where nothing is.
+    `own` is for a process whose OpenTelemetry is ours to set up (run, replay); for other people's
+    programs there is `guest_host.GuestHost`. `store` is where runs and outcomes are kept, None
+    where nothing is.
     """
 
     def __init__(
@@ -121,10 +112,10 @@ class Host:
         folder, live = run.path if run else None, ids is None
         telemetry = export.start(identity, root=root, run_dir=folder, environ=environ, live=live)
         if ids is not None:
-            sdk.set_id_generator(telemetry.tracer_provider, ids)
+            telemetry.take_ids_from(ids)
         exporter = GaugeExporter(telemetry.metric_exporters if live else (), environ=environ)
         measures = own_measures(
-            telemetry.meter_provider if live else metrics.NoOpMeterProvider(),
+            telemetry.meter_provider if live else export.silent().meter_provider,
             exporter,
             getattr(telemetry.tracer_provider, "resource", None),
         )
@@ -133,47 +124,11 @@ class Host:
             settings,
             telemetry,
             store=store,
-            capture=_capture(settings, environ),
+            capture=capture_of(settings, environ),
             measures=measures,
             say=notice,
             sampler=Sampler(settings.watchdog.sample_interval),
             own=_Own(exporter, run, live),
-        )
-
-    @classmethod
-    def guest(
-        cls,
-        settings: Config | None = None,
-        *,
-        tracer_provider: TracerProvider | None = None,
-        meter_provider: MeterProvider | None = None,
-        logger_provider: LoggerProvider | None = None,
-        capture: Capture | None = None,
-        store: Store | None = None,
-    ) -> Host:
-        """Report through a program's own providers, by default its global ones.
-
-        Under `suppress_instrumentation` (opentelemetry.instrumentation.utils) nothing is
-        reported at all.
-        """
-        settings = settings or Config()
-        telemetry = (
-            export.silent()
-            if is_suppressed()
-            else export.Telemetry(
-                tracer_provider or trace.get_tracer_provider(),
-                meter_provider or metrics.get_meter_provider(),
-                logger_provider or _logs.get_logger_provider(),
-            )
-        )
-        return cls(
-            settings,
-            telemetry,
-            store=store,
-            capture=capture or _capture(settings, os.environ),
-            measures=guest_measures(telemetry.meter_provider),
-            say=warn,
-            sampler=shared_sampler(settings.watchdog.sample_interval),
         )
 
     def open(self, subject: Subject, run: Run | None = None) -> WatchedSession:
@@ -205,8 +160,7 @@ class Host:
 
         listeners = self._listeners(subject, state, tracer, shown, run, silence)
         session = WatchedSession(info, state, decoder, tracer, listeners, watch_process, follow)
-        if self._own is None:
-            self._attend(session, subject.clock, run, stop_keeping)
+        self._attend(session, subject.clock, run, stop_keeping)
         if info.pid is not None:
             session.spawned(info.pid)
         return session
@@ -353,10 +307,9 @@ class Host:
         return listeners
 
     def _keep_spans(self, run_id: str, run: Run | None) -> Callable[[], None] | None:
-        """Have a guest's spans in the run's folder, too; those of our own providers are there."""
-        if run is None or self._own is not None:
-            return None
-        return keep_spans(self.telemetry.tracer_provider, run_id, run.path)
+        """Keep a session's spans in its run's folder; those of our own providers are there."""
+        del run_id, run
+        return None
 
     def _attend(
         self,
@@ -365,22 +318,7 @@ class Host:
         run: Run | None,
         stop_keeping: Callable[[], None] | None,
     ) -> None:
-        interval = min(_TICK, self.settings.watchdog.sample_interval)
-        attendant().tick(session, interval, lambda: session.tick(clock.now()))
-
-        def leave() -> None:
-            attendant().release(session)
-            if stop_keeping is not None:
-                stop_keeping()
-            if run is not None:
-                run.release()
-
-        session.on_end = leave
-
-
-def is_suppressed() -> bool:
-    """Tell whether the current context asks instrumentations to keep quiet."""
-    return any(get_value(key) for key in _SUPPRESSED)
+        """Have somebody tick a session; `stop_keeping` is called at its end. Ours is ticked."""
 
 
 def _told_its_trace(subject: Subject, root: SpanContext) -> Subject:
@@ -407,6 +345,7 @@ def _state(info: RunInfo, decoder: LineDecoder) -> SessionState:
     return state
 
 
-def _capture(settings: Config, environ: Mapping[str, str]) -> Capture:
+def capture_of(settings: Config, environ: Mapping[str, str]) -> Capture:
+    """Return what content may be captured, by the settings or by OpenTelemetry's variable."""
     asked = settings.capture.content or from_environ(environ).enabled
     return Capture(enabled=asked, limit=settings.capture.max_length)

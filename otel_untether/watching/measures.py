@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-import weakref
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from opentelemetry.sdk.resources import Resource
-
-from otel_untether.export.guest_gauges import GuestGauges
+from otel_untether.export.kept_resource import KeptResource
 from otel_untether.export.session_gauges import SessionGauges
-from otel_untether.metrics import FleetMetrics, SessionPoints
-from otel_untether.proc_diag.sampler import Sampler
+from otel_untether.metrics import FleetMetrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +15,7 @@ if TYPE_CHECKING:
 
     from otel_untether.clock import Clock
     from otel_untether.export.gauge_exporter import GaugeExporter
+    from otel_untether.metrics import SessionPoints
     from otel_untether.session.state import SessionState
 
 
@@ -37,15 +33,14 @@ class Measures(NamedTuple):
     show: Callable[[SessionState, Clock], Shown]
 
 
-def own_measures(
-    meters: MeterProvider, exporter: GaugeExporter, resource: Resource | None
-) -> Measures:
+def own_measures(meters: MeterProvider, exporter: GaugeExporter, resource: Any) -> Measures:
     """Return the measures of a process whose OpenTelemetry is ours.
 
-    Each session is a Resource of its own there, on top of the service's `resource`; `exporter`
-    ends their gauges, with a last export, when it is shut down.
+    Each session is a Resource of its own there, on top of the service's `resource`, the SDK's or
+    a `KeptResource`, None where it is not known; `exporter` ends their gauges, with a last
+    export, when it is shut down.
     """
-    base = resource or Resource.get_empty()
+    base = KeptResource({}) if resource is None else resource
 
     def show(state: SessionState, clock: Clock) -> Shown:
         gauges = SessionGauges(state, base, None, clock)
@@ -53,30 +48,3 @@ def own_measures(
         return Shown(gauges.points, lambda: None)
 
     return Measures(FleetMetrics(meters), show)
-
-
-def guest_measures(meters: MeterProvider) -> Measures:
-    """Return the measures of somebody else's program, the same for the same provider."""
-    with _making:
-        if meters not in _guests:
-            _guests[meters] = FleetMetrics(meters), GuestGauges(weakref.proxy(meters))
-        fleet, gauges = _guests[meters]
-
-    def show(state: SessionState, clock: Clock) -> Shown:
-        points = SessionPoints(state, clock)
-        return Shown(points, gauges.add(points))
-
-    return Measures(fleet, show)
-
-
-def shared_sampler(interval: float) -> Sampler:
-    """Return this process's sampler of an interval (s)."""
-    with _making:
-        return _samplers.setdefault(interval, Sampler(interval))
-
-
-_making: Final = threading.Lock()
-_guests: Final[weakref.WeakKeyDictionary[MeterProvider, tuple[FleetMetrics, GuestGauges]]] = (
-    weakref.WeakKeyDictionary()
-)
-_samplers: Final[dict[float, Sampler]] = {}

@@ -444,12 +444,16 @@ def test_none_leaves_the_folder_its_spans(tmp_path: Path) -> None:
     assert lines(tmp_path / "metrics.jsonl") == []
 
 
-def test_exporters_of_metrics_can_be_shared(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("environ", "exporter"),
+    [({}, "KeptMetrics"), ({"OTEL_METRICS_EXPORTER": "untether_file"}, "FileMetricExporter")],
+)
+def test_exporters_of_metrics_can_be_shared(
+    tmp_path: Path, environ: dict[str, str], exporter: str
+) -> None:
     """What else collects metrics can send them the same way."""
-    started = start(tmp_path)
-    assert [type(exporter).__name__ for exporter in started.metric_exporters] == [
-        "FileMetricExporter"
-    ]
+    started = start(tmp_path, **environ)
+    assert [type(each).__name__ for each in started.metric_exporters] == [exporter]
     started.shutdown(5)
 
 

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider, sampling
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from otel_untether.clock import Clock
 from otel_untether.export import otlp_json, otlp_protobuf
 from otel_untether.export.journal_processor import JournalProcessor
-from otel_untether.export.keeping import SpanKeeper
+from otel_untether.export.keeping import SpanKeeper, SpanKeeping
 from otel_untether.export.ledger import Ledger
+from otel_untether.export.sdk_processors import span_processor
 from otel_untether.store import run_lock
 from otel_untether.store.files import LineFile
 from otel_untether.store.journal import Journal
@@ -56,8 +56,8 @@ def provider(run: Run, journal: Journal) -> Iterator[TracerProvider]:
     """A provider whose spans are journaled."""
     made = TracerProvider(shutdown_on_exit=False)
     journal.resource(made.resource)
-    made.add_span_processor(SimpleSpanProcessor(keeper(run, journal)))
-    made.add_span_processor(JournalProcessor(journal))
+    for told in (SpanKeeping(keeper(run, journal)), JournalProcessor(journal)):
+        made.add_span_processor(span_processor(told))
     yield made
     made.shutdown()
 
@@ -156,7 +156,7 @@ def test_a_watched_run_is_left_alone(tmp_path: Path) -> None:
     """Its watcher is this very process."""
     run = Store(tmp_path).create_run(RunIdentity("5f0c"), started=1000)
     provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(JournalProcessor(Journal(run.path)))
+    provider.add_span_processor(span_processor(JournalProcessor(Journal(run.path))))
     provider.get_tracer("test").start_span("root")
     assert recover(run.path) == 0
     assert traces(run) == []
@@ -201,7 +201,7 @@ def test_no_run_at_all_is_a_clear_error(tmp_path: Path) -> None:
 def test_unsampled_spans_are_not_journaled(run: Run) -> None:
     """They would never have left, so nothing is lost."""
     provider = TracerProvider(sampler=sampling.ALWAYS_OFF, shutdown_on_exit=False)
-    provider.add_span_processor(JournalProcessor(Journal(run.path)))
+    provider.add_span_processor(span_processor(JournalProcessor(Journal(run.path))))
     provider.get_tracer("test").start_span("root").end()
     assert entries(run) == []
     provider.shutdown()

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from otel_untether.export.journal_processor import JournalProcessor
-from otel_untether.export.keeping import SpanKeeper
+from otel_untether.export.keeping import SpanKeeper, SpanKeeping
 from otel_untether.export.ledger import Ledger
 from otel_untether.export.otlp_json import Lines
+from otel_untether.export.sdk_processors import span_processor
 from otel_untether.report.run import read
 from otel_untether.store import retention, run_folder, segments
 from otel_untether.store.journal import Journal
@@ -40,8 +40,8 @@ def session(state: Path, *, crash: bool = False) -> Run:
     journal.resource(provider.resource)
     lines = Lines("traces", run.path / run_folder.TRACES, journal.compact)
     keeper = SpanKeeper(lines, journal, Ledger(kept=True))
-    provider.add_span_processor(SimpleSpanProcessor(keeper))
-    provider.add_span_processor(JournalProcessor(journal))
+    for told in (SpanKeeping(keeper), JournalProcessor(journal)):
+        provider.add_span_processor(span_processor(told))
     tracer = provider.get_tracer("test")
     root = tracer.start_span("invoke_agent claude", attributes={"untether.engine": "claude"})
     below = trace.set_span_in_context(root)

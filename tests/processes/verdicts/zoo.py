@@ -34,7 +34,7 @@ from otel_untether.clock import Clock
 from otel_untether.config.keys import KILLABLE
 from otel_untether.config.settings import Config, WatchdogConfig
 from otel_untether.stall import Finding, describe
-from otel_untether.watching.host import Host
+from otel_untether.watching.guest_host import GuestHost
 from otel_untether.watching.listener import Listener
 from otel_untether.watching.subject import End, RunInfo, Subject
 from tests.support import processes
@@ -183,7 +183,7 @@ class Witness(Listener):
         return [finding for finding in self.findings if finding.kind == "stall"]
 
 
-class _ZooHost(Host):
+class _ZooHost(GuestHost):
     """A host with one more listener: ours."""
 
     witness: Witness
@@ -383,12 +383,11 @@ class Watch:
             "ZOO_SOURCE": textwrap.dedent(state.source),
             "HOME": str(folder),
         }
-        host = _ZooHost.guest(
+        host = _ZooHost(
             Config(watchdog=config),
             tracer_provider=NoOpTracerProvider(),
             meter_provider=NoOpMeterProvider(),
         )
-        assert isinstance(host, _ZooHost)
         host.witness = self.witness
         info = RunInfo.of_command(f"{state.name}-{mode}", self.clock.now(), self.argv)
         self.session = host.open(Subject(info, self.clock, sampled=True, heard=True))

@@ -11,13 +11,18 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import (
+    Link,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    TraceState,
+)
 
-from otel_untether.export import sdk
 from otel_untether.export.ids import SeededIdGenerator
+from otel_untether.export.kept_resource import KeptResource
 from otel_untether.export.kept_spans import MOST, KeptTracerProvider
 from otel_untether.store.otlp_spans import encode_ended
 
@@ -27,7 +32,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.trace import Span, Tracer
 
-RESOURCE = Resource.create({"service.name": "agents"})
+RESOURCE = Resource({"service.name": "agents"})
 
 values = st.one_of(
     st.booleans(),
@@ -80,19 +85,21 @@ def written(kept: bool, work: Callable[[Tracer], None]) -> list[Any]:  # noqa: F
     ended = Ended()
     ids = SeededIdGenerator(b"a seed")
     if kept:
-        provider: Any = KeptTracerProvider(RESOURCE, ids)
+        provider: Any = KeptTracerProvider(KeptResource({"service.name": "agents"}), ids)
     else:
-        provider = TracerProvider(resource=RESOURCE, id_generator=ids)
+        sdk_ids: Any = ids
+        provider = TracerProvider(resource=RESOURCE, id_generator=sdk_ids)
     provider.add_span_processor(ended)
     work(provider.get_tracer("scope", "1.0", schema_url="https://schema"))
     return [
         {
             **encode_ended(span),
             "attributes": dict(span.attributes),
-            "resource": span.resource,
-            "scope": span.instrumentation_scope,
+            "resource": dict(span.resource.attributes),
+            "scope": (scope.name, scope.version, scope.schema_url),
         }
         for span in ended.spans
+        for scope in [span.instrumentation_scope]
     ]
 
 
@@ -128,9 +135,40 @@ def test_a_span_below_another_is_in_its_trace() -> None:
 
 
 def test_a_parent_in_another_process_is_said_to_be_there() -> None:
-    context = SpanContext(5, 6, is_remote=True, trace_flags=TraceFlags(1))
-    above = trace.set_span_in_context(trace.NonRecordingSpan(context), Context())
-    alike(lambda tracer: tracer.start_span("a", above, start_time=1).end(2))
+    alike(lambda tracer: tracer.start_span("a", _below(1), start_time=1).end(2))
+
+
+def test_a_parent_in_another_process_hands_down_its_state() -> None:
+    state = TraceState([("vendor", "x")])
+
+    def work(tracer: Tracer) -> None:
+        root = tracer.start_span("a", _below(1, state), start_time=1)
+        below = trace.set_span_in_context(root, Context())
+        tracer.start_span("b", below, start_time=2).end(3)
+        root.end(4)
+
+    alike(work)
+    assert {span["traceState"] for span in written(kept=True, work=work)} == {"vendor=x"}
+
+
+def test_below_what_is_not_sampled_nothing_is_recorded() -> None:
+    def work(tracer: Tracer) -> None:
+        root = tracer.start_span("a", _below(0), start_time=1)
+        assert not root.is_recording()
+        assert root.get_span_context().trace_id == 5
+        assert not root.get_span_context().trace_flags.sampled
+        below = trace.set_span_in_context(root, Context())
+        tracer.start_span("b", below, start_time=2).end(3)
+        root.end(4)
+
+    alike(work)
+    assert written(kept=True, work=work) == []
+
+
+def _below(flags: int, state: TraceState | None = None) -> Context:
+    """Return a context whose span is in another process."""
+    context = SpanContext(5, 6, is_remote=True, trace_flags=TraceFlags(flags), trace_state=state)
+    return trace.set_span_in_context(trace.NonRecordingSpan(context), Context())
 
 
 def _many_attributes(span: Span) -> None:
@@ -189,27 +227,3 @@ def test_an_exception_is_an_event_of_its_span() -> None:
     told = {each["key"]: each["value"] for each in event["attributes"]}
     assert told["exception.message"] == {"stringValue": "no number"}
     assert told["more"] == {"intValue": "1"}
-
-
-def _exporting() -> TracerProvider:
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(InMemorySpanExporter()))
-    return provider
-
-
-@pytest.mark.parametrize(
-    ("made", "environ"),
-    [
-        (_exporting, {}),
-        (lambda: TracerProvider(sampler=ALWAYS_OFF), {}),
-        (TracerProvider, {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "10"}),
-        (TracerProvider, {"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "10"}),
-        (trace.NoOpTracerProvider, {}),
-    ],
-)
-def test_whoever_asks_the_sdk_for_more_gets_it(
-    made: Callable[[], Any], environ: dict[str, str]
-) -> None:
-    """An exporter, a sampler, limits: those are the SDK's."""
-    assert not sdk.does_nothing_more(made(), environ)
-    assert sdk.does_nothing_more(TracerProvider(), {"OTEL_SERVICE_NAME": "agents"})

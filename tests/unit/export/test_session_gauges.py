@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -16,20 +17,23 @@ from opentelemetry.exporter.otlp.proto.http.metric_exporter import (
     OTLPMetricExporter as HttpExporter,
 )
 from opentelemetry.sdk.metrics import ObservableCounter
+from opentelemetry.sdk.metrics import export as sdk_classes
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
     MetricExporter,
     MetricExportResult,
     MetricsData,
-    NumberDataPoint,
-    ResourceMetrics,
-    Sum,
 )
+from opentelemetry.sdk.metrics.export import ResourceMetrics as SdkResourceMetrics
 from opentelemetry.sdk.resources import Resource
 
 from otel_untether import semconv
 from otel_untether.export import gauge_exporter as gauge_export
+from otel_untether.export import metric_data
 from otel_untether.export.gauge_exporter import GaugeExporter
+from otel_untether.export.kept_resource import KeptResource
+from otel_untether.export.metric_data import NumberDataPoint, ResourceMetrics, Sum
+from otel_untether.export.otlp_json import encode
 from otel_untether.export.session_gauges import SessionGauges, session_resource
 from otel_untether.proc_diag import Identity, ProcessSnapshot, SocketDiag, Tree, TreeSnapshot
 from otel_untether.proc_diag.sampler import Sampler, Window
@@ -73,7 +77,7 @@ def gauges(state: SessionState | None = None, *samples: TreeSnapshot) -> Session
     return SessionGauges(state, Resource({}), window)
 
 
-def values(collected: ResourceMetrics) -> dict[str, Any]:
+def values(collected: ResourceMetrics | SdkResourceMetrics) -> dict[str, Any]:
     """Return the values by metric; by the label that tells them apart where there is one."""
     found: dict[str, Any] = {}
     for metric in collected.scope_metrics[0].metrics:
@@ -233,6 +237,27 @@ def test_types_and_units_are_what_the_registry_says() -> None:
         labels = {key for point in metric.data.data_points for key in point.attributes or {}}
         assert labels == set(expected.attributes)
     assert scope.scope.name == "otel_untether"
+
+
+@pytest.mark.parametrize("temporality", [CUMULATIVE, DELTA])
+def test_a_collection_is_written_the_same_in_the_sdks_classes_and_in_ours(
+    temporality: AggregationTemporality,
+) -> None:
+    connected = sample(sockets=(SocketDiag(1, "ESTABLISHED", 443, receive_age=9.0),))
+
+    def written(base: Any, classes: Any) -> Any:
+        window = Window()
+        each = SessionGauges(session(), base, window)
+        window.append(connected)
+        collected = each.collect(START + SECOND, temporality, classes)
+        return json.loads(encode("metrics", classes.MetricsData([collected])))
+
+    service = {"service.name": "agents"}
+    ours = written(KeptResource(service), metric_data)
+    (resource,) = ours["resourceMetrics"]
+    assert len(resource["scopeMetrics"][0]["metrics"]) > 10
+    assert ours == written(Resource(service), sdk_classes)
+    assert isinstance(gauges().collect(START, temporality, sdk_classes), SdkResourceMetrics)
 
 
 def test_totals_are_cumulative_since_the_session_began() -> None:
@@ -431,7 +456,7 @@ def test_exporters_get_the_temporality_they_prefer() -> None:
         exporter.flush(5)
     for recording, temporality in ((cumulative, CUMULATIVE), (delta, DELTA)):
         (scope,) = recording.exports[0].resource_metrics[0].scope_metrics
-        sums = [metric.data for metric in scope.metrics if isinstance(metric.data, Sum)]
+        sums = [metric.data for metric in scope.metrics if isinstance(metric.data, sdk_classes.Sum)]
         assert {each.aggregation_temporality for each in sums} == {temporality}
 
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import set_span_in_context
 
 from otel_untether.export.keeping import SpanKeeper, SpanKeeping
 from otel_untether.export.ledger import Ledger
+from otel_untether.export.sdk_processors import span_processor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ class Noting(SpanKeeper):
         self.batches: list[list[str]] = []
         self.closed = False
 
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+    def export(self, spans: Sequence[ReadableSpan]) -> bool:
         self.batches.append([span.name for span in spans])
         return super().export(spans)
 
@@ -38,7 +38,7 @@ class Noting(SpanKeeper):
 def ended(keeping: SpanKeeping, count: int, **options: object) -> TracerProvider:
     """Return a provider whose first spans, named by their numbers, have ended below an open one."""
     provider = TracerProvider(shutdown_on_exit=False, **options)  # type: ignore[arg-type]
-    provider.add_span_processor(keeping)
+    provider.add_span_processor(span_processor(keeping))
     tracer = provider.get_tracer("test")
     open_one = set_span_in_context(tracer.start_span("root"))
     for number in range(count):
@@ -112,7 +112,7 @@ def test_what_is_not_sampled_is_not_kept() -> None:
 
 def test_what_goes_wrong_in_keeping_stays_there(caplog: pytest.LogCaptureFixture) -> None:
     class Failing(Noting):
-        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        def export(self, spans: Sequence[ReadableSpan]) -> bool:
             raise ValueError(f"{len(spans)} too many")
 
     ended(SpanKeeping(Failing()), 1)

@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from otel_untether.config.settings import Config, Native, TelemetryConfig
 from otel_untether.session.events import ToolFinished, ToolStarted
-from otel_untether.watching.host import Host
+from otel_untether.watching.guest_host import GuestHost
 from otel_untether.watching.subject import End, RunInfo, Subject
 from otel_untether.watching.surroundings import Surroundings
 from tests.support.program import Program
@@ -30,7 +30,7 @@ class Stuck(TracerProvider):
 def test_a_flush_that_hangs_is_left_behind() -> None:
     """A kill flushes its decision first: it must not wait for a dead collector."""
     provider = Stuck()
-    host = Host.guest(tracer_provider=provider)
+    host = GuestHost(tracer_provider=provider)
     began = time.monotonic()
     host.flush()
     assert time.monotonic() - began < 10
@@ -60,7 +60,7 @@ def test_an_agents_own_spans_stand_for_ours(
     """Of its answers and calls, where they join our trace; the root is ours in any case."""
     program = Program()
     settings = Config(telemetry=TelemetryConfig(native=native, session_files=False))
-    host = Host.guest(settings, **program.providers)
+    host = GuestHost(settings, **program.providers)
     run = RunInfo("run", 1, engine=engine)
     session = host.open(Subject(run, sampled=True, surroundings=Surroundings(environ, "/")))
     session.event(ToolStarted(at=2, id="1", name="Bash"))
