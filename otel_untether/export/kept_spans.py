@@ -18,7 +18,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from opentelemetry import trace
-from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from otel_untether.export.kept_resource import Scope
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from opentelemetry.context import Context
-    from opentelemetry.trace import Link
     from opentelemetry.util.types import Attributes, AttributeValue
 
     from otel_untether.export.ids import IdGenerator
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from otel_untether.export.kept_resource import KeptResource
 
 MOST: Final = 128
-"""Attributes of a span or an event, and events of a span: the SDK's defaults."""
+"""Attributes of a span or an event, events and links of a span: the SDK's defaults."""
 
 _SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
 _NOT_SAMPLED: Final = TraceFlags(TraceFlags.DEFAULT)
@@ -64,8 +63,6 @@ class KeptSpan(trace.Span):
     :param start_time: in ns since the epoch.
     """
 
-    dropped_links = 0
-
     def __init__(
         self,
         provider: KeptTracerProvider,
@@ -85,7 +82,8 @@ class KeptSpan(trace.Span):
         self.context = context
         self.parent = parent
         self.kind = kind
-        self.links = links
+        self.links = links[-MOST:]
+        self.dropped_links = len(links) - len(self.links)
         self.attributes = attributes
         self.dropped_attributes = _bounded(attributes)
         self.events: Sequence[KeptEvent] = ()
@@ -132,6 +130,16 @@ class KeptSpan(trace.Span):
                 events = self.events = deque(maxlen=MOST)
             self.dropped_events += len(events) == MOST
             events.append(event)
+
+    def add_link(self, context: SpanContext, attributes: Attributes = None) -> None:
+        """Link it to another span; not to one that is none."""
+        if not (context.is_valid or attributes or context.trace_state):
+            return
+        with self._provider.lock:
+            if self.end_time is None:
+                links = (*self.links, Link(context, dict(attributes or {})))
+                self.links = links[-MOST:]
+                self.dropped_links += len(links) - len(self.links)
 
     def update_name(self, name: str) -> None:
         """Call it something else."""

@@ -6,6 +6,7 @@ Made in the observer's process once the agent runs, so what it imports delays no
 from __future__ import annotations
 
 import os
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -119,7 +120,7 @@ class CommandObserver(Observer):
             notice(advice)
         in_background(self._host.announce)
         self._announced = False
-        in_background(partial(self._tidy, store))
+        self._tidying = in_background(partial(self._tidy, store))
 
     def _tidy(self, store: Store) -> None:
         kept = self._config.telemetry
@@ -176,8 +177,14 @@ class CommandObserver(Observer):
         self._unheard = True
 
     def deliver(self, seconds: float) -> None:
-        """Let exporters go on that were not done within the exit timeout."""
+        """Let exporters go on that were not done within the exit timeout, and the tidying.
+
+        A short run is over before its predecessors are looked through: were it not waited for,
+        where all are short nothing would ever go.
+        """
+        began = time.monotonic()
         self._host.linger(seconds)
+        self._tidying.join(max(0.0, seconds - (time.monotonic() - began)))
 
 
 def _advice(argv: tuple[str, ...]) -> str | None:

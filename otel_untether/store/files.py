@@ -32,6 +32,7 @@ _NO_WAITING: Final = getattr(os, "O_NONBLOCK", 0)
 LONGEST_LINE: Final = 16 << 20
 MOST_READ: Final = 256 << 20
 _BLOCK: Final = 1 << 18
+_GLANCE: Final = 1 << 16
 
 
 class LineFile:
@@ -117,6 +118,23 @@ def read_whole(path: AnyPath, most: int) -> bytes:
     if len(content) > most:
         raise OSError(errno.EFBIG, f"larger than {most:,} bytes", os.fspath(path))
     return content
+
+
+def glance(path: AnyPath) -> bytes:
+    """Return a small file's content, in as few steps as can be; nothing where that cannot be had.
+
+    Of a larger one it is the beginning.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | _FLAGS | _NO_WAITING)
+    except OSError:
+        return b""
+    try:
+        return os.read(descriptor, _GLANCE)
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
 
 
 def lines(path: AnyPath, *, longest: int = LONGEST_LINE, most: int = MOST_READ) -> Iterator[bytes]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from otel_untether.store.record import has_ended
 from otel_untether.store.recovery import recover
 from otel_untether.store.runs import StoreError, load_run
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from otel_untether.config.settings import TelemetryConfig
     from otel_untether.store.retention import Pruned
     from otel_untether.store.runs import Store
@@ -34,27 +33,23 @@ def mend(store: Store) -> None:
     """End the runs that nobody watches any more, and those whose record is torn."""
     for path in store.folders():
         with contextlib.suppress(StoreError, OSError):
-            if _is_open(path):
+            if not has_ended(path):
                 recover(path)
 
 
-def mend_session(store: Store, session_id: str) -> None:
+def mend_session(store: Store, session_id: str, own: str) -> None:
     """End the runs of an engine's session that nobody watches any more.
 
-    Who resumes it asks how it ended, and must not be faster than the tidying.
+    Who resumes it asks how it ended, and must not be faster than the tidying. `own` is the id of
+    the run that asks: its lock is not waited for.
     """
     for path in store.folders():
+        if has_ended(path):
+            continue
         with contextlib.suppress(StoreError, OSError):
             record = load_run(path).record
-            if record.session_id == session_id and record.ended is None:
+            if record.session_id == session_id and record.run_id != own:
                 recover(path)
-
-
-def _is_open(path: Path) -> bool:
-    try:
-        return load_run(path).record.ended is None
-    except StoreError:
-        return True
 
 
 def told(pruned: Pruned, kept: TelemetryConfig) -> str | None:

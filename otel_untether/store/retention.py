@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from otel_untether.store import run_folder
@@ -12,7 +11,8 @@ from otel_untether.store.files import lines
 from otel_untether.store.remains import all_ended_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
 
 
 class Limits(NamedTuple):
@@ -54,14 +54,14 @@ def prune(
     """
     pruned = Pruned([])
     total = 0
-    for index, path in enumerate(_by_worth(folders)):
-        total += _size(path)
-        age = _age(path, now)
+    for index, found in enumerate(_by_worth(map(_look, folders))):
+        path, age = found.path, now / 1e9 - found.changed
+        total += found.size
         if age <= limits.age and index < limits.runs and total <= limits.size:
             continue
         if in_use(path, age):
             continue
-        waiting = is_undelivered(path)
+        waiting = found.undelivered
         spans = undelivered_spans(path) if waiting else 0
         if remove(path):
             pruned.folders.append(path)
@@ -69,11 +69,34 @@ def prune(
     return pruned
 
 
-def _by_worth(folders: Iterable[Path]) -> list[Path]:
-    """Sort folders by how long they are to stay, those given newest first."""
-    newest_first = list(folders)
-    rest = newest_first[_NEWEST:]
-    return newest_first[:_NEWEST] + sorted(rest, key=lambda path: not is_undelivered(path))
+class _Look(NamedTuple):
+    """A folder; `changed` is when anything in it was, in s since the epoch."""
+
+    path: Path
+    size: int
+    changed: float
+    undelivered: bool
+
+
+def _look(path: Path) -> _Look:
+    """Look at a folder, once and without much ado: each run looks at two hundred."""
+    size, changed, undelivered = 0, 0.0, False
+    with contextlib.suppress(OSError):
+        changed = path.lstat().st_mtime
+        with os.scandir(path) as entries:
+            for entry in entries:
+                undelivered |= entry.name == run_folder.UNDELIVERED
+                with contextlib.suppress(OSError):
+                    status = entry.stat(follow_symlinks=False)
+                    size += status.st_size
+                    changed = max(changed, status.st_mtime)
+    return _Look(path, size, changed, undelivered)
+
+
+def _by_worth(newest_first: Iterable[_Look]) -> list[_Look]:
+    """Sort folders by how long they are to stay."""
+    found = list(newest_first)
+    return found[:_NEWEST] + sorted(found[_NEWEST:], key=lambda each: not each.undelivered)
 
 
 def is_undelivered(path: Path) -> bool:
@@ -90,25 +113,3 @@ def undelivered_spans(path: Path) -> int:
             if what.partition(b":")[0] == b"traces":
                 delivered.update(keys)
     return max(0, all_ended_in(path / run_folder.TRACES) - len(delivered))
-
-
-def _files(path: Path) -> Iterator[os.DirEntry[str]]:
-    with contextlib.suppress(OSError):
-        yield from os.scandir(path)
-
-
-def _size(path: Path) -> int:
-    size = 0
-    for entry in _files(path):
-        with contextlib.suppress(OSError):
-            size += entry.stat(follow_symlinks=False).st_size
-    return size
-
-
-def _age(path: Path, now: int) -> float:
-    """Return the seconds since anything in the folder changed."""
-    times = [0.0]
-    for entry in (path, *(Path(entry.path) for entry in _files(path))):
-        with contextlib.suppress(OSError):
-            times.append(entry.stat(follow_symlinks=False).st_mtime)
-    return now / 1e9 - max(times)

@@ -62,7 +62,7 @@ class Resumption(Listener):
             root.add_link(link.context, link.attributes)
 
     def _last(self, session_id: str) -> SessionOutcome | None:
-        mend_session(self._store, session_id)
+        mend_session(self._store, session_id, self._state.run_id)
         return self._store.last_outcome(self._state.engine, session_id)
 
     def ended(self, outcome: Outcome, summary: Summary, at: int) -> None:

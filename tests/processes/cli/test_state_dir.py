@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from otel_untether.store.runs import RunIdentity, Store
 from tests.support.processes import eventually
 
 if TYPE_CHECKING:
@@ -52,3 +53,15 @@ def test_what_run_kept_is_found_by_report_and_resend(
     assert run.name.rpartition("-")[2] in start("report", "--list").stdout
     # Its observer may still be at it, and have told nobody yet that something is left.
     eventually(lambda: ", in 1 run" in start("resend").stdout, timeout=90)
+
+
+def test_where_all_runs_are_short_the_oldest_go_all_the_same(tmp_path: Path) -> None:
+    """A run that is over before its predecessors are looked through goes on for so long."""
+    store = Store(tmp_path)
+    for number in range(250):
+        old = store.create_run(RunIdentity(f"{number:016x}", "claude"), started=number + 1)
+        old.update(ended=number + 2)
+        old.release()
+    environ = {"PATH": os.environ["PATH"], "OTEL_UNTETHER_STATE_DIR": str(tmp_path)}
+    subprocess.run([*COMMAND, "run", "-q", "--", "true"], env=environ, check=True)
+    eventually(lambda: len(store.folders()) == 200, timeout=90)

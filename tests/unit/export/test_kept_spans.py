@@ -43,6 +43,7 @@ values = st.one_of(
 )
 attributes = st.dictionaries(st.sampled_from("abcdef"), values, max_size=4)
 times = st.integers(1, 2**62)
+ids = st.integers(0, 2**62)  # 0 is none
 statuses = st.one_of(
     st.sampled_from([Status(), Status(StatusCode.OK)]),
     st.text(max_size=5).map(lambda text: Status(StatusCode.ERROR, text)),
@@ -58,6 +59,7 @@ done = st.lists(
         _doing("set_attributes", attributes),
         _doing("set_attribute", st.sampled_from("abc"), values),
         _doing("add_event", st.text(max_size=5), attributes, times),
+        _doing("add_link", st.builds(SpanContext, ids, ids, st.booleans()), attributes),
         _doing("update_name", st.text(max_size=5)),
         _doing("set_status", statuses),
         _doing("set_status", st.sampled_from(StatusCode)),
@@ -185,6 +187,11 @@ def _many_events(span: Span) -> None:
         span.add_event(f"event.{number}", {"number": number}, number + 1)
 
 
+def _many_links(span: Span) -> None:
+    for number in range(MOST + 10):
+        span.add_link(SpanContext(number + 1, 1, is_remote=False), {"number": number})
+
+
 def _many_attributes_of_an_event(span: Span) -> None:
     span.add_event("event", {f"key.{number}": number for number in range(MOST + 10)}, 5)
 
@@ -195,6 +202,7 @@ def _many_attributes_of_an_event(span: Span) -> None:
         _many_attributes,
         _many_attributes_at_once,
         _many_events,
+        _many_links,
         _many_attributes_of_an_event,
     ],
 )

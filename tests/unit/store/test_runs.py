@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 import pytest
@@ -15,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_untether.config.settings import TelemetryConfig
-from otel_untether.store import run_folder
+from otel_untether.store import housekeeping, run_folder
 from otel_untether.store.housekeeping import told
 from otel_untether.store.process_identity import ProcessIdentity, identify, is_running
+from otel_untether.store.record import RunRecord, has_ended
 from otel_untether.store.runs import (
     Run,
     RunIdentity,
@@ -346,3 +348,57 @@ def test_what_goes_undelivered_is_counted(store: Store) -> None:
     kept = TelemetryConfig()
     assert "1 run is deleted" in (told(pruned, kept) or "")
     assert told(store.prune(time.time_ns(), max_count=1), kept) is None
+
+
+@given(
+    ended=st.none() | st.integers(0, 2**62),
+    command=st.none() | st.sampled_from(['"ended":', '"ended":1}', "ended", "claude"]),
+    torn=st.booleans(),
+)
+def test_whether_a_run_has_ended_is_told_at_a_glance(
+    ended: int | None,
+    command: str | None,
+    torn: bool,  # noqa: FBT001
+) -> None:
+    """What is torn may not have ended: whoever looks closer finds out."""
+    record = RunRecord(run_id="5f0c", started=NOW, ended=ended, command=command, outcome="x")
+    with TemporaryDirectory() as folder:
+        text = msgspec.json.encode(record)
+        Path(folder, run_folder.RECORD).write_bytes(text[:-1] if torn else text)
+        assert has_ended(Path(folder)) == (ended is not None and not torn)
+
+
+@pytest.mark.parametrize("made", ["nothing", "folder", "link", "fifo", "null"])
+def test_what_is_no_record_says_of_no_run_that_it_has_ended(tmp_path: Path, made: str) -> None:
+    place = tmp_path / run_folder.RECORD
+    if made == "folder":
+        place.mkdir()
+    elif made == "link":
+        (tmp_path / "other").write_bytes(b'{"run_id":"5f0c","started":1,"ended":2}')
+        place.symlink_to("other")
+    elif made == "fifo":
+        os.mkfifo(place)
+    elif made == "null":
+        place.write_bytes(b'{"run_id":"5f0c","started":1,"ended":null}')
+    assert not has_ended(tmp_path)
+
+
+def test_of_a_session_only_what_others_left_open_is_mended(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock of the run that asks is its own, and not waited for."""
+    mended: list[str] = []
+    monkeypatch.setattr(
+        housekeeping, "recover", lambda path: mended.append(load_run(path).record.run_id)
+    )
+    for run_id, session, ended in (
+        ("a", "s", None),
+        ("b", "s", NOW),
+        ("c", "t", None),
+        ("d", "s", None),
+    ):
+        run = store.create_run(RunIdentity(run_id, "claude"), started=NOW)
+        run.update(session_id=session, ended=ended)
+        run.release()
+    housekeeping.mend_session(store, "s", "d")
+    assert mended == ["a"]
