@@ -15,6 +15,7 @@ import logging
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
+from otel_untether.config.installed import may_offer
 from otel_untether.engines import NAMES
 from otel_untether.engines.engine import Engine
 
@@ -30,6 +31,8 @@ _log: Final = logging.getLogger(__name__)
 @cache
 def engines() -> Mapping[str, Engine]:
     """Return the engines that installed packages offer, by name; looked for once."""
+    if not may_offer(GROUP):
+        return {}
     # OpenTelemetry's own look at all packages, which it keeps: another takes 8 ms for 80 of them.
     from opentelemetry.util._importlib_metadata import entry_points  # noqa: PLC0415  where nobody asks
 
