@@ -15,6 +15,8 @@ from otel_untether.session.events import (
     ToolFinished,
     ToolStarted,
 )
+from otel_untether.session.redaction import redact
+from otel_untether.session.secret_patterns import FORMATS
 
 KEY = "sk-ant-" + "api03-" + "A1b2C3d4" * 5
 
@@ -101,3 +103,19 @@ def test_a_name_is_made_fit_alike_the_first_time_and_again(texts: list[str]) -> 
         assert first == again
         assert first.name == names.name(event.name)
         assert first.id == first.parent == names.identity(event.id)
+
+
+_beginnings = st.sampled_from([each.prefix for each in FORMATS] + ["eyJ", "xox", "sk-", ""])
+
+
+@given(_beginnings, st.from_regex(r"[A-Za-z0-9_.-]{0,15}", fullmatch=True))
+def test_what_is_taken_as_ordinary_at_a_glance_shows_no_secret(beginning: str, rest: str) -> None:
+    name = f"{beginning}{rest}"[:15]
+    if names.ORDINARY.fullmatch(name):
+        assert redact(name) == name
+
+
+@given(st.from_regex(r"(?:[A-Z][a-z]{1,11}){1,5}", fullmatch=True))
+def test_words_without_a_number_between_them_show_no_secret(name: str) -> None:
+    assert names.ORDINARY.fullmatch(name)
+    assert redact(name) == name
