@@ -65,13 +65,7 @@ class KeptMeterProvider:
         self._file = file
         self._meters: list[KeptMeter] = []
         self._ended = threading.Event()
-        self._thread = threading.Thread(
-            target=self._write_now_and_then, name="untether-metrics", daemon=True
-        )
-        # Where there can be no thread there is still an end.
-        with contextlib.suppress(RuntimeError):
-            if file is not None:
-                self._thread.start()
+        self._thread: threading.Thread | None = None
 
     def get_meter(
         self,
@@ -83,6 +77,13 @@ class KeptMeterProvider:
         """Return a meter of a scope."""
         meter = KeptMeter(Scope(name, version, schema_url, attributes))
         self._meters.append(meter)
+        if self._thread is None and self._file is not None:
+            self._thread = threading.Thread(
+                target=self._write_now_and_then, name="otel-untether-metrics", daemon=True
+            )
+            # Where there can be no thread there is still an end.
+            with contextlib.suppress(RuntimeError):
+                self._thread.start()
         return meter
 
     def collect(self) -> metric_data.MetricsData:
