@@ -19,9 +19,10 @@ read. An engine in a package of its own is offered by an entry point (see `plugi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, replace
-from functools import cached_property
-from pkgutil import resolve_name
+from functools import cached_property, reduce
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, cast
 
 from otel_untether.engines import argv as _argv
@@ -283,4 +284,13 @@ def _cleaned(decode: Decode) -> Decode:
 
 
 def _imported(what: object) -> object:
-    return resolve_name(what) if isinstance(what, str) else what
+    """Return what an import string leads to, anything else as it is."""
+    if not isinstance(what, str):
+        return what
+    module, _, names = what.partition(":")
+    with suppress(ModuleNotFoundError):
+        found = import_module(module)
+        return reduce(getattr, names.split("."), found) if names else found
+    from pkgutil import resolve_name  # noqa: PLC0415  for who does not say where the module ends
+
+    return resolve_name(what)
