@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -75,7 +74,7 @@ def store_at(configured: str | None, environ: Mapping[str, str]) -> Store:
 
 def new_run_id() -> str:
     """Return a fresh run id: 16 hex digits."""
-    return secrets.token_hex(8)
+    return os.urandom(8).hex()
 
 
 class Store:

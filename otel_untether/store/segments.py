@@ -16,10 +16,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
-import gzip
 import io
 import os
-import shutil
 import threading
 import zlib
 from typing import TYPE_CHECKING, Final
@@ -28,6 +26,7 @@ from otel_untether.store import files, run_folder
 from otel_untether.store.private_folder import make_private
 
 if TYPE_CHECKING:
+    import gzip
     from collections.abc import Callable, Iterator
     from pathlib import Path
     from typing import BinaryIO, Protocol
@@ -94,7 +93,7 @@ class SegmentedFile:
             self._compress(part)
 
     def _compress(self, part: Path) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ImportError):
             compress(part)
             if self._packed is not None:
                 newest = self._file
@@ -125,12 +124,15 @@ def compress(part: Path) -> None:
 
     Raises OSError; the plain one is there then.
     """
+    import gzip  # noqa: PLC0415  1 ms, and most sessions have nothing to compress
+
     packed = io.BytesIO()
     with (
         files.open_regular(part) as plain,
         gzip.GzipFile("", "wb", _COMPRESSION, packed, 0) as into,
     ):
-        shutil.copyfileobj(plain, into, _CHUNK)
+        while chunk := plain.read(_CHUNK):
+            into.write(chunk)
     files.replace(_packed(part), packed.getvalue(), sync=True)
     part.unlink()
 
@@ -227,7 +229,7 @@ def lines_of(
 
 def _lines_in(file: BinaryIO | gzip.GzipFile, *, longest: int, most: int) -> Iterator[bytes]:
     # Lines of what is unpacked are read by Python, those of a buffer are not.
-    buffered = io.BufferedReader(file, _CHUNK) if isinstance(file, gzip.GzipFile) else file
+    buffered = file if isinstance(file, io.BufferedReader) else io.BufferedReader(file, _CHUNK)  # type: ignore[type-var]
     return files.lines_in(buffered, longest=longest, most=most)
 
 
@@ -249,6 +251,8 @@ def _open(part: Path) -> Iterator[BinaryIO | gzip.GzipFile]:
         if not _is_packed(part):
             yield file
             return
+        import gzip  # noqa: PLC0415  as above
+
         with gzip.GzipFile("", "rb", fileobj=file) as unpacked:
             yield unpacked
 
