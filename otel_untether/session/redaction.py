@@ -17,7 +17,6 @@ from __future__ import annotations
 import bisect
 import functools
 import itertools
-import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -109,6 +108,8 @@ def redact_json(raw: bytes, limit: int | None = None) -> str:
     `limit` is how many characters of each string are looked at, and no more come back. A
     document without secrets comes back as it was written.
     """
+    import json  # noqa: PLC0415  2 ms, and most sessions have no document that holds secrets
+
     try:
         value = json.loads(raw)
     except (ValueError, RecursionError):
@@ -128,6 +129,8 @@ def hide_by_structure(text: str) -> str:
     document and replaced where they are written.
     """
     if text[:1] in ("{", "["):
+        import json  # noqa: PLC0415  as above
+
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):

@@ -7,7 +7,6 @@ r"""Secrets in text that is encoded once more: for a URL, for a page, with ``\u0
 
 from __future__ import annotations
 
-import html
 import re
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -43,6 +42,8 @@ def hide_encoded(text: str, redact: Redact) -> str:
     if "%" in text:
         text = _PERCENT.sub(partial(_hide_percent, redact), text)
     if any(sign in text for sign in _ENTITIES):
+        import html  # noqa: PLC0415  2 ms of names for characters
+
         text = _decoded(text, html.unescape, redact)
     if any(sign in text for sign in _ESCAPES):
         text = _decoded(text, _unescape, redact)

@@ -8,7 +8,6 @@ fits its type is kept, what does not is left out and counted.
 from __future__ import annotations
 
 import functools
-import json
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from types import UnionType
@@ -45,6 +44,8 @@ def loads(line: bytes) -> Any:
     Lone surrogates, which ``JSON.stringify`` escapes and msgspec refuses, become "?", bytes
     that are not UTF-8 U+FFFD; NaN, Infinity and integers past 64 bits None.
     """
+    import json  # noqa: PLC0415  2 ms, and mostly msgspec reads all there is
+
     text = line.decode("utf-8-sig", "replace")
     try:
         value = json.loads(text, strict=False, parse_int=_integer, parse_constant=_nothing)
