@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING
 
 from otel_untether.proc_diag.deep_look import DeepLook
 from otel_untether.proc_diag.sums import living
+
+if sys.platform == "linux":
+    # What its backend needs for it: by the time of a look there may be no memory to import it.
+    from otel_untether.proc_diag.linux import deep  # noqa: F401
 
 if TYPE_CHECKING:
     from otel_untether.proc_diag.deep_look import ProcessLook

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from otel_untether.proc_diag import Tree, TreeSnapshot, sample
+from otel_untether.proc_diag.snapshot import TreeSnapshot
+from otel_untether.proc_diag.tree import Tree, sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -6,7 +6,6 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from otel_untether import semconv
-from otel_untether.stall import describe
 from otel_untether.watching.listener import Listener
 
 if TYPE_CHECKING:
@@ -40,6 +39,8 @@ class Operator(Listener):
 
     def found(self, finding: Finding) -> None:
         """Say what was found, and the first time where there is more."""
+        from otel_untether.watching.judge import describe  # noqa: PLC0415  who found it is there
+
         line, dump = describe(finding), self._dump_of(finding)
         more = (*finding.leads, *((f"dump: {dump}",) if dump else ()))
         first = finding.kind == "stall" and finding.number == 1

@@ -15,7 +15,6 @@ from otel_untether.spans import EVENTS_OF_FINDINGS, finding_attributes
 from otel_untether.store import run_folder
 from otel_untether.store.files import replace
 from otel_untether.watching.listener import Listener
-from otel_untether.watching.stall_dump import stall_dump
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -156,6 +155,8 @@ class RunKeeper(Listener):
                 replace(self._run.path / run_folder.STDERR, text.encode("utf-8", "replace"))
 
     def _dump(self, finding: Finding) -> None:
+        from otel_untether.watching.judge import stall_dump  # noqa: PLC0415  who found it is there
+
         with contextlib.suppress(OSError, msgspec.MsgspecError):
             path = self._run.path / run_folder.stall_dump(finding.at)
             replace(path, stall_dump(finding, self._tree(), self._state))

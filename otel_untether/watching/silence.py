@@ -11,35 +11,29 @@ import logging
 import os
 from typing import TYPE_CHECKING, Final
 
-from msgspec.structs import replace
-
 from otel_untether import semconv
-from otel_untether.diagnosis.facts import SECOND
-from otel_untether.kill.left_behind import described, end_left_behind
-from otel_untether.proc_diag import Tree
-from otel_untether.proc_diag.gather import look_at_agent, look_deeper
+from otel_untether.proc_diag.tree import Tree
 from otel_untether.spans import finding_attributes
-from otel_untether.stall import StallDetector
 from otel_untether.watching.interruptions import let_through
-from otel_untether.watching.kill_order import KillOrder
 from otel_untether.watching.listener import hooks
 from otel_untether.watching.peaks import Peaks
-from otel_untether.watching.transcript import TranscriptWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from otel_untether.config.settings import WatchdogConfig
-    from otel_untether.proc_diag.deep_look import DeepLook, ProcessLook
     from otel_untether.proc_diag.sampler import Sampler
+    from otel_untether.proc_diag.snapshot import ProcessSnapshot
     from otel_untether.session.activity import AttributeValue
     from otel_untether.session.state import SessionState
     from otel_untether.stall import Finding
+    from otel_untether.watching.judge import Judge, KillOrder
     from otel_untether.watching.listener import Listener
     from otel_untether.watching.subject import Subject
 
 _log: Final = logging.getLogger(__name__)
+_SECOND: Final = 10**9
 # Seconds to wait for evidence about who may have been left behind: where they are to be ended,
 # where a process of ours does nothing else, and where an event loop stands still meanwhile.
 _PATIENT: Final = 1.0
@@ -63,6 +57,7 @@ class SilenceWatch:
         listeners: Sequence[Listener],
         flush: Callable[[], object],
     ) -> None:
+        config.check()
         self.tree = Tree(pid, reaper=subject.reaper, traceparent=subject.traceparent)
         self.window = sampler.add(state.run_id, self.tree)
         self._subject = subject
@@ -71,8 +66,8 @@ class SilenceWatch:
         self._sampler = sampler
         self._listeners = listeners
         self._flush = flush
-        self._detector = StallDetector(config)
-        self._transcript = TranscriptWatch(state, lambda: self.tree.backend.environ(pid))
+        self._judge: Judge | None = None
+        self._tainted = False
         self._peaks = Peaks()
         self._seen = 0.0
         self._judged = 0, 0  # when, and what its last sign was then (ns)
@@ -83,6 +78,9 @@ class SilenceWatch:
         self._cause = ""
         self._left_behind: tuple[str, ...] = ()
         self._closed = False
+        if config.reap_orphans:
+            # Not only when somebody is to be ended, which must not fail.
+            from otel_untether.kill import left_behind  # noqa: F401, PLC0415
 
     @property
     def killed_for(self) -> str | None:
@@ -96,19 +94,22 @@ class SilenceWatch:
 
     def taint(self) -> None:
         """Give the session less time to begin: it continues one that froze."""
-        self._detector.tainted = True
+        self._tainted = True
+        if self._judge is not None:
+            self._judge.taint()
 
     def tick(self, now: int, lock: AbstractContextManager[object]) -> None:
         """Look once; `now` in ns. The session's state is read under `lock`."""
         if self._closed:
             return  # its session waits for somebody's last word
+        judge = self._judge or self._appoint(lock)
         fresh = self._take_samples(now)
         if self.overtime or self.killed_for:
             return  # what it looks like from now on is our own doing
         if not (fresh or self._is_due(now)):
             return
         self._judged = now, self._state.last_sign
-        finding = self._judge(now, lock)
+        finding = judge.judge(self.window, now, lock) if self._subject.hears else None
         if finding is not None:
             self._report(finding)
 
@@ -118,9 +119,10 @@ class SilenceWatch:
         try:
             if self._order is not None:
                 self._order.join()
-            last = self._judge(self._subject.clock.now(), lock)
-            if last is not None and last.kind == "recovered":
-                self._report(last)  # it spoke again, and ended before anybody looked
+            if self._judge is not None and self._subject.hears:
+                last = self._judge.judge(self.window, self._subject.clock.now(), lock)
+                if last is not None and last.kind == "recovered":
+                    self._report(last)  # it spoke again, and ended before anybody looked
             self._leave()
         finally:
             self._sampler.remove(self._state.run_id)
@@ -140,14 +142,20 @@ class SilenceWatch:
     def _leave(self) -> None:
         """Note who outlived the agent; end them where that was asked for."""
         try:
-            self._left_behind = described(self.tree.left_behind(self._patience))
-            if self._left_behind and self._config.reap_orphans:
-                reaps = self._subject.reaper == os.getpid()
-                grace = self._config.kill_grace
-                end_left_behind(self.tree, grace=grace, record=self._note, reap=reaps)
+            if left := self.tree.left_behind(self._patience):
+                self._end_left_behind(left)
         except Exception:  # noqa: BLE001  whatever it is, the session ends all the same
             let_through()
             _log.exception("what outlived the agent is not known")
+
+    def _end_left_behind(self, left: Sequence[ProcessSnapshot]) -> None:
+        from otel_untether.kill.left_behind import described, end_left_behind  # noqa: PLC0415  rare
+
+        self._left_behind = described(left)
+        if self._config.reap_orphans:
+            reaps = self._subject.reaper == os.getpid()
+            grace = self._config.kill_grace
+            end_left_behind(self.tree, grace=grace, record=self._note, reap=reaps)
 
     @property
     def _patience(self) -> float:
@@ -163,7 +171,7 @@ class SilenceWatch:
     def _is_due(self, now: int) -> bool:
         """Whether to judge without a new sample: it spoke, or none has come for long."""
         at, sign = self._judged
-        waited = (now - at) / SECOND >= self._config.sample_interval
+        waited = (now - at) / _SECOND >= self._config.sample_interval
         return waited or sign != self._state.last_sign
 
     def _take_samples(self, now: int) -> bool:
@@ -178,36 +186,15 @@ class SilenceWatch:
                 self._tell("sampled", diag, now)
         return self._seen != before
 
-    def _judge(self, now: int, lock: AbstractContextManager[object]) -> Finding | None:
-        if not self._subject.hears:
-            return None
+    def _appoint(self, lock: AbstractContextManager[object]) -> Judge:
+        """Return who judges the silence from now on."""
+        from otel_untether.watching.judge import Judge  # noqa: PLC0415  as is said there
+
         with lock:
-            return self._detector.tick(
-                self._state,
-                self.window,
-                now,
-                blocked_since=self._subject.blocked_since(),
-                look=self._look_deeper,
-                glance=self._look_at_agent,
-            )
-
-    def _look_at_agent(self) -> ProcessLook | None:
-        """Look at the agent's own process; None, which is *unknown*, where that fails."""
-        try:
-            return look_at_agent(self.tree)
-        except Exception:  # noqa: BLE001  as below
-            let_through()
-            _log.exception("the agent's process could not be looked at")
-            return None
-
-    def _look_deeper(self) -> DeepLook | None:
-        """Look at the tree in detail; None, which is *unknown*, where that fails."""
-        try:
-            return replace(look_deeper(self.tree), transcript=self._transcript.look())
-        except Exception:  # noqa: BLE001  a look that fails must not end the watching
-            let_through()
-            _log.exception("the process tree could not be looked at")
-            return None
+            self._judge = Judge(self._subject, self.tree, self._state, self._config)
+            if self._tainted:
+                self._judge.taint()
+        return self._judge
 
     def _report(self, finding: Finding) -> None:
         self._stalls += finding.kind == "stall"
@@ -217,6 +204,8 @@ class SilenceWatch:
             self._kill(finding)
 
     def _kill(self, finding: Finding) -> None:
+        from otel_untether.watching.judge import KillOrder  # noqa: PLC0415  it is there already
+
         self._cause = finding.cause
         self._order = KillOrder(
             self.tree,

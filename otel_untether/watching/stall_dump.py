@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
-from otel_untether import proc_diag
+from otel_untether.proc_diag.details import dump
 from otel_untether.session.redaction import redact, redact_lines
 from otel_untether.stall import describe
 
@@ -43,6 +43,6 @@ def stall_dump(finding: Finding, tree: Tree | None, state: SessionState) -> byte
         "waits": [wait.kind for wait in state.waits.values()],
         "last_events": list(state.recent),
         "stderr_tail": redact_lines(state.stderr_tail),
-        "tree": None if tree is None else proc_diag.dump(tree),
+        "tree": None if tree is None else dump(tree),
     }
     return msgspec.json.format(msgspec.json.encode(document))

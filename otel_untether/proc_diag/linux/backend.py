@@ -16,10 +16,11 @@ same, once, of a process that we are said to have inherited: on a thread of its 
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from otel_untether.proc_diag.linux import deep, procfs
 from otel_untether.proc_diag.linux import kernel_files as files
+from otel_untether.proc_diag.linux import procfs
 from otel_untether.proc_diag.linux.host import HostReader
 from otel_untether.proc_diag.linux.process import LinuxHandle, children_of, signalable
 from otel_untether.proc_diag.linux.socket_tables import SocketTables
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from otel_untether.proc_diag.backend import DeepLooks, Handle
     from otel_untether.proc_diag.deep_look import ProcessLook
+    from otel_untether.proc_diag.linux import deep
     from otel_untether.proc_diag.snapshot import ProcessSnapshot
 
 
@@ -39,8 +41,13 @@ class LinuxBackend:
     def __init__(self, root: str = "/proc") -> None:
         self.root = root
         self.budget = files.Budget()
-        self._memory = deep.Memory()
         self.host = HostReader(root)
+
+    @cached_property
+    def _memory(self) -> deep.Memory:
+        from otel_untether.proc_diag.linux.deep import Memory  # noqa: PLC0415  as `gather` says
+
+        return Memory()
 
     def identify(self, pid: int) -> Identity | None:
         """Return who has this pid; None when nobody, a mere thread, or it cannot be told."""
@@ -75,11 +82,15 @@ class LinuxBackend:
         handles: Sequence[Handle],
     ) -> DeepLooks:
         """Look at living members in every detail, at the agent's control group as well."""
+        from otel_untether.proc_diag.linux import deep  # noqa: PLC0415  as above
+
         turns = {one.identity: one.turns for one in handles if isinstance(one, LinuxHandle)}
         return deep.look(self.root, members, agent, turns, self._memory)
 
     def look_at(self, member: ProcessSnapshot, handles: Sequence[Handle]) -> ProcessLook | None:
         """Look at one living member in every detail; None where it cannot be looked at."""
+        from otel_untether.proc_diag.linux import deep  # noqa: PLC0415  as above
+
         known = (one for one in handles if isinstance(one, LinuxHandle))
         turns = next((one.turns for one in known if one.identity == member.identity), None)
         return deep.look_at_one(self.root, member, turns, self._memory)
