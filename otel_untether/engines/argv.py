@@ -6,16 +6,17 @@ Nothing is looked up: the answer is in the words, or it is None.
 from __future__ import annotations
 
 import re
-import shlex
 from typing import TYPE_CHECKING, Final
+
+from otel_untether.session.patterns import lazily
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
-_ASSIGNMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
-_PACKAGE: Final = re.compile(r"((?:@[\w.-]+/)?[\w.-]+)(?:@.*)?")
-_IN_MODULES: Final = re.compile(r"(?:^|/)node_modules/((?:@[^/]+/)?[^/]+)/")
-_SUFFIX: Final = re.compile(r"\.(?:exe|cmd|js|mjs|cjs)$", re.IGNORECASE)
+_ASSIGNMENT: Final = lazily(r"[A-Za-z_][A-Za-z0-9_]*=")
+_PACKAGE: Final = lazily(r"((?:@[\w.-]+/)?[\w.-]+)(?:@.*)?")
+_IN_MODULES: Final = lazily(r"(?:^|/)node_modules/((?:@[^/]+/)?[^/]+)/")
+_SUFFIX: Final = lazily(r"\.(?:exe|cmd|js|mjs|cjs)$", re.IGNORECASE)
 
 # Launchers that pass the rest of their line on: their options that take a value, and how many
 # words of their own come before the command.
@@ -37,9 +38,9 @@ _PASSING_ON: Final[dict[str, tuple[tuple[str, ...], int]]] = {
     "timeout": (("-s", "--signal", "-k", "--kill-after"), 1),
     "unbuffer": ((), 0),
 }
-_OPERATOR: Final = re.compile(r"[();<>|&]+|.*[`\n].*|.*\$\(.*", re.DOTALL)
+_OPERATOR: Final = lazily(r"[();<>|&]+|.*[`\n].*|.*\$\(.*", re.DOTALL)
 _SHELLS: Final = frozenset({"sh", "bash", "dash", "zsh", "ksh", "ash", "cmd"})
-_COMMAND_OPTION: Final = re.compile(r"-[a-z]*c")
+_COMMAND_OPTION: Final = lazily(r"-[a-z]*c")
 _RUNTIMES: Final = frozenset({"node", "bun", "deno"})
 _RUNNERS: Final = frozenset({"npx", "bunx", "pnpx"})
 _RUNNER_VERBS: Final = frozenset({("pnpm", "dlx"), ("yarn", "dlx"), ("npm", "exec"), ("bun", "x")})
@@ -120,6 +121,8 @@ def _in_shell(args: list[str]) -> tuple[str, list[str]] | None:
     options = [arg for arg in args if arg.startswith("-")]
     if not options or not _COMMAND_OPTION.fullmatch(options[-1]) or len(args) <= len(options):
         return None
+    import shlex  # noqa: PLC0415  most agents are started by no shell
+
     lexer = shlex.shlex(args[len(options)], posix=True, punctuation_chars=True)
     try:
         words = list(lexer)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
+from otel_untether.session.patterns import lazily
 from otel_untether.session.redaction import redact
 
 if TYPE_CHECKING:
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 HIDDEN: Final = "…"
 
-_LONG_OPTION: Final = re.compile(r"--[A-Za-z][A-Za-z0-9-]{0,39}(?==|\Z)")
-_SHORT_OPTION: Final = re.compile(r"-[A-Za-z](?=\Z)")
+_LONG_OPTION: Final = lazily(r"--[A-Za-z][A-Za-z0-9-]{0,39}(?==|\Z)")
+_SHORT_OPTION: Final = lazily(r"-[A-Za-z](?=\Z)")
 
 
 def option_names(argv: Sequence[str]) -> tuple[str, ...]:

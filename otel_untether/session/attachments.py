@@ -10,11 +10,12 @@ JSON that stands in a string::
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
-_ADDRESS: Final = re.compile(rb"data:[\w.+-]{1,64}/[\w.+-]{1,64};base64,[A-Za-z0-9+/_=-]{256,}")
-_MEMBER: Final = re.compile(
+from otel_untether.session.patterns import lazily
+
+_ADDRESS: Final = lazily(rb"data:[\w.+-]{1,64}/[\w.+-]{1,64};base64,[A-Za-z0-9+/_=-]{256,}")
+_MEMBER: Final = lazily(
     rb'("(?:base64|blob|bytes|data)\\{0,7}"\s{0,8}:\s{0,8}\\{0,7}")[A-Za-z0-9+/_-]{64,}={0,2}'
     rb'(?=\\{0,7}")'
 )

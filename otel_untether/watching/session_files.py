@@ -9,7 +9,6 @@ agents that were started at once in one folder neither is guessed at.
 from __future__ import annotations
 
 import hashlib
-import re
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -18,6 +17,7 @@ import msgspec
 
 from otel_untether.engines.parsing.values import nanoseconds
 from otel_untether.engines.transcript_records import regular
+from otel_untether.session.patterns import lazily
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -31,9 +31,9 @@ _HEAD: Final = 65_536
 # A file may say that it was begun a little before its process was seen to be, and some file systems
 # count in seconds.
 _EARLY: Final = 2 * 10**9
-_DIRECTORY: Final = re.compile(rb'"cwd":\s*"((?:[^"\\]|\\.){1,4096})"')
-_HASH: Final = re.compile(rb'"projectHash":\s*"([0-9a-f]{64})"')
-_BEGUN: Final = re.compile(rb'"(?:timestamp|startTime)":\s*"([^"\\]{1,64})"')
+_DIRECTORY: Final = lazily(rb'"cwd":\s*"((?:[^"\\]|\\.){1,4096})"')
+_HASH: Final = lazily(rb'"projectHash":\s*"([0-9a-f]{64})"')
+_BEGUN: Final = lazily(rb'"(?:timestamp|startTime)":\s*"([^"\\]{1,64})"')
 
 
 class _Process(msgspec.Struct, rename="camel"):

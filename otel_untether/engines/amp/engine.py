@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 from otel_untether.engines import argv
 from otel_untether.engines.engine import Engine, Traits
+from otel_untether.session.patterns import lazily
 
 if TYPE_CHECKING:
     from otel_untether.engines.engine import Arguments, FirstLine
 
-_THREAD: Final = re.compile(r"T-[0-9a-f]{8}-[0-9a-f-]{27}")
+_THREAD: Final = lazily(r"T-[0-9a-f]{8}-[0-9a-f-]{27}")
 _MANAGES: Final = ("doctor", "login", "logout", "mcp", "permissions", "skill", "tools", "update")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 from otel_untether.engines.claude.shapes import CompactMetadata, SystemLine, TaskUsage
@@ -22,6 +21,7 @@ from otel_untether.session.events import (
     WaitBegan,
     WaitEnded,
 )
+from otel_untether.session.patterns import lazily
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,7 @@ _KINDS: Final = {
     "in_process_teammate": "agent",
     "local_bash": "shell",
 }
-_EXIT_CODE: Final = re.compile(r"exit code (\d{1,9})\)?\Z")
+_EXIT_CODE: Final = lazily(r"exit code (\d{1,9})\)?\Z")
 
 
 def system(line: SystemLine, at: int) -> tuple[Event, ...]:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Final
 from otel_untether.engines import argv
 from otel_untether.engines.engine import Engine, Traits
 from otel_untether.engines.session_files import SessionFiles
+from otel_untether.session.patterns import lazily
 
 if TYPE_CHECKING:
     from otel_untether.engines.engine import Arguments, FirstLine
 
-_THREAD: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}", re.IGNORECASE)
+_THREAD: Final = lazily(r"[0-9a-f]{8}-[0-9a-f-]{27}", re.IGNORECASE)
 _TYPES: Final = frozenset({"thread.started", "turn.started", "item.started", "item.completed"})
 _SERVERS: Final = {"app-server": "app-server", "mcp-server": "mcp", "exec-server": "exec-server"}
 _WITH_VALUE: Final = frozenset({

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta, Struct
+
+from otel_untether.session.patterns import lazily
 
 # Beyond these a number is not what its name says, and telemetry could not carry it:
 # OTLP integers and times end at 2**63 - 1, the CLIs' own numbers are JavaScript's.
@@ -24,7 +25,7 @@ class Plain(Struct, gc=False):
 
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.:/-]{0,63}")
+_WORD: Final = lazily(r"[A-Za-z][A-Za-z0-9_.:/-]{0,63}")
 
 
 def nanoseconds(stamp: str | None) -> int | None:

@@ -8,7 +8,6 @@ a turn began and ended. Everything keeps its original time. Entries that hold wh
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -45,6 +44,7 @@ from otel_untether.session.events import (
     TurnStarted,
 )
 from otel_untether.session.merging import is_below
+from otel_untether.session.patterns import lazily
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,11 +54,11 @@ __all__ = ["hidden", "is_part", "is_transcript", "parts", "read"]
 
 _INTERRUPTED: Final = "[Request interrupted by user"
 _NO_PROMPT: Final = ("<local-command-", "<bash-std", "Caveat: The messages below")
-_EXIT_CODE: Final = re.compile(
+_EXIT_CODE: Final = lazily(
     r"<summary>Background command [^<\n]{0,500} exit code (\d{1,9})\)?</summary>"
 )
-_TOKENS: Final = re.compile(r"<(?:subagent|total)_tokens>(\d{1,15})<")
-_TOOL_USES: Final = re.compile(r"<tool_uses>(\d{1,15})<")
+_TOKENS: Final = lazily(r"<(?:subagent|total)_tokens>(\d{1,15})<")
+_TOOL_USES: Final = lazily(r"<tool_uses>(\d{1,15})<")
 
 
 def read(path: Path) -> Iterator[Event]:
