@@ -7,7 +7,9 @@ nothing. With it, care is needed to count nobody twice.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from otel_untether.proc_diag.snapshot import Identity
 
 
-class Account(NamedTuple):
+class Account(Struct, frozen=True):
     """What a member used, waited-for children included, and whose child it is."""
 
     used: float

@@ -17,7 +17,9 @@ own; an agent behind a launcher shares the launcher's standard output and its se
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from msgspec import Struct
 
 from otel_untether.proc_diag.sums import ENDED
 
@@ -72,7 +74,7 @@ _RELAUNCHED: Final = 6_000
 Stdio: TypeAlias = tuple[str | None, str | None, str | None]
 
 
-class Member(NamedTuple):
+class Member(Struct, frozen=True):
     """A member and what its descriptors 0, 1 and 2 point to; None where that is not known."""
 
     process: ProcessSnapshot
@@ -89,7 +91,7 @@ class Member(NamedTuple):
         return self.process.identity.start_time
 
 
-class Agent(NamedTuple):
+class Agent(Struct, frozen=True):
     """The process that is the agent, and those from the spawned one down to its parent."""
 
     process: ProcessSnapshot

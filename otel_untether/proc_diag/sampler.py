@@ -15,7 +15,7 @@ import math
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -98,7 +98,7 @@ class _Session(Struct):
         return latest is None or now - latest.at >= _APART
 
 
-class _Look(NamedTuple):
+class _Look(Struct, frozen=True):
     """Which sessions to look at now: all on the beat, or some young ones."""
 
     at: Mapping[str, _Session]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from otel_untether.proc_diag.accounting import Account, Meter
 
@@ -29,7 +32,7 @@ def living(processes: Iterable[ProcessSnapshot]) -> list[ProcessSnapshot]:
     return [process for process in processes if process.state not in ENDED]
 
 
-class Sums(NamedTuple):
+class Sums(Struct, frozen=True):
     """What the living members have, and what all members have used."""
 
     rss: int | None
@@ -84,7 +87,7 @@ class Adder:
         _, leader_rate = self._leader.same(at)
         self._read.same(at)
         self._written.same(at)
-        return sums._replace(cpu_rate=cpu_rate, leader_cpu_rate=leader_rate)
+        return replace(sums, cpu_rate=cpu_rate, leader_cpu_rate=leader_rate)
 
 
 def _accounts(

@@ -7,7 +7,10 @@ import sys
 import threading
 import time
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from otel_untether.proc_diag.agent import Agent, Member, find_agent
 from otel_untether.proc_diag.members import Members
@@ -58,7 +61,7 @@ def sample(trees: Sequence[Tree]) -> list[TreeSnapshot]:
     ]
 
 
-class Walk(NamedTuple):
+class Walk(Struct, frozen=True):
     """Whom one walk over a tree met; times as `time.monotonic()`. No `agent` without a root."""
 
     at: float
@@ -187,7 +190,7 @@ class Tree:
             remote_client=walk.agent.remote_client if walk.agent else None,
             processes=processes,
             sockets=None if problems or isinstance(sockets, str) else sockets,
-            **sums._asdict(),
+            **asdict(sums),
             host=host,
             cgroup=self._cgroup(walk, pass_),
             problems=tuple(problems),

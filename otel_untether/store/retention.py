@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from otel_untether.store import run_folder
 from otel_untether.store.files import lines
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Limits(NamedTuple):
+class Limits(Struct, frozen=True):
     """What is kept: runs up to an age (s), a number, a total size (bytes)."""
 
     age: float
@@ -27,7 +29,7 @@ class Limits(NamedTuple):
 _NEWEST: Final = 10
 
 
-class Pruned(NamedTuple):
+class Pruned(Struct, frozen=True):
     """What was deleted: folders, and of those how many a collector has not had all of.
 
     `spans` is the number of spans that are nowhere now.
@@ -69,7 +71,7 @@ def prune(
     return pruned
 
 
-class _Look(NamedTuple):
+class _Look(Struct, frozen=True):
     """A folder; `changed` is when anything in it was, in s since the epoch."""
 
     path: Path

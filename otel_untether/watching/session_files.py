@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -44,7 +44,7 @@ class _Process(msgspec.Struct, rename="camel"):
 _process_decoder: Final = msgspec.json.Decoder(_Process)
 
 
-class SessionFile(NamedTuple):
+class SessionFile(msgspec.Struct, frozen=True):
     """A file, below which folder it must lie, and which of the sessions in it is meant."""
 
     path: Path

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from otel_untether.proc_diag.tree import default_backend
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class Surroundings(NamedTuple):
+class Surroundings(Struct, frozen=True):
     """The environment and the working directory of a process."""
 
     environ: Mapping[str, str]

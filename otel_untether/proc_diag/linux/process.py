@@ -63,7 +63,7 @@ class LinuxHandle:
         if stat.start_time != self.identity.start_time:
             return None
         if stat.state in _ENDED and stat.threads > 1:  # only its main thread has ended
-            stat = stat._replace(state=self._state_of_others())
+            stat = replace(stat, state=self._state_of_others())
             afresh = True
         slices = self._time_slices(stat)
         if afresh or self._diag is None or slices is None or slices != self._slices:

@@ -6,7 +6,9 @@ Each returns None, or leaves a field None, where the text does not say: unknown,
 from __future__ import annotations
 
 import os
-from typing import Final, NamedTuple, cast
+from typing import Final, cast
+
+from msgspec import Struct
 
 from otel_untether.notice import printable
 from otel_untether.proc_diag.snapshot import ProcessState, SocketDiag, TcpState
@@ -21,7 +23,7 @@ TCP_STATES: Final[tuple[TcpState | None, ...]] = (
 )  # fmt: skip
 
 
-class Stat(NamedTuple):
+class Stat(Struct, frozen=True):
     """/proc/<pid>/stat, what we use of it; CPU in seconds, RSS in bytes, start in ticks."""
 
     name: str
