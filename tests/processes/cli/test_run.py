@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,27 @@ from otel_untether.cli import run as run_command
 from otel_untether.engines import NAMES, registry
 
 ROOT = Path(run_command.__file__).parents[2]
+INIT = (
+    '{"type":"system","subtype":"init","session_id":"5f0c9a1e-0000-4000-8000-000000000001",'
+    '"claude_code_version":"2.1.0","model":"m","tools":[]}'
+)
+# A run whose observer notes at its end what it has imported.
+SHORT_RUN = """
+import os, sys
+from otel_untether import cli
+from otel_untether.supervisor.observer_process import Observation
+
+carry_out = Observation.carry_out
+
+def noting(observation):
+    carry_out(observation)
+    with open(".imported", "w") as file:
+        file.write(" ".join(sys.modules))
+    os.rename(".imported", "imported")
+
+Observation.carry_out = noting
+sys.exit(cli.main())
+"""
 
 
 def run(
@@ -173,6 +195,28 @@ def test_nothing_heavy_is_imported_before_the_agent_runs(tmp_path: Path) -> None
     env = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}
     loaded = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, check=True)
     assert loaded.stdout == b"[]\n"
+
+
+def test_a_short_run_imports_nothing_that_only_a_long_one_needs(tmp_path: Path) -> None:
+    """Most of the processor's time that a short run takes is that of imports."""
+    rare = {
+        *("gzip", "hmac", "html", "pkgutil", "secrets"),
+        *(f"otel_untether.{room}" for room in ("diagnosis", "kill", "report", "stall")),
+        *(f"otel_untether.proc_diag.{name}" for name in ("deep_look", "details", "linux.deep")),
+        *("otel_untether.watching.judge", "otel_untether.engines.pi"),
+    }
+    agent = tmp_path / "claude"
+    agent.write_text(f"#!/bin/sh\necho '{INIT}'\n")
+    agent.chmod(0o755)
+    command = [sys.executable, "-c", SHORT_RUN, "run", "--", "./claude", "-p", "hello"]
+    env = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    subprocess.run(command, env=env, cwd=tmp_path, stdout=subprocess.DEVNULL, check=True)
+    noted, deadline = tmp_path / "imported", time.monotonic() + 10
+    while not noted.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    seen = set(noted.read_text().split())
+    assert "otel_untether.engines.claude.stream" in seen
+    assert sorted(rare & seen) == []
 
 
 def test_what_is_typed_is_in_force(tmp_path: Path) -> None:
