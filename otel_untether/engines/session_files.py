@@ -1,12 +1,9 @@
 """Where a CLI writes down its sessions, as data: nothing here looks at a disk."""
 
-from __future__ import annotations
-
+# Without annotations from __future__: named tuples are made of real ones in half the time.
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from typing import Final, NamedTuple
 
 _PLAIN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _NONE: Final = "*"

@@ -9,8 +9,7 @@ that Python's backtracking reads in linear time: a literal or a word boundary fi
 classes with a bound, none of which is followed by what it may itself have eaten.
 """
 
-from __future__ import annotations
-
+# Without annotations from __future__: named tuples are made of real ones in half the time.
 from typing import Final, NamedTuple
 
 WORD: Final = r"A-Za-z0-9_\-"
