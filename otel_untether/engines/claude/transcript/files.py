@@ -12,11 +12,10 @@ subagents are depends on the version:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct, field
 
 from otel_untether.engines.claude.shapes import Message, Permission
 from otel_untether.engines.parsing.salvage import ABSENT, BROKEN, LARGEST, fit, given, loads, read
@@ -114,8 +113,7 @@ class Meta(Plain, rename="camel"):
     request_shape: str | None = None
 
 
-@dataclass
-class Log:
+class Log(Struct):
     """One file: its entries, each with its time in ns since the epoch."""
 
     path: Path

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from otel_untether.engines.claude.tools import SUBAGENT_TOOLS
 from otel_untether.session.events import (
@@ -82,8 +83,7 @@ def _ended(result: ToolFinished, agent: str) -> TaskFinished:
     )
 
 
-@dataclass
-class _Turn:
+class _Turn(Struct):
     """What is known of the turn so far; `settled` when the main agent owes nothing more."""
 
     open: bool = False
