@@ -48,8 +48,8 @@ The Resource says whose telemetry it is. It carries what `OTEL_RESOURCE_ATTRIBUT
 
 {resource}
 
-`telemetry.sdk.*` says who made it: OpenTelemetry's SDK, or `otel_untether` where no `OTEL_*` variable
-asks for more than files.
+`telemetry.sdk.*` says who made it: OpenTelemetry's SDK, or `otel_untether` where no `OTEL_*`
+variable asks for more than files.
 
 On disk only, in the folder of the run: the last hundred lines of the agent's stderr, redacted,
 and the names of processes and of their options, in `stall-*.json`.
