@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from otel_untether.store import run_lock
 from otel_untether.store.record import has_ended
 from otel_untether.store.recovery import recover
 from otel_untether.store.runs import StoreError, load_run
@@ -30,11 +31,15 @@ def tidy(store: Store, kept: TelemetryConfig, now: int) -> Pruned:
 
 
 def mend(store: Store) -> None:
-    """End the runs that nobody watches any more, and those whose record is torn."""
+    """End the runs that nobody watches any more, and those whose record is torn.
+
+    Who is held is not waited for: somebody watches it, or is just ending it.
+    """
     for path in store.folders():
+        if has_ended(path) or run_lock.is_held(path):
+            continue
         with contextlib.suppress(StoreError, OSError):
-            if not has_ended(path):
-                recover(path)
+            recover(path)
 
 
 def mend_session(store: Store, session_id: str, own: str) -> None:

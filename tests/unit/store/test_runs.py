@@ -402,3 +402,18 @@ def test_of_a_session_only_what_others_left_open_is_mended(
         run.release()
     housekeeping.mend_session(store, "s", "d")
     assert mended == ["a"]
+
+
+def test_whoever_tidies_waits_for_nobody_who_watches(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two hundred runs at once each would wait for all the others, himself included."""
+    watched, left = (
+        store.create_run(RunIdentity(run_id, "claude"), started=NOW) for run_id in ("a", "b")
+    )
+    left.release()
+    mended: list[Path] = []
+    monkeypatch.setattr(housekeeping, "recover", mended.append)
+    housekeeping.mend(store)
+    assert mended == [left.path]
+    watched.release()
