@@ -93,6 +93,8 @@ _PAIR: Final = lazily(
     )
     """
 )
+# One of these is behind every name in a pair. Few tools' or models' names have any.
+_PARTING: Final = frozenset(" \t\n:=?\\\"'`]>")
 _SCHEME: Final = lazily(
     r"(?:bearer|basic|token|digest|negotiate|apikey|bot)[ \t]{1,4}", re.IGNORECASE
 )
@@ -136,6 +138,8 @@ def hide_named(text: str, *, command: bool = False) -> str:
     with more than 500 such names nothing is shown behind the last of them: there is no
     such text but one that was written to keep us busy.
     """
+    if _PARTING.isdisjoint(text):
+        return text
     parts: list[str] = []
     done = at = asked = 0
     while (pair := _PAIR.search(text, at)) is not None:

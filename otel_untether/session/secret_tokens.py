@@ -27,6 +27,7 @@ _SHORTEST: Final = 16  # of what is random
 _HEX_AND_MORE: Final = lazily(
     r"(?<![A-Za-z0-9])[0-9a-f]{32}(?:\.(?=[A-Za-z0-9_-]*[A-Z])[A-Za-z0-9_-]{16,24}\b|-[0-9a-f]{8}-[0-9a-f]{8}\b)"
 )
+_HEX_LEAST: Final = 32 + 1 + 16  # characters of what that finds
 _TOKEN: Final = lazily(r"(?<![A-Za-z0-9_+/-])[A-Za-z0-9_+/-]{14,}+={0,2}")
 _PART: Final = lazily(r"[_-]+")
 _WORD: Final = lazily(r"(?:[a-z]{1,12}|[A-Z]{1,12}|[A-Z][a-z]{1,11})[0-9]{0,2}")
@@ -118,7 +119,8 @@ def hide_tokens(text: str) -> str:
     for hint, form in _FORMS:
         if hint in lower:
             text = form.sub(_REDACTED, text)
-    text = _HEX_AND_MORE.sub(_REDACTED, text)
+    if len(text) >= _HEX_LEAST:
+        text = _HEX_AND_MORE.sub(_REDACTED, text)
     return _TOKEN.sub(_hide, text)
 
 
