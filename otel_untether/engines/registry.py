@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from otel_untether.engines.engine import FirstLine
 
+_MARK: Final = b"\xef\xbb\xbf"  # of the order of bytes, which some systems put before all text
 _ALIASES: Final = {"generic": UNKNOWN}
 # The protocols that can be read, and where the engine is that speaks each.
 _PROTOCOLS: Final = {"acp": "acp.engine:ENGINE", "app-server": "codex.app_server:SERVED"}
@@ -92,6 +93,8 @@ def _built_in(name: str) -> Engine:
 
 
 def _first_line(line: bytes) -> FirstLine | None:
+    if not line.removeprefix(_MARK).lstrip().startswith(b"{"):
+        return None
     import msgspec  # noqa: PLC0415  8 ms, and not needed to read a command line
 
     from otel_untether.engines.parsing.salvage import BROKEN, loads  # noqa: PLC0415  as above
