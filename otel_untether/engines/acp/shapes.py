@@ -5,8 +5,6 @@ of Gemini CLI 0.61.0, OpenCode 1.18.33 and claude-agent-acp. All members are opt
 one must not cost the rest. Whatever an update or an answer may hold is laid over each other.
 """
 
-from __future__ import annotations
-
 from msgspec import Raw
 
 from otel_untether.engines.parsing.json_rpc import RpcMessage

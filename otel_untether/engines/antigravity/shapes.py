@@ -4,8 +4,6 @@ After sessions of agy 1.1 and 1.2 that others published. All members are optiona
 must not cost the rest.
 """
 
-from __future__ import annotations
-
 from msgspec import Raw
 
 from otel_untether.engines.parsing.salvage import ABSENT

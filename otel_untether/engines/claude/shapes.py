@@ -5,8 +5,6 @@ After the ``StdoutMessage`` union in the type declarations of ``@anthropic-ai/cl
 all are optional, because versions differ and a missing one must not cost the rest.
 """
 
-from __future__ import annotations
-
 from msgspec import Raw, field
 
 from otel_untether.engines.parsing.salvage import ABSENT

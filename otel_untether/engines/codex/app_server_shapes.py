@@ -5,8 +5,6 @@ All members are optional: a missing one must not cost the rest. Whatever paramet
 may hold is laid over each other.
 """
 
-from __future__ import annotations
-
 from msgspec import Raw
 
 from otel_untether.engines.codex.shapes import AgentState, Failure

@@ -4,8 +4,6 @@ After ``codex-rs/exec/src/exec_events.rs`` of https://github.com/openai/codex an
 codex-cli 0.169.0. All members are optional: a missing one must not cost the rest.
 """
 
-from __future__ import annotations
-
 from msgspec import Raw
 
 from otel_untether.engines.parsing.salvage import ABSENT

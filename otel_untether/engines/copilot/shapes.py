@@ -4,8 +4,6 @@ After recordings of 1.0.102 and the events of ``@github/copilot-sdk``. All membe
 a missing one must not cost the rest.
 """
 
-from __future__ import annotations
-
 from msgspec import Raw
 
 from otel_untether.engines.parsing.salvage import ABSENT

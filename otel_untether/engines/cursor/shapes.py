@@ -4,8 +4,6 @@ After https://cursor.com/docs/cli/reference/output-format and sessions that othe
 All members are optional: a missing one must not cost the rest.
 """
 
-from __future__ import annotations
-
 from msgspec import Raw
 
 from otel_untether.engines.parsing.salvage import ABSENT

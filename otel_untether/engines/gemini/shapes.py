@@ -4,8 +4,6 @@ After ``packages/core/src/output/types.ts`` of https://github.com/google-gemini/
 recordings of 0.61.0. All members are optional: a missing one must not cost the rest.
 """
 
-from __future__ import annotations
-
 from msgspec import Raw
 
 from otel_untether.engines.parsing.salvage import ABSENT

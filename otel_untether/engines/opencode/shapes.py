@@ -4,8 +4,6 @@ After ``packages/opencode/src/cli/cmd/run.ts`` of https://github.com/sst/opencod
 of 1.18.33. All members are optional: a missing one must not cost the rest.
 """
 
-from __future__ import annotations
-
 from msgspec import Raw
 
 from otel_untether.engines.parsing.salvage import ABSENT

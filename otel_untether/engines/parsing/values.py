@@ -1,6 +1,8 @@
-"""Values that engines write in their own way, turned into ours or into None."""
+"""Values that engines write in their own way, turned into ours or into None.
 
-from __future__ import annotations
+Here, and wherever lines have their shapes, annotations are evaluated as the module is imported:
+left as texts, msgspec would have each compiled, for a third of what making a decoder takes.
+"""
 
 from datetime import UTC, datetime
 from typing import Annotated, Final, TypeAlias

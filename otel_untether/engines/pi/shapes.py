@@ -4,8 +4,6 @@ After ``docs/json.md`` of the package and recordings of 0.87.1. All members are 
 missing one must not cost the rest.
 """
 
-from __future__ import annotations
-
 from msgspec import Raw
 
 from otel_untether.engines.parsing.salvage import ABSENT

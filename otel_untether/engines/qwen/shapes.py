@@ -5,8 +5,6 @@ recordings of 0.24.4. They look like Claude Code's and differ in most of what ma
 members are optional: a missing one must not cost the rest.
 """
 
-from __future__ import annotations
-
 from msgspec import Raw
 
 from otel_untether.engines.parsing.salvage import ABSENT
