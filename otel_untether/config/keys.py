@@ -217,7 +217,10 @@ KEYS: Final = (
     Key("telemetry", "native", "native", "the agent's own telemetry, beside ours"),
     Key("telemetry", "state_dir", "path", "where runs are kept"),
     Key("telemetry", "keep_days", "number", "days a finished run is kept"),
-    Key("telemetry", "keep_runs", "count", "finished runs that are kept"),
+    Key(
+        "telemetry", "keep_runs", "count",
+        "finished runs that are kept; unless you choose, those of the last hour as well",
+    ),
     Key("telemetry", "keep_megabytes", "number", "megabytes that finished runs may take"),
     Key("capture", "content", "flag", "record arguments and results of tools, redacted"),
     Key("capture", "max_length", "characters", "characters kept of one piece of content"),

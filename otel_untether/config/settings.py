@@ -87,6 +87,10 @@ class WatchdogConfig(NamedTuple):
         _check_together(self, {})
 
 
+KEEP_RUNS: Final = 200
+"""Of this number, which nobody chose, runs of the last hour are spared."""
+
+
 class TelemetryConfig(NamedTuple):
     """``[telemetry]``: what is kept on this machine, and how long exporting may hold us up."""
 
@@ -97,7 +101,7 @@ class TelemetryConfig(NamedTuple):
     native: Native = "join"
     state_dir: str | None = None
     keep_days: float = 14.0
-    keep_runs: int = 200
+    keep_runs: int = KEEP_RUNS
     keep_megabytes: float = 512.0
 
 

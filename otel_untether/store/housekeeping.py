@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from otel_untether.config.settings import KEEP_RUNS
 from otel_untether.store import run_lock
 from otel_untether.store.record import has_ended
 from otel_untether.store.recovery import recover
@@ -15,11 +16,14 @@ if TYPE_CHECKING:
     from otel_untether.store.retention import Pruned
     from otel_untether.store.runs import Store
 
+_HOUR: Final = 3600.0
+
 
 def tidy(store: Store, kept: TelemetryConfig, now: int) -> Pruned:
     """End what a watcher that died left open; prune past the limits of `kept`; `now` in ns.
 
-    Return what is gone.
+    Return what is gone. Five hundred agents at once are to be there still when somebody looks, so
+    that the last hour's are not too many, unless somebody chose how many are.
     """
     mend(store)
     return store.prune(
@@ -27,6 +31,7 @@ def tidy(store: Store, kept: TelemetryConfig, now: int) -> Pruned:
         max_age=kept.keep_days * 86_400,
         max_count=kept.keep_runs,
         max_bytes=int(kept.keep_megabytes * 2**20),
+        fresh=_HOUR if kept.keep_runs == KEEP_RUNS else 0.0,
     )
 
 

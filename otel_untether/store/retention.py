@@ -18,15 +18,27 @@ if TYPE_CHECKING:
 
 
 class Limits(Struct, frozen=True):
-    """What is kept: runs up to an age (s), a number, a total size (bytes)."""
+    """What is kept: runs up to an age (s), a number, a total size (bytes).
+
+    One that has changed within `fresh` seconds does not go for the number alone.
+    """
 
     age: float
     runs: int
     size: int
+    fresh: float = 0.0
+
+    def keep(self, index: int, age: float, total: int) -> bool:
+        """Tell whether the run at this place is kept, of this age, with so many bytes until it."""
+        fresh = self.fresh > 0 and age <= self.fresh
+        many = max(self.runs, _MOST_FRESH) if fresh else self.runs
+        return age <= self.age and index < many and total <= self.size
 
 
 # The newest runs stay before any other: they are what `report` is asked for.
 _NEWEST: Final = 10
+# Each run looks at all that are kept.
+_MOST_FRESH: Final = 1_000
 
 
 class Pruned(Struct, frozen=True):
@@ -59,9 +71,7 @@ def prune(
     for index, found in enumerate(_by_worth(map(_look, folders))):
         path, age = found.path, now / 1e9 - found.changed
         total += found.size
-        if age <= limits.age and index < limits.runs and total <= limits.size:
-            continue
-        if in_use(path, age):
+        if limits.keep(index, age, total) or in_use(path, age):
             continue
         waiting = found.undelivered
         spans = undelivered_spans(path) if waiting else 0

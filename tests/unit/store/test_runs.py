@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_untether.config.settings import TelemetryConfig
-from otel_untether.store import housekeeping, run_folder
+from otel_untether.store import housekeeping, retention, run_folder
 from otel_untether.store.housekeeping import told
 from otel_untether.store.process_identity import ProcessIdentity, identify, is_running
 from otel_untether.store.record import RunRecord, has_ended
@@ -211,6 +211,29 @@ def test_too_many_runs_lose_the_oldest(store: Store) -> None:
     runs = [ended_run(store, NOW + number * SECOND) for number in range(5)]
     deleted = store.prune(time.time_ns(), max_count=2).folders
     assert sorted(deleted) == [run.path for run in runs[:3]]
+
+
+@pytest.mark.parametrize(("chosen", "left"), [(200, 205), (199, 199)])
+def test_many_runs_of_the_last_hour_are_there_when_somebody_looks(
+    store: Store, chosen: int, left: int
+) -> None:
+    """Unless somebody said how many there may be."""
+    now = time.time_ns()
+    for number in range(210):
+        run = ended_run(store, NOW + number * SECOND)
+        if number < 5:
+            age(run, now - 3700 * SECOND)
+    housekeeping.tidy(store, TelemetryConfig(keep_runs=chosen), now)
+    assert len(store.folders()) == left
+
+
+def test_so_many_runs_that_each_would_be_held_up_are_not_kept_for_being_fresh(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "_MOST_FRESH", 3)
+    runs = [ended_run(store, NOW + number * SECOND) for number in range(5)]
+    deleted = store.prune(time.time_ns(), max_count=2, fresh=3600).folders
+    assert sorted(deleted) == [run.path for run in runs[:2]]
 
 
 def test_too_many_bytes_lose_the_oldest(store: Store) -> None:
