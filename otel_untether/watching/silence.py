@@ -102,8 +102,8 @@ class SilenceWatch:
         """Look once; `now` in ns. The session's state is read under `lock`."""
         if self._closed:
             return  # its session waits for somebody's last word
-        judge = self._judge or self._appoint(lock)
         fresh = self._take_samples(now)
+        judge = self._judge or self._appoint(lock)
         if self.overtime or self.killed_for:
             return  # what it looks like from now on is our own doing
         if not (fresh or self._is_due(now)):
