@@ -25,7 +25,9 @@ def may_offer(group: str) -> bool:
     if any(hasattr(finder, "find_distributions") for finder in others):
         return True
     heading = f"[{group}]".encode()
-    return any(_may_hold(place or os.curdir, heading) for place in sys.path)
+    # On other people's path there may be anything; of what is no text nothing is ever imported.
+    places = [place for place in sys.path if isinstance(place, str)]
+    return any(_may_hold(place or os.curdir, heading) for place in places)
 
 
 def _may_hold(place: str, heading: bytes) -> bool:
@@ -36,7 +38,7 @@ def _may_hold(place: str, heading: bytes) -> bool:
             packages = [entry.path for entry in entries if entry.name.lower().endswith(_FOLDERS)]
     except NotADirectoryError:
         return True  # an archive
-    except OSError:
+    except (OSError, ValueError):  # the one is not there, the other is no path
         return False
     return any(heading in _read(os.path.join(package, _FILE)) for package in packages)  # noqa: PTH118
 

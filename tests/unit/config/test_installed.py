@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import DistributionFinder, entry_points
+from pathlib import PurePath
+from typing import Any
 from zipfile import ZipFile
 
 import pytest
@@ -91,3 +93,13 @@ def test_where_somebody_else_finds_packages_there_may_be_one(
 def test_what_cannot_be_read_offers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", ["/there/is/no/such/folder"])
     assert not may_offer(GROUP)
+
+
+@pytest.mark.parametrize("place", [PurePath("here"), b"here", None, 1, "no\0path"])
+def test_what_is_no_place_is_passed_over(
+    path: Path, monkeypatch: pytest.MonkeyPatch, place: Any
+) -> None:
+    monkeypatch.setattr(sys, "path", [place, str(path)])
+    assert not may_offer(GROUP)
+    install(path / "demo-1.0.dist-info", OFFERED)
+    assert may_offer(GROUP)
