@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property, reduce
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, cast
@@ -110,10 +111,10 @@ def _never(_line: FirstLine) -> bool:
     return False
 
 
+@dataclass(frozen=True)
 class Engine:
     """One agent CLI: how to read its lines and its command line, and how it behaves.
 
-    It never changes. A plain class, as to import `dataclasses` takes a tenth of a short run.
     The functions of arguments get what follows the program, see `argv.program`; `argv.option`
     and `argv.own` help to read them.
 
@@ -145,59 +146,26 @@ class Engine:
     """
 
     name: str
-    decoder: str | Decode | None
-    input_decoder: str | Decode | None
-    dialogue: str | Callable[[], Dialogue] | None
-    provider: str | None
-    commands: frozenset[str]
-    packages: frozenset[str]
-    headless_arguments: Callable[[Arguments], bool]
-    json_flags: str | None
-    resume_arguments: Callable[[Arguments], str | bool]
-    prompt_arguments: Callable[[Arguments], bool]
-    server_arguments: Callable[[Arguments], str | None]
-    manage_arguments: Callable[[Arguments], bool]
-    first_line: Callable[[FirstLine], bool]
-    tells: frozenset[str]
-    transcripts: str | Transcripts | None
-    session_files: SessionFiles | None
-    writes_log: DebugLog | None
-    joins_trace: Callable[[Mapping[str, str]], bool]
-    traits: Traits
-
-    def __init__(  # noqa: PLR0913  each is a fact about a CLI, and all but the name may be unknown
-        self,
-        name: str,
-        *,
-        decoder: str | Decode | None = None,
-        input_decoder: str | Decode | None = None,
-        dialogue: str | Callable[[], Dialogue] | None = None,
-        provider: str | None = None,
-        commands: frozenset[str] = frozenset(),
-        packages: frozenset[str] = frozenset(),
-        headless_arguments: Callable[[Arguments], bool] = _no,
-        json_flags: str | None = None,
-        resume_arguments: Callable[[Arguments], str | bool] = _no,
-        prompt_arguments: Callable[[Arguments], bool] = _no,
-        server_arguments: Callable[[Arguments], str | None] = lambda _args: None,
-        manage_arguments: Callable[[Arguments], bool] = _no,
-        first_line: Callable[[FirstLine], bool] = _never,
-        tells: frozenset[str] = frozenset(),
-        transcripts: str | Transcripts | None = None,
-        session_files: SessionFiles | None = None,
-        writes_log: DebugLog | None = None,
-        joins_trace: Callable[[Mapping[str, str]], bool] = lambda _environ: False,
-        traits: Traits = UNKNOWN_TRAITS,
-    ) -> None:
-        facts = dict(locals())
-        del facts["self"]
-        self.__dict__.update(facts)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"an Engine does not change: {name} of {self.name}")
-
-    def __repr__(self) -> str:
-        return f"Engine({self.name!r})"
+    _: KW_ONLY
+    decoder: str | Decode | None = None
+    input_decoder: str | Decode | None = None
+    dialogue: str | Callable[[], Dialogue] | None = None
+    provider: str | None = None
+    commands: frozenset[str] = frozenset()
+    packages: frozenset[str] = frozenset()
+    headless_arguments: Callable[[Arguments], bool] = _no
+    json_flags: str | None = None
+    resume_arguments: Callable[[Arguments], str | bool] = _no
+    prompt_arguments: Callable[[Arguments], bool] = _no
+    server_arguments: Callable[[Arguments], str | None] = lambda _args: None
+    manage_arguments: Callable[[Arguments], bool] = _no
+    first_line: Callable[[FirstLine], bool] = _never
+    tells: frozenset[str] = frozenset()
+    transcripts: str | Transcripts | None = None
+    session_files: SessionFiles | None = None
+    writes_log: DebugLog | None = None
+    joins_trace: Callable[[Mapping[str, str]], bool] = lambda _environ: False
+    traits: Traits = UNKNOWN_TRAITS
 
     @property
     def understood(self) -> bool:
@@ -228,7 +196,8 @@ class Engine:
         :param protocol: the engine of that protocol, such as ``acp``.
         """
         late, hidden = protocol.traits.names_tools_late, protocol.traits.hides_subagents
-        return self.replace(
+        return replace(
+            self,
             decoder=protocol.decoder,
             input_decoder=protocol.input_decoder,
             dialogue=protocol.dialogue,
@@ -240,13 +209,6 @@ class Engine:
     def transcripts_reader(self) -> Transcripts | None:
         """The reader of its transcripts, imported when it is first asked for."""
         return cast("Transcripts | None", _imported(self.transcripts))
-
-    def replace(self, **facts: Any) -> Engine:
-        """Return an engine of which all else is the same.
-
-        :param facts: what differs, by the names of the parameters.
-        """
-        return Engine(**{**{fact: getattr(self, fact) for fact in _FACTS}, **facts})
 
     def argv_match(self, argv: Sequence[str]) -> bool:
         """Tell whether `argv` certainly starts this engine."""
@@ -309,7 +271,6 @@ class Engine:
         return args if name in self.commands or name in self.packages else None
 
 
-_FACTS = tuple(Engine.__annotations__)
 _UNKNOWN = "otel_untether.engines.unknown:decode"
 _CLEANED = "otel_untether.engines.parsing.names:cleaned"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -66,15 +67,15 @@ def words(line: bytes, _at: int) -> Any:
     ("engine", "words", "said"),
     [
         (SOUND, ["hello", "call", "result"], None),
-        (SOUND.replace(name="So Und"), ["hello"], "name 'So Und'"),
-        (SOUND.replace(commands=frozenset({"claude"})), ["hello"], "also started by"),
+        (replace(SOUND, name="So Und"), ["hello"], "name 'So Und'"),
+        (replace(SOUND, commands=frozenset({"claude"})), ["hello"], "also started by"),
         (SOUND, ["hello", "odd"], "not understood (unknown_type)"),
         (SOUND, ["hello", "late"], "ModelMessage.at is not when the line arrived"),
         (SOUND, ["hello", "result"], "1 times result_without_call"),
         (SOUND, ["call", "result"], "no line says which session"),
         (SOUND, [], "nothing of the session is understood"),
-        (SOUND.replace(decoder=raises), ["hello"], "ZeroDivisionError"),
-        (SOUND.replace(decoder=words), [], "for b'"),
+        (replace(SOUND, decoder=raises), ["hello"], "ZeroDivisionError"),
+        (replace(SOUND, decoder=words), [], "for b'"),
     ],
 )
 def test_each_fault_is_named(engine: Engine, words: list[str], said: str | None) -> None:

@@ -201,14 +201,3 @@ def test_the_page_about_engines_says_what_they_tell() -> None:
         told = {word for word, cell in zip(TELLS, cells, strict=True) if cell == "yes"}
         assert told == engine.tells
         assert (disk == "yes") == (engine.transcripts is not None)
-
-
-def test_an_engine_does_not_change_and_another_one_like_it_can_be_had() -> None:
-    engine = registry.get("claude")
-    other = engine.replace(name="other", provider=None)
-    assert (other.name, other.provider, other.decoder) == ("other", None, engine.decoder)
-    assert engine.name == "claude"
-    with pytest.raises(AttributeError, match="provider of claude"):
-        engine.provider = "somebody"
-    with pytest.raises(TypeError, match="no_fact"):
-        engine.replace(no_fact=1)
