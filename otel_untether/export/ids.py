@@ -6,7 +6,6 @@ there is no SDK, too.
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Protocol
 
 from otel_untether.export.propagation import new_span_id, new_trace_id
@@ -58,7 +57,10 @@ class SeededIdGenerator:
     """
 
     def __init__(self, seed: bytes) -> None:
-        self._key = hashlib.blake2b(seed, digest_size=32).digest()
+        from hashlib import blake2b  # noqa: PLC0415  loads OpenSSL, which is for replays
+
+        self._hash = blake2b
+        self._key = blake2b(seed, digest_size=32).digest()
         self._ordinal = 0
 
     def generate_trace_id(self) -> int:
@@ -76,5 +78,5 @@ class SeededIdGenerator:
     def _next(self, size: int) -> int:
         self._ordinal += 1
         ordinal = self._ordinal.to_bytes(8, "big")
-        digest = hashlib.blake2b(ordinal, digest_size=size, key=self._key).digest()
+        digest = self._hash(ordinal, digest_size=size, key=self._key).digest()
         return int.from_bytes(digest, "big") or 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,4 +33,6 @@ def json_key(signal: Signal, item: dict[str, Any]) -> str:
 
 def line_key(line: bytes) -> str:
     """Return the key of a line of metrics."""
-    return hashlib.blake2b(line.strip(), digest_size=8).hexdigest()
+    from hashlib import blake2b  # noqa: PLC0415  loads OpenSSL, for what a collector is to have
+
+    return blake2b(line.strip(), digest_size=8).hexdigest()

@@ -2,7 +2,8 @@
 
 The instruments that we have, and no others: counters, up-down counters and histograms of fixed
 buckets, all of them cumulative. What is measured under the same attributes is one point, as of
-the SDK's default views, and all of it is written each minute, when asked for, and at the end.
+the SDK's default views, and all of it is written when asked for, each minute from then on, and
+at the end.
 
 They are called as the API's are, and are not derived from those, whose import takes 4 ms.
 """
@@ -54,7 +55,7 @@ class KeptMetrics:
 
 
 class KeptMeterProvider:
-    """Has what its instruments measure written to a run's file, each minute and at the end.
+    """Has what its instruments measure written to a run's file.
 
     :param resource: whose metrics they are.
     :param file: where they go, None for nowhere.
@@ -77,13 +78,6 @@ class KeptMeterProvider:
         """Return a meter of a scope."""
         meter = KeptMeter(Scope(name, version, schema_url, attributes))
         self._meters.append(meter)
-        if self._thread is None and self._file is not None:
-            self._thread = threading.Thread(
-                target=self._write_now_and_then, name="otel-untether-metrics", daemon=True
-            )
-            # Where there can be no thread there is still an end.
-            with contextlib.suppress(RuntimeError):
-                self._thread.start()
         return meter
 
     def collect(self) -> metric_data.MetricsData:
@@ -98,19 +92,29 @@ class KeptMeterProvider:
         )
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        """Write it now; tell whether it is on disk."""
-        return self._file is None or self._file.export(self.collect(), timeout_millis)
+        """Write it now, and from now on each minute; tell whether it is on disk."""
+        if self._thread is None and self._file is not None:
+            self._thread = threading.Thread(
+                target=self._write_now_and_then, name="otel-untether-metrics", daemon=True
+            )
+            # Where there can be no thread there is still an end.
+            with contextlib.suppress(RuntimeError):
+                self._thread.start()
+        return self._write(timeout_millis)
 
     def shutdown(self, timeout_millis: float = 30_000) -> None:
         """Write it for the last time, and close the file."""
         self._ended.set()
-        self.force_flush(timeout_millis)
+        self._write(timeout_millis)
         if self._file is not None:
             self._file.close()
 
+    def _write(self, timeout_millis: float = 10_000) -> bool:
+        return self._file is None or self._file.export(self.collect(), timeout_millis)
+
     def _write_now_and_then(self) -> None:
         while not self._ended.wait(_INTERVAL):
-            self.force_flush()
+            self._write()
 
 
 class KeptMeter:

@@ -76,6 +76,7 @@ def assemble(
         problems=problems,
         ledger=Ledger(kept=run_dir is not None),
         owned=True,
+        kept=True,
     )
     telemetry.logger_provider = KeptLoggerProvider(resource, log_keeper(telemetry, run_dir))
     for told in keep_spans(telemetry, run_dir, resource, live=live):

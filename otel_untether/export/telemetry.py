@@ -35,7 +35,8 @@ class Telemetry(Struct, eq=False):
     """The providers of one run.
 
     `parent` is the context to start the root span in: the ambient caller's, else empty.
-    `keeping` writes its spans down, None where they are somebody else's.
+    `keeping` writes its spans down, None where they are somebody else's. `kept` says that nothing
+    leaves: all there is to do is to write.
     `metric_exporters` are the push exporters behind `meter_provider`, the SDK's or
     `kept_metrics.KeptMetrics`, for metrics that are collected elsewhere but belong into the same
     place. `ledger` knows where everything is that
@@ -54,6 +55,7 @@ class Telemetry(Struct, eq=False):
     ledger: Ledger = field(default_factory=lambda: Ledger(kept=False))
     finished: bool = False
     owned: bool = False
+    kept: bool = False
     _stopped: bool | None = None
     _left: list[threading.Thread] = field(default_factory=list)
 
@@ -86,9 +88,12 @@ class Telemetry(Struct, eq=False):
         return bool(self._stopped)
 
     def _shutdown(self, until: float) -> bool:
+        providers: list[Any] = [self.tracer_provider, self.logger_provider]
+        if self.kept:
+            return self._close([*providers, self.meter_provider])
         ending = [
             _in_background(provider.shutdown)
-            for provider in (self.tracer_provider, self.logger_provider)
+            for provider in providers
             if hasattr(provider, "shutdown")
         ]
         self._left = [*ending, _in_background(lambda: self._end_metrics(ending))]
@@ -99,6 +104,17 @@ class Telemetry(Struct, eq=False):
         if self.delivery is not None:
             self.delivery.keep_in_flight()
         self.problems += self.ledger.report(hanging=not self.finished)
+        return self._all_taken()
+
+    def _close(self, providers: list[Any]) -> bool:
+        """Write what is left; there is nobody to wait for, and so no need of threads."""
+        for provider in providers:
+            with contextlib.suppress(Exception):
+                if provider is self.meter_provider:
+                    self.ledger.settle()
+                provider.shutdown()
+        self.finished = True
+        self.problems += self.ledger.report()
         return self._all_taken()
 
     def _end_metrics(self, before: list[threading.Thread]) -> None:

@@ -25,11 +25,12 @@ from otel_untether.watching.surroundings import Surroundings
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractContextManager
+    from threading import Thread
 
     from otel_untether.config.settings import Config
     from otel_untether.export.propagation import RootContext
     from otel_untether.store.beginning import Beginning
-    from otel_untether.store.runs import Run, Store
+    from otel_untether.store.runs import Run
     from otel_untether.supervisor.observer import Child, ObserverFactory
 
 # Of the exit timeout, for exporters: the rest is for us to say how it went.
@@ -118,13 +119,21 @@ class CommandObserver(Observer):
             notice(problem)
         if "stdout" in child.relayed and (advice := _advice(child.argv)) is not None:
             notice(advice)
-        in_background(self._host.announce)
+        if not self._host.telemetry.kept:
+            in_background(self._host.announce)
         self._announced = False
-        self._tidying = in_background(partial(self._tidy, store))
+        self._store = store
+        self._tidying: Thread | None = None
 
-    def _tidy(self, store: Store) -> None:
+    def _begin_tidying(self) -> None:
+        """Look through earlier runs; not at once, when the agent and our imports want the cores."""
+        if self._tidying is None:
+            self._tidying = in_background(self._tidy)
+
+    def _tidy(self, *, quietly: bool = False) -> None:
+        """Look through earlier runs; `quietly` spares those of which something would be said."""
         kept = self._config.telemetry
-        gone = tidy(store, kept, self._clock.now())
+        gone = tidy(self._store, kept, self._clock.now(), quietly=quietly)
         self._host.telemetry.ledger.forgotten("traces", gone.spans)
         if line := told(gone, kept):
             notice(line)
@@ -160,6 +169,7 @@ class CommandObserver(Observer):
         if not self._announced:
             self._announced = True
             in_background(self._host.flush)
+            self._begin_tidying()
         self.overtime = self.session.overtime
 
     def finish(self, exit_code: int | None, signal: int | None, at: int) -> str | None:
@@ -167,8 +177,13 @@ class CommandObserver(Observer):
         summary = self.session.finish(End(exit_code, signal, at, unheard=self._unheard))
         late = (self._clock.now() - at) / 1e9
         allowed = max(0.1, _SHARE * self._config.telemetry.exit_timeout - late)
+        until = time.monotonic() + allowed
+        if not self._host.telemetry.kept:
+            self._begin_tidying()
         for problem in self._host.close(allowed):
             notice(problem)
+        if self._tidying is not None and not self._host.telemetry.kept:
+            self._tidying.join(max(0.0, until - time.monotonic()))
         return summary.text()
 
     def relay_lost(self, at: int) -> None:
@@ -179,12 +194,14 @@ class CommandObserver(Observer):
     def deliver(self, seconds: float) -> None:
         """Let exporters go on that were not done within the exit timeout, and the tidying.
 
-        A short run is over before its predecessors are looked through: were it not waited for,
-        where all are short nothing would ever go.
+        A short run tidies up only now, when nobody waits for it any more, nor hears it.
         """
         began = time.monotonic()
         self._host.linger(seconds)
-        self._tidying.join(max(0.0, seconds - (time.monotonic() - began)))
+        if self._tidying is None:
+            self._tidy(quietly=True)
+        else:
+            self._tidying.join(max(0.0, seconds - (time.monotonic() - began)))
 
 
 def _advice(argv: tuple[str, ...]) -> str | None:

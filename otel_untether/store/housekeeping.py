@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 _HOUR: Final = 3600.0
 
 
-def tidy(store: Store, kept: TelemetryConfig, now: int) -> Pruned:
+def tidy(store: Store, kept: TelemetryConfig, now: int, *, quietly: bool = False) -> Pruned:
     """End what a watcher that died left open; prune past the limits of `kept`; `now` in ns.
+
+    `quietly` spares what no collector has had that should have: who deletes it is to say so.
 
     Return what is gone. Five hundred agents at once are to be there still when somebody looks, so
     that the last hour's are not too many, unless somebody chose how many are.
@@ -32,6 +34,7 @@ def tidy(store: Store, kept: TelemetryConfig, now: int) -> Pruned:
         max_count=kept.keep_runs,
         max_bytes=int(kept.keep_megabytes * 2**20),
         fresh=_HOUR if kept.keep_runs == KEEP_RUNS else 0.0,
+        delivered_only=quietly,
     )
 
 

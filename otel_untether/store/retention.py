@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 class Limits(Struct, frozen=True):
     """What is kept: runs up to an age (s), a number, a total size (bytes).
 
-    One that has changed within `fresh` seconds does not go for the number alone.
+    One that has changed within `fresh` seconds does not go for the number alone. With
+    `delivered_only` none goes that a collector should have had, and has not.
     """
 
     age: float
     runs: int
     size: int
     fresh: float = 0.0
+    delivered_only: bool = False
 
     def keep(self, index: int, age: float, total: int) -> bool:
         """Tell whether the run at this place is kept, of this age, with so many bytes until it."""
@@ -71,9 +73,11 @@ def prune(
     for index, found in enumerate(_by_worth(map(_look, folders))):
         path, age = found.path, now / 1e9 - found.changed
         total += found.size
-        if limits.keep(index, age, total) or in_use(path, age):
-            continue
         waiting = found.undelivered
+        if limits.keep(index, age, total) or (waiting and limits.delivered_only):
+            continue
+        if in_use(path, age):
+            continue
         spans = undelivered_spans(path) if waiting else 0
         if remove(path):
             pruned.folders.append(path)

@@ -176,15 +176,16 @@ class Store:
         max_count: int = MAX_COUNT,
         max_bytes: int = MAX_BYTES,
         fresh: float = 0.0,
+        delivered_only: bool = False,
         dry_run: bool = False,
     ) -> retention.Pruned:
         """Delete runs past an age (s), a count or a total size (bytes), undelivered ones last.
 
         `now` is in ns since the epoch. One that has changed within `fresh` seconds does not go for
         the count alone, unless there are a thousand. A run that may still be watched stays, and
-        counts. Nothing is deleted in a state directory that somebody else could change, nor with
-        `dry_run`. Return what was deleted, or would be. Meant for after the spawn: it reads the
-        size of every run.
+        counts; `delivered_only` spares undelivered ones. Nothing is deleted in a state directory
+        that somebody else could change, nor with `dry_run`. Return what was deleted, or would be.
+        Meant for after the spawn: it reads the size of every run.
         """
         if not dry_run:
             self._sessions.prune(now, max_age)
@@ -195,7 +196,7 @@ class Store:
         return retention.prune(
             self._folders([]),
             now,
-            retention.Limits(max_age, max_count, max_bytes, fresh),
+            retention.Limits(max_age, max_count, max_bytes, fresh, delivered_only),
             in_use=_in_use,
             remove=_spare if dry_run else run_folder.remove,
         )

@@ -6,7 +6,6 @@ sessions/9a1e….json
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from pathlib import Path
 from typing import Final
@@ -15,6 +14,7 @@ import msgspec
 
 from otel_untether.session.events import Usage  # noqa: TC001  msgspec looks it up
 from otel_untether.store import files
+from otel_untether.store.digest import digest_of
 from otel_untether.store.private_folder import make_private, require_private, require_real
 from otel_untether.store.record import Moment, StoreError, read
 
@@ -79,7 +79,7 @@ class Sessions:
 
     def _path(self, engine: str, session_id: str) -> Path:
         # A session id comes out of the agent's stream and may hold anything.
-        digest = hashlib.sha256(f"{engine}\0{session_id}".encode("utf-8", "replace")).hexdigest()
+        digest = digest_of(f"{engine}\0{session_id}".encode("utf-8", "replace"))
         return self.folder / f"{digest[:_DIGITS]}{_SUFFIX}"
 
 

@@ -8,7 +8,6 @@ agents that were started at once in one folder neither is guessed at.
 
 from __future__ import annotations
 
-import hashlib
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,6 +17,7 @@ import msgspec
 from otel_untether.engines.parsing.values import nanoseconds
 from otel_untether.engines.transcript_records import regular
 from otel_untether.session.patterns import lazily
+from otel_untether.store.digest import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -155,7 +155,7 @@ def _names(head: bytes, directory: str) -> bool:
 
 
 def _hash(directory: str) -> str:
-    return hashlib.sha256(directory.encode("utf-8", "surrogateescape")).hexdigest()
+    return digest_of(directory.encode("utf-8", "surrogateescape"))
 
 
 def lies_within(path: Path, root: Path) -> bool:
