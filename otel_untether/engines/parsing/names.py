@@ -134,7 +134,7 @@ def _name(value: str) -> str:
 
 
 def _fit(value: str) -> str:
-    if ORDINARY.fullmatch(value):
+    if ORDINARY.fullmatch(value) or _PLAIN.fullmatch(value):
         return value
     text = redact(value[:_READ])
     if not text.isprintable():
