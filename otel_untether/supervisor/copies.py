@@ -1,9 +1,9 @@
 """The copy of a stream, in memory that the relay's process and the observer's share.
 
-The relay reads the agent's bytes into a ring and writes them from there to where they belong; a
-record on a pipe then tells the observer which part of the ring they are, and when they came. So
-nothing is copied for the observer's sake, and nothing ever waits for it: where it does not keep
-up, the ring takes 64 MB, and after that chunks are skipped and counted.
+Once the relay has written the agent's bytes to where they belong, it puts a copy into a ring; a
+record on a pipe then tells the observer which part of the ring it is, and when the bytes came.
+Nothing ever waits for the observer: where it does not keep up, the ring takes 64 MB, and after
+that chunks are skipped and counted.
 
 Positions only grow; the ring's byte for a position is `position % size`. An example, of a ring
 of 100 bytes:
@@ -19,6 +19,7 @@ of 100 bytes:
 from __future__ import annotations
 
 import os
+import sys
 from mmap import mmap
 
 TYPE_CHECKING = False
@@ -36,6 +37,7 @@ _SPARED: Final = 8 * 1024 * 1024
 # More than this is given back to the system once the observer has caught up.
 _KEPT: Final = 1024 * 1024
 _HEADER: Final = 4096
+_ENOUGH_FILES: Final = 256
 
 # The numbers of a ring's header. Each has one writer: the first two are the observer's.
 TAIL: Final = 0
@@ -65,23 +67,55 @@ _RECORDS_PIPE: Final = 1024 * 1024
 
 
 class Ring:
-    """Bytes and numbers that stay shared across a fork."""
+    """Bytes and numbers that stay shared across a fork.
+
+    They are a file that exists in memory alone, where there can be one. What is beyond the first
+    megabyte is written to the file, not to the mapping: of a ring that fills for the first time
+    every page is new, and a page fault takes twice the time that a write takes.
+    """
 
     def __init__(self, size: int) -> None:
-        self._memory = mmap(-1, _HEADER + size)
+        self._file, self._memory = _shared(_HEADER + size)
+        self._grown = False
         whole = memoryview(self._memory)
         self.numbers = whole[:_HEADER].cast("Q")
         self.bytes = whole[_HEADER:]
         self.size = size
 
-    def trim(self) -> None:
-        """Give back what lies beyond the first megabyte; its content is gone."""
+    def store(self, start: int, chunk: memoryview) -> bool:
+        """Put a chunk there; tell whether there was memory for it."""
+        end = start + len(chunk)
+        if end > _KEPT:
+            self._grown = True
+            if self._file is not None:
+                return self._write(self._file, start, chunk)
+        self.bytes[start:end] = chunk
+        return True
+
+    def trim(self) -> bool:
+        """Give back what lies beyond the first megabyte; its content is gone. False for nothing."""
+        if not self._grown:
+            return False
+        self._grown = False
         try:
             from mmap import MADV_REMOVE  # noqa: PLC0415  Linux only
 
             self._memory.madvise(MADV_REMOVE, _HEADER + _KEPT, self.size - _KEPT)
         except (ImportError, OSError, ValueError):
             pass
+        return True
+
+    def close(self) -> None:
+        """Let go of the file; what is mapped stays."""
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
+
+    def _write(self, file: int, start: int, chunk: memoryview) -> bool:
+        try:
+            return os.pwrite(file, chunk, _HEADER + start) == len(chunk)
+        except OSError:
+            return False
 
 
 def open_ring(size: int = RING_BYTES) -> Ring:
@@ -94,6 +128,43 @@ def open_ring(size: int = RING_BYTES) -> Ring:
             if size <= _SMALLEST:
                 raise
             size //= 4
+
+
+def _shared(size: int) -> tuple[int | None, mmap]:
+    """Return shared memory, and the file that it is where it is one."""
+    file = _file_in_memory(size)
+    if file is not None:
+        try:
+            return file, mmap(file, size)
+        except OSError:
+            os.close(file)
+    return None, mmap(-1, size)
+
+
+def _file_in_memory(size: int) -> int | None:
+    """Make a file of so many bytes, which take memory once they are written; None without one.
+
+    A limit to the size of files holds for such ones, too, and who passes it is sent a signal.
+    Few descriptors are better left to whatever cannot do without.
+    """
+    if sys.platform != "linux":
+        return None
+    import resource  # noqa: PLC0415  Unix only
+
+    for limit, least in ((resource.RLIMIT_FSIZE, size), (resource.RLIMIT_NOFILE, _ENOUGH_FILES)):
+        soft, _ = resource.getrlimit(limit)
+        if soft != resource.RLIM_INFINITY and soft < least:
+            return None
+    try:
+        file = os.memfd_create("otel-untether")
+    except OSError:
+        return None
+    try:
+        os.truncate(file, size)
+    except OSError:
+        os.close(file)
+        return None
+    return file
 
 
 class Records:
@@ -144,7 +215,6 @@ class CopyWriter:
         self._kind = STDOUT_COPIED if name == "stdout" else STDERR_COPIED
         self._head = 0
         self._base = 0
-        self._high = 0
         self._skipping = False
         self._waiting: tuple[int, int, int] | None = None
 
@@ -163,32 +233,22 @@ class CopyWriter:
         """Whether a record still has to be written: call `flush` soon."""
         return self._waiting is not None
 
-    def room(self, size: int) -> memoryview | None:
-        """Return where `size` bytes may be read into; None where no copy can or need be kept."""
-        numbers = self._numbers
-        if numbers[UNREAD]:
-            return None
-        if (tail := numbers[TAIL]) == self._head and size <= self._ring.size:
-            self._restart()  # as most often: it is the way of every line
-            return self._ring.bytes[:size]
-        free = self._ring.size - (self._head - max(tail, self._base))
-        # A chunk is in one piece, so what is left at the ring's end may be too little for it.
-        left = self._ring.size - self._head % self._ring.size
-        skipped = left if left < size else 0
-        if free < max(skipped + size, self._ring.size // 2 if self._skipping else 0):
-            return None
-        self._head += skipped
-        start = self._head % self._ring.size
-        self._high = max(self._high, start + size)
-        return self._ring.bytes[start : start + size]
+    def keeps(self, size: int) -> bool:
+        """Tell whether so much would be kept now."""
+        return not self._numbers[UNREAD] and self._make_room(size)
 
     def writing(self, since: int) -> None:
         """Note since when (ns) a write is under way: until `put` or `lose`."""
         self._numbers[WRITING_SINCE] = since
 
-    def put(self, size: int, at: int) -> None:
-        """Hand over what was read into `room`."""
-        self._numbers[WRITING_SINCE] = 0
+    def put(self, chunk: memoryview, at: int) -> None:
+        """Keep a copy of what was forwarded, or count it where there can be none."""
+        numbers = self._numbers
+        numbers[WRITING_SINCE] = 0
+        size = len(chunk)
+        if numbers[UNREAD] or not self._make_room(size) or not self._store(chunk):
+            self.lose(size, at)
+            return
         if self._skipping:
             self._skipping = not self._gap(at)
         if self._waiting is not None and not self.flush():
@@ -219,16 +279,32 @@ class CopyWriter:
 
     def rest(self) -> None:
         """Use a quiet moment: give memory back."""
-        if self._high > _KEPT and self._numbers[TAIL] == self._head:
-            self._high = 0
+        if self._numbers[TAIL] == self._head and self._ring.trim():
             self._restart()
-            self._ring.trim()
 
     def finish(self, at: int) -> None:
         """Tell the observer of what is missing at the end."""
         self.flush()
         if self._skipping and not self.unread:
             self._gap(at)
+
+    def _make_room(self, size: int) -> bool:
+        """Move on to where a chunk fits, in one piece; tell whether it does."""
+        ring, tail = self._ring, self._numbers[TAIL]
+        if tail == self._head and size <= ring.size:
+            self._restart()  # as most often: it is the way of every line
+            return True
+        free = ring.size - (self._head - max(tail, self._base))
+        # What is left at the ring's end may be too little for it.
+        left = ring.size - self._head % ring.size
+        skipped = left if left < size else 0
+        if free < max(skipped + size, ring.size // 2 if self._skipping else 0):
+            return False
+        self._head += skipped
+        return True
+
+    def _store(self, chunk: memoryview) -> bool:
+        return self._ring.store(self._head % self._ring.size, chunk)
 
     def _grow(self, size: int, at: int) -> None:
         """Add to the record that waits, or skip what does not follow it."""

@@ -17,6 +17,7 @@ import select
 import stat
 import sys
 import time
+from mmap import mmap
 
 from otel_untether.notice import VOICE, notice
 from otel_untether.supervisor.copies import enlarge
@@ -32,10 +33,6 @@ if TYPE_CHECKING:
         """What a relay needs of a `CopyWriter`."""
 
         @property
-        def unread(self) -> bool:
-            """Whether no copies are wanted."""
-
-        @property
         def waiting(self) -> bool:
             """Whether `flush` is to be called soon."""
 
@@ -43,14 +40,14 @@ if TYPE_CHECKING:
         def lost(self) -> int:
             """How many bytes went by without the copy that was wanted."""
 
-        def room(self, size: int) -> memoryview | None:
-            """Return where to read into, None for no copy."""
+        def keeps(self, size: int) -> bool:
+            """Tell whether so much would be kept now."""
 
         def writing(self, since: int) -> None:
             """Note since when a write is under way: until `put` or `lose`."""
 
-        def put(self, size: int, at: int) -> None:
-            """Hand over what was read there."""
+        def put(self, chunk: memoryview, at: int) -> None:
+            """Keep a copy of what was forwarded, or count it where there can be none."""
 
         def lose(self, size: int, at: int) -> None:
             """Count what went by without a copy, whether one was wanted or not."""
@@ -81,15 +78,16 @@ _GONE: Final = frozenset({errno.EPIPE, errno.ECONNRESET})
 class Uncopied:
     """The copy of a stream that nobody observes."""
 
-    unread = True
     waiting = False
     lost = 0
 
-    def room(self, size: int) -> None:
-        """Want none."""
+    def keeps(self, size: int) -> bool:
+        """Keep nothing."""
+        del size
+        return False
 
-    def put(self, size: int, at: int) -> None:
-        """Never called."""
+    def put(self, chunk: memoryview, at: int) -> None:
+        """Miss nothing."""
 
     def lose(self, size: int, at: int) -> None:
         """Miss nothing."""
@@ -128,10 +126,10 @@ class Relay:
         self._source = outlet.source
         self._target = outlet.target
         self._copy = copy
-        self._clock = clock
+        self._now = clock.now
         self._leaving = leaving
         self._grace = grace
-        self._size = SMALL
+        self._read_into(SMALL)
         self._left = False
         self._at_work = _thread.allocate_lock()
         # splice(2) does not lock a file's position, which the file's other writers share.
@@ -188,7 +186,7 @@ class Relay:
         finally:
             if not self.held:
                 self.outlet.close()
-            self._copy.finish(self._clock.now())
+            self._copy.finish(self._now())
 
     def _carry(self) -> bool:
         """Carry until the end of the stream, or the grace's; tell whether it was the former.
@@ -249,39 +247,41 @@ class Relay:
         A few bytes are read and written even where no copy is wanted: splice(2) takes more steps.
         """
         copy = self._copy
-        place = copy.room(self._size)
-        if place is None and self._flowing and self._splicing and (moved := self._splice()):
+        if self._flowing and self._splicing and not copy.keeps(_READ) and (moved := self._splice()):
             return moved
         try:
-            if place is None:
-                chunk: bytes | memoryview = os.read(self._source, self._size)
-            else:
-                chunk = place[: os.readv(self._source, [place])]
+            size = os.readv(self._source, self._places)
         except BlockingIOError:
             return None
-        if not chunk:
+        if size == 0:
             return 0
-        at = self._clock.now()
+        chunk = self._place[:size]
+        at = self._now()
         copy.writing(at)
         try:
             write_all(self._target, chunk)
         finally:
-            (copy.lose if place is None else copy.put)(len(chunk), at)
+            copy.put(chunk, at)
         if self._tells_line_ends:
             VOICE.midline = chunk[-1] != 0x0A
-        if self._flowing or len(chunk) >= SMALL:
-            self._flow(len(chunk))
-        return len(chunk)
+        if self._flowing or size >= SMALL:
+            self._flow(size)
+        return size
 
     def _flow(self, size: int) -> None:
         """Note whether the stream comes in large chunks, and have it come in larger ones."""
         self._flowing = size >= SMALL
-        if self._flowing and self._size == SMALL and enlarge(self._source, LARGE):
-            self._size = _READ
+        if self._flowing and len(self._place) == SMALL and enlarge(self._source, LARGE):
+            self._read_into(_READ)
+
+    def _read_into(self, size: int) -> None:
+        """Have the stream read into so much memory: always the same, so that caches keep it."""
+        self._place = memoryview(mmap(-1, size))
+        self._places = [self._place]
 
     def _splice(self) -> int:
         """Forward what is there without looking at it; 0 where it takes a read to do or to tell."""
-        at = self._clock.now()
+        at = self._now()
         self._copy.writing(at)
         moved = 0
         try:
@@ -308,6 +308,8 @@ def write_all(fd: int, chunk: bytes | memoryview) -> None:
         except BlockingIOError:
             _wait_until_writable(fd)
         else:
+            if written == len(rest):
+                return
             rest = memoryview(rest)[written:]
 
 

@@ -9,6 +9,7 @@ while the observer is at its note.
 from __future__ import annotations
 
 import os
+import sys
 
 from otel_untether.clock import Clock
 from otel_untether.notice import notice, why
@@ -101,8 +102,14 @@ def _prepare(link: Link, options: Options, clock: Clock) -> None:
 
 
 def _give_way() -> None:
-    """Have the cores go to the agent's own start, and to whatever it does later."""
+    """Have the cores go to the agent's own start, and to whatever it does later.
+
+    A batch process, moreover, never takes the core from whoever wakes it: the relay wakes us for
+    each line, and has just woken the line's reader.
+    """
     try:
         os.nice(_NICE)
+        if sys.platform == "linux":
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     except OSError:
         return  # it is a courtesy

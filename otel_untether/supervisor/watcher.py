@@ -50,14 +50,17 @@ class Link:
     """What the two processes share; the observer's ends are `inbox` and `voice`."""
 
     def __init__(self) -> None:
-        self.rings: tuple[Ring, Ring] = (open_ring(), open_ring())
-        self.inbox, self.outbox = os.pipe()
+        self.rings: list[Ring] = []
+        fds: list[int] = []
         try:
-            self.heard, self.voice = os.pipe()
+            for _ in STREAMS:
+                self.rings.append(open_ring())
+                fds.extend(os.pipe())
         except OSError:
-            os.close(self.inbox)
-            os.close(self.outbox)
+            self.close(*fds)
+            self.close_rings()
             raise
+        self.inbox, self.outbox, self.heard, self.voice = fds
         self.numbers = self.rings[0].numbers
         self.relay = os.getpid()
 
@@ -65,6 +68,11 @@ class Link:
         """Close these ends."""
         for fd in fds:
             os.close(fd)
+
+    def close_rings(self) -> None:
+        """Let go of the rings' files."""
+        for ring in self.rings:
+            ring.close()
 
 
 class Watcher:
@@ -126,6 +134,7 @@ class Watcher:
         self.not_spawned()
         if not self._over:
             os.kill(self.pid, signal.SIGKILL)
+        self._link.close_rings()
         os.waitpid(self.pid, 0)
 
     def ended(self, exit_code: int | None, signal: int | None, at: int) -> None:
@@ -142,6 +151,7 @@ class Watcher:
     def close(self) -> None:
         """Leave nothing of it behind in a process that goes on."""
         self._link.close(self._link.outbox, self._link.heard)
+        self._link.close_rings()
         os.waitpid(self.pid, 0)
 
     def dies_with(self, signal: int) -> None:
@@ -213,6 +223,7 @@ def start(observe: Callable[[Link], NoReturn]) -> Watcher:
         pid = os.fork()
     except OSError:
         link.close(link.inbox, link.outbox, link.heard, link.voice)
+        link.close_rings()
         raise
     if pid == 0:
         observe(link)
