@@ -69,6 +69,8 @@ LARGE: Final = 1024 * 1024
 _READ: Final = 512 * 1024
 # Seconds of full reads in a row before a look at what else there is: the agent's end, a hang-up.
 _BURST: Final = 0.02
+# Nanoseconds between looks at whether the observer has made room for copies again.
+_LOOK: Final = 5_000_000
 # Milliseconds until a record is tried again that found no room; without a byte, until it is quiet.
 _FLUSH: Final = 10.0
 _QUIET: Final = 1000.0
@@ -142,6 +144,8 @@ class Relay:
         self._poller.register(self._source, select.POLLIN)
         self._only_bytes = [(self._source, select.POLLIN)]
         self._poller.register(leaving, 0)
+        self._room = select.poll()
+        self._room.register(self._target, select.POLLOUT)
         if never_reopened(self._target, self._source):
             self._poller.register(self._target, 0)
 
@@ -280,23 +284,35 @@ class Relay:
         self._places = [self._place]
 
     def _splice(self) -> int:
-        """Forward what is there without looking at it; 0 where it takes a read to do or to tell."""
-        at = self._now()
-        self._copy.writing(at)
-        moved = 0
+        """Forward what comes without looking at it, for a moment; 0 where it takes a read to tell.
+
+        A consumer's pipe holds little, and is emptied as soon as it is full: every step between
+        two fillings is one that both its ends wait for.
+        """
+        moved, enough = 0, self._now() + _LOOK
         try:
-            while (spliced := _spliced(self._source, self._target)) is None:
-                if not unread(self._source):  # or at its end, which splice(2) does not tell
-                    return 0
-                _wait_until_writable(self._target)
-            moved = spliced
+            # Nobody waits for a consumer to whom there is nothing to give.
+            while unread(self._source) and (spliced := self._splice_once()):
+                moved += spliced
+                if self._now() >= enough:
+                    break
         except OSError:
             # Not to such a file. What is really wrong, if anything, a write will tell.
             self._splicing = False
-        finally:
-            self._copy.lose(moved, at)
-        self._flow(moved)
+        else:
+            self._flow(moved)
         return moved
+
+    def _splice_once(self) -> int:
+        """Forward what the consumer has room for, once it has; 0 where nothing came."""
+        at, spliced = self._now(), 0
+        self._copy.writing(at)
+        try:
+            self._room.poll()
+            spliced = _spliced(self._source, self._target)
+        finally:
+            self._copy.lose(spliced, at)
+        return spliced
 
 
 def write_all(fd: int, chunk: bytes | memoryview) -> None:
@@ -333,14 +349,14 @@ def never_reopened(target: int, pipe: int) -> bool:
     return anonymous or stat.S_ISSOCK(status.st_mode)
 
 
-def _spliced(source: int, target: int) -> int | None:
-    """Move pages from a pipe; None where it is empty, or the target full."""
+def _spliced(source: int, target: int) -> int:
+    """Move pages from a pipe; 0 where it is empty."""
     if sys.platform != "linux":
         raise NotImplementedError
     try:
         return os.splice(source, target, LARGE, flags=os.SPLICE_F_NONBLOCK)
     except BlockingIOError:
-        return None
+        return 0
 
 
 def _wait_until_writable(fd: int) -> None:
