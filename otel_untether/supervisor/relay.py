@@ -201,7 +201,7 @@ class Relay:
         poll, only_bytes, copy = self._poller.poll, self._only_bytes, self._copy
         while not self._left:
             ready = poll(_FLUSH if copy.waiting else _QUIET)
-            if ready != only_bytes and (not self._heed(ready) or self._left):
+            if ready != only_bytes and not self._heed(ready):
                 continue
             moved = self._move()
             if moved == 0 or (moved is not None and moved >= SMALL and not self._drain()):

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -12,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otel_untether.clock import Clock
+from otel_untether.supervisor import watcher
 from otel_untether.supervisor.copies import (
     RECORD_BYTES,
     STDOUT_COPIED,
@@ -22,7 +25,7 @@ from otel_untether.supervisor.copies import (
     records,
 )
 from otel_untether.supervisor.relay import Relay
-from otel_untether.supervisor.streams import Outlet
+from otel_untether.supervisor.streams import STDOUT, Outlet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -74,7 +77,7 @@ def link() -> Iterator[Link]:
 def make_relay(target: int, link: Link, grace: float = 0.2) -> tuple[Relay, int, int]:
     """Return a relay to `target`, the agent's end of its pipe, and what to close to end it."""
     leaving, staying = os.pipe()
-    outlet = Outlet((target,), last=False)
+    outlet = Outlet((target, STDOUT), last=False)  # stdout by name, wherever it leads
     relay = Relay(outlet, link.writer, Clock(), leaving=leaving, grace=grace)
     return relay, outlet.sink, staying
 
@@ -332,6 +335,88 @@ def test_memory_is_given_back_once_it_is_taken() -> None:
     assert big.put(b"on it goes")
     assert big.copies() == [b"on it goes"]
     big.close()
+
+
+@pytest.mark.parametrize("file", [True, False], ids=["a file in memory", "a mapping alone"])
+def test_a_backlog_of_many_megabytes_comes_out_the_same(
+    monkeypatch: pytest.MonkeyPatch, *, file: bool
+) -> None:
+    """Most of it is written to a file and read from its mapping; there may be no such file."""
+    if not file:
+        monkeypatch.setattr(os, "memfd_create", refuse)
+    big = Link(8 << 20)
+    data = [os.urandom(900_000) for _ in range(8)]
+    assert all(big.put(chunk) for chunk in data)
+    assert big.copies() == data
+    big.close()
+
+
+def test_what_there_is_no_memory_for_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    big = Link(8 << 20)
+    assert big.put(bytes(1_000_000))
+    monkeypatch.setattr(os, "pwrite", refuse)
+    assert not big.put(bytes(500_000))
+    monkeypatch.undo()
+    assert big.put(b"after")
+    assert (big.copies(), big.writer.lost) == ([bytes(1_000_000), None, b"after"], 500_000)
+    big.close()
+
+
+def test_a_limit_to_files_brings_no_signal() -> None:
+    """It would be taken for one that somebody sent, and be passed on to the agent."""
+    assert (
+        output(
+            "import resource, signal",
+            "from otel_untether.supervisor.copies import CopyWriter, Records, open_ring",
+            "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGXFSZ])",
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))",
+            "ring = open_ring()",
+            "stored = ring.store(30_000_000, memoryview(bytes(1000)))",
+            "print(stored, signal.sigpending())",
+        )
+        == "True set()"
+    )
+
+
+def test_a_link_that_cannot_be_made_leaves_no_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = descriptors()
+    monkeypatch.setattr(os, "pipe", refuse)
+    with pytest.raises(OSError, match="refused"):
+        watcher.Link()
+    assert descriptors() == before
+
+
+def test_where_nothing_is_left_to_read_nothing_is_waited_for(
+    link: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As at nearly every end, which imports nothing either to see how much is left."""
+    monkeypatch.setattr("otel_untether.supervisor.relay.unread", refuse)
+    read, write = os.pipe()
+    relay, sink, staying = make_relay(write, link, grace=60)
+    os.close(sink)
+    os.close(staying)
+    relay.start()
+    relay.join(10)
+    assert not relay.is_alive()
+    assert not relay.held
+    for fd in (read, write, relay._leaving):
+        os.close(fd)
+
+
+def refuse(*_: object) -> None:
+    raise OSError(24, "refused")
+
+
+def descriptors() -> set[str]:
+    with os.scandir("/proc/self/fd") as found:
+        return {entry.name for entry in found}
+
+
+def output(*lines: str) -> str:
+    """Return what a Python of its own prints."""
+    script = "\n".join(lines)
+    command = [sys.executable, "-c", script]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 def resident() -> int:

@@ -195,3 +195,24 @@ def test_the_end_is_noticed_while_the_consumer_s_pipe_is_full() -> None:
     assert time.process_time() - cpu < 0.5
     for fd in (read, write):
         os.close(fd)
+
+
+def test_a_flood_ends_though_its_last_bytes_stay_in_the_consumer_s_pipe() -> None:
+    """To wait for room is for what is still to be forwarded: the agent ends without that, too."""
+    read, write = os.pipe()
+    stream = Stream(write)
+    data = DATA[: 700 * 4096]  # pages, which is what a pipe counts: the last 16 fill it
+
+    def consume() -> None:
+        left = len(data) - 65536
+        while left:
+            left -= len(os.read(read, min(left, 1 << 16)))
+
+    consumer = threading.Thread(target=consume)
+    consumer.start()
+    stream.write(data)
+    consumer.join()
+    stream.end()
+    assert stream.link.reader.uncopied == len(data)
+    for fd in (read, write):
+        os.close(fd)
