@@ -384,6 +384,22 @@ def test_an_observer_that_hangs_holds_nothing_up() -> None:
     assert "passed on but not observed" in lines[1]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="policies of Linux")
+def test_the_observer_takes_the_core_from_nobody() -> None:
+    with start("cat", stdin=subprocess.PIPE) as process:
+        tasks = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        wait_until(lambda: os.SCHED_BATCH in map(policy, tasks.read_text().split()))
+        assert policy(process.pid) == os.SCHED_OTHER
+        process.communicate(b"")
+
+
+def policy(pid: str | int) -> int | None:
+    try:
+        return os.sched_getscheduler(int(pid))
+    except ProcessLookupError:
+        return None
+
+
 def test_what_an_observer_missed_is_told_though_it_finished_in_time(tmp_path: Path) -> None:
     size = 100 << 20
     release, report = tmp_path / "release", tmp_path / "report"
