@@ -359,10 +359,12 @@ class CopyReader:
 
 
 def enlarge(pipe: int, size: int) -> bool:
-    """Let a pipe hold `size` bytes; tell whether it does."""
+    """Let a pipe hold `size` bytes, if it does not hold more; tell whether it does."""
     import fcntl  # noqa: PLC0415  not before the first byte
 
     try:
+        if fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ) >= size:
+            return True
         return fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, size) >= size
     except (AttributeError, OSError):
         return False  # not Linux, or the user's allowance is used up

@@ -67,6 +67,9 @@ if TYPE_CHECKING:
 SMALL: Final = 64 * 1024
 LARGE: Final = 1024 * 1024
 _READ: Final = 512 * 1024
+# What the consumer's pipe is to hold then. It is not ours, so it gets a quarter of that; but with
+# 64 KB of it each end waits for the other's turn at a core 16 times a megabyte.
+_ONWARD: Final = 256 * 1024
 # Seconds of full reads in a row before a look at what else there is: the agent's end, a hang-up.
 _BURST: Final = 0.02
 # Nanoseconds between looks at whether the observer has made room for copies again.
@@ -277,6 +280,7 @@ class Relay:
         self._flowing = size >= SMALL
         if self._flowing and len(self._place) == SMALL and enlarge(self._source, LARGE):
             self._read_into(_READ)
+            enlarge(self._target, _ONWARD)
 
     def _read_into(self, size: int) -> None:
         """Have the stream read into so much memory: always the same, so that caches keep it."""

@@ -5,6 +5,7 @@ The kernel moves it, and only its bytes are counted.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import random
@@ -114,14 +115,14 @@ def test_a_file_gets_every_byte(tmp_path: Path, flags: int) -> None:
 def test_a_write_under_way_is_dated() -> None:
     read, write = os.pipe()
     stream = Stream(write)
-    stream.write(bytes(65536))
-    stream.write(bytes(65536))
+    for _ in range(5):  # of which the consumer's pipe holds four
+        stream.write(bytes(65536))
     deadline = time.monotonic() + 5
     while stream.link.reader.writing_since is None and time.monotonic() < deadline:
         time.sleep(0.01)
     assert stream.link.reader.writing_since is not None
     received = 0
-    while received < 2 * 65536:
+    while received < 5 * 65536:
         received += len(os.read(read, 65536))
     stream.end()
     assert stream.link.reader.writing_since is None
@@ -197,14 +198,41 @@ def test_the_end_is_noticed_while_the_consumer_s_pipe_is_full() -> None:
         os.close(fd)
 
 
+@pytest.mark.skipif(not hasattr(fcntl, "F_SETPIPE_SZ"), reason="Linux")
+@pytest.mark.parametrize(("size", "sent", "then"), [(64, 3, 256), (1024, 3, 1024), (64, 0, 64)])
+def test_a_flood_enlarges_the_consumer_s_pipe_and_never_shrinks_it(
+    size: int, sent: int, then: int
+) -> None:
+    """In KB, of MB that were sent; what says little leaves it alone."""
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, size * 1024)
+    received: list[int] = []
+
+    def consume() -> None:
+        while chunk := os.read(read, 1 << 16):
+            received.append(len(chunk))
+
+    consumer = threading.Thread(target=consume)
+    consumer.start()
+    stream = Stream(write)
+    stream.write(b"a line\n")
+    stream.write(bytes(sent * 1_000_000))
+    stream.end()
+    held = fcntl.fcntl(write, fcntl.F_GETPIPE_SZ)
+    os.close(write)
+    consumer.join()
+    os.close(read)
+    assert (sum(received), held) == (sent * 1_000_000 + 7, then * 1024)
+
+
 def test_a_flood_ends_though_its_last_bytes_stay_in_the_consumer_s_pipe() -> None:
     """To wait for room is for what is still to be forwarded: the agent ends without that, too."""
     read, write = os.pipe()
     stream = Stream(write)
-    data = DATA[: 700 * 4096]  # pages, which is what a pipe counts: the last 16 fill it
+    data = DATA[: 700 * 4096]  # pages, which is what a pipe counts: the last 64 fill it
 
     def consume() -> None:
-        left = len(data) - 65536
+        left = len(data) - 256 * 1024
         while left:
             left -= len(os.read(read, min(left, 1 << 16)))
 
