@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 FILE_NAME: Final = "otel-untether.toml"
 PREFIX: Final = "OTEL_UNTETHER_"
+_STATE_DIR: Final = PREFIX + "STATE_DIR"
 
 
 def find(path: str | None, env: Mapping[str, str], cwd: str, home: str) -> str | None:
@@ -45,10 +46,16 @@ def untether_file(env: Mapping[str, str], home: str) -> str | None:
 
 
 def anything_set(env: Mapping[str, str]) -> bool:
-    """Tell whether any place sets anything, and so might be wrong."""
+    """Tell whether any place sets anything, and so might be wrong.
+
+    An absolute path to keep runs at cannot be: who begins a run reads that by itself.
+    """
     home = os.path.expanduser("~")
     return (
-        any(name.startswith(PREFIX) for name in env)
+        any(
+            name.startswith(PREFIX) and not (name == _STATE_DIR and os.path.isabs(text))
+            for name, text in env.items()
+        )
         or find(None, env, ".", home) is not None
         or find_local(None, env, ".", home) is not None
         or untether_file(env, home) is not None

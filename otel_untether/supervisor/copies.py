@@ -149,8 +149,10 @@ def _file_in_memory(size: int) -> int | None:
     """
     if sys.platform != "linux":
         return None
-    import resource  # noqa: PLC0415  Unix only
-
+    try:
+        import resource  # noqa: PLC0415  Unix only, and not to be had where memory is short
+    except ImportError:
+        return None
     for limit, least in ((resource.RLIMIT_FSIZE, size), (resource.RLIMIT_NOFILE, _ENOUGH_FILES)):
         soft, _ = resource.getrlimit(limit)
         if soft != resource.RLIM_INFINITY and soft < least:

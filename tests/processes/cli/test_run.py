@@ -183,16 +183,30 @@ def test_help_has_examples(tmp_path: Path) -> None:
     assert "otel-untether run -- claude -p" in ended.stdout
 
 
-def test_nothing_heavy_is_imported_before_the_agent_runs(tmp_path: Path) -> None:
+BEFORE_THE_SPAWN = """
+import sys
+from otel_untether import cli
+from otel_untether.supervisor import agent_run
+
+def told(_run):
+    heavy = {"argparse", "typing", "dataclasses", "enum", "re", "msgspec", "psutil", "pathlib"}
+    print(sorted(heavy & set(sys.modules)), flush=True)
+    return 0
+
+agent_run.AgentRun.carry_out = told
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("kept_at", [None, "kept"])
+def test_nothing_heavy_is_imported_before_the_agent_runs(
+    tmp_path: Path, kept_at: str | None
+) -> None:
     """What is imported by then delays the agent's first byte."""
-    code = (
-        "import sys\n"
-        "from otel_untether.cli import run\n"
-        "heavy = {'argparse', 'typing', 'dataclasses', 'enum', 're', 'msgspec', 'psutil'}\n"
-        "print(sorted(heavy & set(sys.modules)))"
-    )
-    command = [sys.executable, "-S", "-c", code]
-    env = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}
+    command = [sys.executable, "-S", "-c", BEFORE_THE_SPAWN, "run", "--", "true"]
+    env = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    if kept_at is not None:
+        env["OTEL_UNTETHER_STATE_DIR"] = str(tmp_path / kept_at)
     loaded = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, check=True)
     assert loaded.stdout == b"[]\n"
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from otel_untether.config import files
 from otel_untether.config import settings as config
 from otel_untether.config.settings import (
     KEYS,
@@ -349,3 +350,21 @@ def test_what_becomes_of_the_agents_own_telemetry_is_one_of_three_words(value: s
 def test_another_word_is_refused_with_those_there_are(value: str) -> None:
     with pytest.raises(ConfigError, match='OTEL_UNTETHER_NATIVE: expected "join", "off" or "pass"'):
         config.load(environ={"OTEL_UNTETHER_NATIVE": value}, home="/nowhere", cwd="/")
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, False),
+        ({"OTEL_UNTETHER_STATE_DIR": "/kept"}, False),
+        ({"OTEL_UNTETHER_STATE_DIR": "kept"}, True),
+        ({"OTEL_UNTETHER_STATE_DIR": ""}, True),
+        ({"OTEL_UNTETHER_STATE_DIR": "/kept", "OTEL_UNTETHER_KEEP_RUNS": "no"}, True),
+    ],
+)
+def test_where_runs_are_kept_is_no_reason_to_read_settings_before_the_agent_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], *, expected: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert files.anything_set({"HOME": str(tmp_path), **variables}) == expected
