@@ -74,6 +74,8 @@ def trial(state: Path, number: int, victim: str, moment: float, pause: float) ->
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT),
         "OTEL_UNTETHER_STATE_DIR": str(state),
+        # Of more trials than runs are kept the first would be gone before they are counted.
+        "OTEL_UNTETHER_KEEP_RUNS": "100000",
     }
     agent = [sys.executable, "-c", AGENT, str(mark), str(RECORDING), str(pause)]
     command = ["-c", SMALL, str(_FEW_SPANS)] if number % 2 else ["-m", "otel_untether"]
