@@ -249,6 +249,7 @@ class SessionMetrics:
     def _tool(self, tool: Activity) -> None:
         if tool.end is None or tool.reason is not None:
             return  # its own end was not seen: nobody knows how long it took
+        self._move_to_its_engine()  # the line that told which it is may have come with this one
         kind = tool.attributes.get(semconv.TOOL_TYPE, "function")
         labels = {
             **self._labels,

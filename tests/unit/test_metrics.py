@@ -102,6 +102,15 @@ def test_session_that_turns_out_to_be_another_engine_s_moves_there(fleet: Fleet)
     assert set(fleet.values(semconv.SESSIONS_ACTIVE).values()) == {0}
 
 
+def test_tool_that_ends_before_the_first_tick_is_that_of_the_engine(fleet: Fleet) -> None:
+    state = session("unknown")
+    metrics = fleet.metrics.session(state)
+    state.engine = "codex"
+    metrics.changed([tool()])
+    (point,) = fleet.collected()[semconv.TOOL_DURATION.name].data.data_points
+    assert point.attributes["untether.engine"] == "codex"
+
+
 def test_duration_of_a_session_is_in_seconds_with_its_outcome(fleet: Fleet) -> None:
     fleet.metrics.session(session()).end(Outcome("failed", "rate_limit"), 1060 * SECOND)
     (point,) = fleet.collected()[semconv.AGENT_DURATION.name].data.data_points
