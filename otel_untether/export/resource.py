@@ -40,12 +40,14 @@ def resource_attributes(identity: RunIdentity, environ: Mapping[str, str]) -> di
 
 
 def given_attributes(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return what the user says in variables, read as the SDK does: `key=value,key=%20value`."""
+    """Return what the user says in variables, read as the SDK does: `key=value,key=%20value`.
+
+    What has no name is nothing, and a service without one is not named.
+    """
     pairs = (item.partition("=") for item in environ.get(_ATTRIBUTES, "").split(","))
     given = {key.strip(): unquote(value.strip()) for key, sign, value in pairs if sign}
-    if name := environ.get(_SERVICE):
-        given["service.name"] = name
-    return given
+    given["service.name"] = environ.get(_SERVICE) or given.get("service.name", "")
+    return {key: value for key, value in given.items() if key and (value or key != "service.name")}
 
 
 def _detected() -> dict[str, Any]:

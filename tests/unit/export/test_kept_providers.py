@@ -113,6 +113,7 @@ def _names_the_sdk(node: dict[str, Any]) -> bool:
         {},
         {"OTEL_SERVICE_NAME": "agents", "OTEL_RESOURCE_ATTRIBUTES": "team=a%20b, tier = 1,wrong"},
         {"OTEL_RESOURCE_ATTRIBUTES": "service.name=x,host.name=y"},
+        {"OTEL_RESOURCE_ATTRIBUTES": "=nameless,service.name=,team="},
     ],
 )
 def test_what_is_written_is_what_the_sdk_would_write(
