@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
     Key = frozenset[tuple[str, Any]]
 
-_log: Final = logging.getLogger(__name__)
+# Called as the SDK's are: what these say goes to the run's folder, not to the agent's terminal.
+_log: Final = logging.getLogger(f"opentelemetry.{__name__}")
 
 _INTERVAL: Final = 60.0  # seconds, as OTEL_METRIC_EXPORT_INTERVAL is by default
 # Of the SDK, where nobody says otherwise.
@@ -169,6 +170,9 @@ class KeptCounter:
 
     def add(self, amount: float, attributes: Mapping[str, Any] | None = None) -> None:
         """Add to the point of these attributes."""
+        if not math.isfinite(amount):
+            _log.warning("%s adds numbers: %r is not added", self._named[0], amount)
+            return
         if self._grows and amount < 0:
             _log.warning("%s only grows: %r is not added", self._named[0], amount)
             return
@@ -203,8 +207,8 @@ class KeptHistogram:
 
     def record(self, amount: float, attributes: Mapping[str, Any] | None = None) -> None:
         """Count one more into the point of these attributes."""
-        if amount < 0:
-            _log.warning("%s has no negative sizes: %r is not counted", self._named[0], amount)
+        if not (math.isfinite(amount) and amount >= 0):
+            _log.warning("%s has sizes from 0 on: %r is not counted", self._named[0], amount)
             return
         own = dict(attributes or {})
         with self._lock:

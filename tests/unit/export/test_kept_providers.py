@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ from tests.support.otel import fresh_globals
 from tests.support.otlp_receiver import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from otel_untether.export.telemetry import Telemetry
@@ -161,7 +162,9 @@ def test_where_nothing_is_asked_for_the_files_suffice(environ: dict[str, str]) -
     assert kept_providers.suffice(environ)
 
 
-amounts = st.one_of(st.integers(0, 2**40), st.floats(0, 1e9))
+amounts = st.one_of(
+    st.integers(0, 2**40), st.floats(0, 1e9), st.sampled_from([float("inf"), float("nan")])
+)
 labels = st.dictionaries(st.sampled_from("ab"), st.text(max_size=3), max_size=2)
 measured = st.lists(
     st.tuples(st.sampled_from(["counter", "level", "histogram"]), amounts, labels), max_size=12
@@ -195,15 +198,34 @@ def test_whatever_is_measured_is_collected_as_by_the_sdk(doings: list[Any]) -> N
     sdk.shutdown()
 
 
-def test_what_only_grows_takes_nothing_away(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.fixture
+def complaints(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """What instruments have to say, which is nothing for a terminal."""
+    logger = logging.getLogger(f"opentelemetry.{kept_metrics.__name__}")
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
+
+
+def test_what_only_grows_takes_nothing_away(complaints: pytest.LogCaptureFixture) -> None:
     provider = KeptMeterProvider(KeptResource({}), None)
     meter = provider.get_meter("scope")
     counter, histogram = meter.create_counter("counter"), meter.create_histogram("histogram")
     counter.add(-1)
     histogram.record(-1)
     assert provider.collect().resource_metrics == []
-    assert "counter only grows" in caplog.text
-    assert "histogram has no negative sizes" in caplog.text
+    assert "counter only grows" in complaints.text
+    assert "histogram has sizes from 0 on" in complaints.text
+
+
+@pytest.mark.parametrize("amount", [float("inf"), float("-inf"), float("nan")])
+def test_what_is_no_number_is_not_measured(
+    complaints: pytest.LogCaptureFixture, amount: float
+) -> None:
+    provider = KeptMeterProvider(KeptResource({}), None)
+    _measured(provider, [(what, amount, {}) for what in ("counter", "level", "histogram")])
+    assert provider.collect().resource_metrics == []
+    assert len({record.getMessage() for record in complaints.records}) == 3
 
 
 def test_metrics_are_written_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
