@@ -6,6 +6,7 @@ Made in the observer's process once the agent runs, so what it imports delays no
 from __future__ import annotations
 
 import os
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,6 @@ from otel_untether.watching.surroundings import Surroundings
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractContextManager
-    from threading import Thread
 
     from otel_untether.config.settings import Config
     from otel_untether.export.propagation import RootContext
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 # Of the exit timeout, for exporters: the rest is for us to say how it went.
 _SHARE: Final = 0.8
+# Seconds to wait for what there is to tell of runs that are deleted, where there is something.
+_TELLING: Final = 0.5
 
 
 def factory(
@@ -123,17 +125,17 @@ class CommandObserver(Observer):
             in_background(self._host.announce)
         self._announced = False
         self._store = store
-        self._tidying: Thread | None = None
+        self._tidying: threading.Thread | None = None
+        self._telling = _Telling()
 
     def _begin_tidying(self) -> None:
         """Look through earlier runs; not at once, when the agent and our imports want the cores."""
         if self._tidying is None:
             self._tidying = in_background(self._tidy)
 
-    def _tidy(self, *, quietly: bool = False) -> None:
-        """Look through earlier runs; `quietly` spares those of which something would be said."""
+    def _tidy(self) -> None:
         kept = self._config.telemetry
-        gone = tidy(self._store, kept, self._clock.now(), quietly=quietly)
+        gone = tidy(self._store, kept, self._clock.now(), self._telling.may_begin)
         self._host.telemetry.ledger.forgotten("traces", gone.spans)
         if line := told(gone, kept):
             notice(line)
@@ -177,13 +179,12 @@ class CommandObserver(Observer):
         summary = self.session.finish(End(exit_code, signal, at, unheard=self._unheard))
         late = (self._clock.now() - at) / 1e9
         allowed = max(0.1, _SHARE * self._config.telemetry.exit_timeout - late)
-        until = time.monotonic() + allowed
         if not self._host.telemetry.kept:
             self._begin_tidying()
         for problem in self._host.close(allowed):
             notice(problem)
-        if self._tidying is not None and not self._host.telemetry.kept:
-            self._tidying.join(max(0.0, until - time.monotonic()))
+        if self._telling.end() and self._tidying is not None:
+            self._tidying.join(_TELLING)
         return summary.text()
 
     def relay_lost(self, at: int) -> None:
@@ -199,9 +200,33 @@ class CommandObserver(Observer):
         began = time.monotonic()
         self._host.linger(seconds)
         if self._tidying is None:
-            self._tidy(quietly=True)
+            self._tidy()
         else:
             self._tidying.join(max(0.0, seconds - (time.monotonic() - began)))
+
+
+class _Telling:
+    """Whether anybody can still be told that a run is deleted which no collector has had.
+
+    Such a run does not go without a word. Once there is nobody to hear it, it waits for a later
+    run to look after it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ended = self._began = False
+
+    def may_begin(self) -> bool:
+        """Tell whether one may go; from then on there is something to tell."""
+        with self._lock:
+            self._began |= not self._ended
+            return not self._ended
+
+    def end(self) -> bool:
+        """Let none go any more; tell whether there is something to tell."""
+        with self._lock:
+            self._ended = True
+            return self._began
 
 
 def _advice(argv: tuple[str, ...]) -> str | None:

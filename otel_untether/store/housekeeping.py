@@ -12,6 +12,8 @@ from otel_untether.store.recovery import recover
 from otel_untether.store.runs import StoreError, load_run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from otel_untether.config.settings import TelemetryConfig
     from otel_untether.store.retention import Pruned
     from otel_untether.store.runs import Store
@@ -19,13 +21,14 @@ if TYPE_CHECKING:
 _HOUR: Final = 3600.0
 
 
-def tidy(store: Store, kept: TelemetryConfig, now: int, *, quietly: bool = False) -> Pruned:
+def tidy(
+    store: Store, kept: TelemetryConfig, now: int, may_forget: Callable[[], bool] = lambda: True
+) -> Pruned:
     """End what a watcher that died left open; prune past the limits of `kept`; `now` in ns.
 
-    `quietly` spares what no collector has had that should have: who deletes it is to say so.
-
-    Return what is gone. Five hundred agents at once are to be there still when somebody looks, so
-    that the last hour's are not too many, unless somebody chose how many are.
+    Return what is gone; `may_forget` is that of `retention.prune`. Five hundred agents at once are
+    to be there still when somebody looks, so that the last hour's are not too many, unless somebody
+    chose how many are.
     """
     mend(store)
     return store.prune(
@@ -34,7 +37,7 @@ def tidy(store: Store, kept: TelemetryConfig, now: int, *, quietly: bool = False
         max_count=kept.keep_runs,
         max_bytes=int(kept.keep_megabytes * 2**20),
         fresh=_HOUR if kept.keep_runs == KEEP_RUNS else 0.0,
-        delivered_only=quietly,
+        may_forget=may_forget,
     )
 
 

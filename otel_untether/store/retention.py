@@ -20,15 +20,13 @@ if TYPE_CHECKING:
 class Limits(Struct, frozen=True):
     """What is kept: runs up to an age (s), a number, a total size (bytes).
 
-    One that has changed within `fresh` seconds does not go for the number alone. With
-    `delivered_only` none goes that a collector should have had, and has not.
+    One that has changed within `fresh` seconds does not go for the number alone.
     """
 
     age: float
     runs: int
     size: int
     fresh: float = 0.0
-    delivered_only: bool = False
 
     def keep(self, index: int, age: float, total: int) -> bool:
         """Tell whether the run at this place is kept, of this age, with so many bytes until it."""
@@ -61,22 +59,24 @@ def prune(
     *,
     in_use: Callable[[Path, float], bool],
     remove: Callable[[Path], bool] = run_folder.remove,
+    may_forget: Callable[[], bool] = lambda: True,
 ) -> Pruned:
     """Delete the folders past a limit, given newest first; return which.
 
     Runs that a collector should have had, and has not, go last: after those that are delivered,
     and the oldest first. `now` is in ns since the epoch. `in_use` is asked, with a folder and its
     age, before it goes; one that stays still counts. `remove` deletes one and says if it is gone.
+    `may_forget` is asked before one goes that no collector has had, which somebody is to be told.
     """
     pruned = Pruned([])
     total = 0
     for index, found in enumerate(_by_worth(map(_look, folders))):
         path, age = found.path, now / 1e9 - found.changed
         total += found.size
-        waiting = found.undelivered
-        if limits.keep(index, age, total) or (waiting and limits.delivered_only):
+        if limits.keep(index, age, total) or in_use(path, age):
             continue
-        if in_use(path, age):
+        waiting = found.undelivered
+        if waiting and not may_forget():
             continue
         spans = undelivered_spans(path) if waiting else 0
         if remove(path):

@@ -21,7 +21,7 @@ from otel_untether.store.record import Run, RunIdentity, RunRecord, StoreError, 
 from otel_untether.store.sessions import SessionOutcome, Sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 __all__ = [
     "Listing",
@@ -176,15 +176,15 @@ class Store:
         max_count: int = MAX_COUNT,
         max_bytes: int = MAX_BYTES,
         fresh: float = 0.0,
-        delivered_only: bool = False,
         dry_run: bool = False,
+        may_forget: Callable[[], bool] = lambda: True,
     ) -> retention.Pruned:
         """Delete runs past an age (s), a count or a total size (bytes), undelivered ones last.
 
         `now` is in ns since the epoch. One that has changed within `fresh` seconds does not go for
         the count alone, unless there are a thousand. A run that may still be watched stays, and
-        counts; `delivered_only` spares undelivered ones. Nothing is deleted in a state directory
-        that somebody else could change, nor with `dry_run`. Return what was deleted, or would be.
+        counts. Nothing is deleted in a state directory that somebody else could change, nor with
+        `dry_run`; `may_forget` is that of `retention.prune`. Return what was deleted, or would be.
         Meant for after the spawn: it reads the size of every run.
         """
         if not dry_run:
@@ -196,9 +196,10 @@ class Store:
         return retention.prune(
             self._folders([]),
             now,
-            retention.Limits(max_age, max_count, max_bytes, fresh, delivered_only),
+            retention.Limits(max_age, max_count, max_bytes, fresh),
             in_use=_in_use,
             remove=_spare if dry_run else run_folder.remove,
+            may_forget=may_forget,
         )
 
     def remember_outcome(self, outcome: SessionOutcome) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from otel_untether.store import run_folder, run_lock
 from otel_untether.store.runs import RunIdentity, Store
 from tests.support.processes import eventually
 
@@ -67,3 +69,23 @@ def test_where_all_runs_are_short_the_oldest_go_all_the_same(tmp_path: Path) -> 
     environ = {"PATH": os.environ["PATH"], "OTEL_UNTETHER_STATE_DIR": str(tmp_path)}
     subprocess.run([*COMMAND, "run", "-q", "--", "true"], env=environ, check=True)
     eventually(lambda: len(store.folders()) == 1, timeout=90)
+
+
+def test_a_short_run_deletes_nothing_without_a_word_that_no_collector_has_had(
+    tmp_path: Path,
+) -> None:
+    store = Store(tmp_path)
+    for number in range(40):
+        old = store.create_run(RunIdentity(f"{number:016x}", "claude"), started=number + 1)
+        old.update(ended=number + 2)
+        (old.path / run_folder.UNDELIVERED).touch()
+        old.release()
+    environ = {"PATH": os.environ["PATH"], "OTEL_UNTETHER_STATE_DIR": str(tmp_path)}
+    environ["OTEL_UNTETHER_KEEP_RUNS"] = "40"
+    command = [*COMMAND, "run", "-q", "--", "true"]
+    gone = 0
+    for _ in range(4):
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
+        gone += sum(map(int, re.findall(r"(\d+) runs? (?:is|are) deleted", done.stderr)))
+        eventually(lambda: not any(map(run_lock.is_held, store.folders())), timeout=90)
+    assert 40 + 4 - gone == len(store.folders())

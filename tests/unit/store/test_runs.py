@@ -373,6 +373,13 @@ def test_what_goes_undelivered_is_counted(store: Store) -> None:
     assert told(store.prune(time.time_ns(), max_count=1), kept) is None
 
 
+def test_where_nobody_can_be_told_what_goes_undelivered_stays(store: Store) -> None:
+    runs = [ended_run(store, NOW + number * SECOND) for number in range(3)]
+    (runs[0].path / run_folder.UNDELIVERED).touch()
+    pruned = store.prune(time.time_ns(), max_count=1, may_forget=lambda: False)
+    assert pruned.folders == [runs[1].path]
+
+
 @given(
     ended=st.none() | st.integers(0, 2**62),
     command=st.none() | st.sampled_from(['"ended":', '"ended":1}', "ended", "claude"]),
