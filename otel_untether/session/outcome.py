@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
@@ -89,6 +88,8 @@ def _signal_name(exit_code: int | None, signal_number: int | None) -> str | None
 
 
 def _name(number: int) -> str:
+    import signal  # noqa: PLC0415  2 ms, for those who are ended by one
+
     try:
         return signal.Signals(number).name
     except ValueError:

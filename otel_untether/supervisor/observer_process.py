@@ -12,7 +12,6 @@ import contextlib
 import gc
 import os
 import select
-import signal
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple, ParamSpec, TypeVar
 
@@ -24,6 +23,7 @@ from otel_untether.supervisor.signals import is_stopped
 from otel_untether.supervisor.watcher import DEATH_SIGNAL, FINISHED, OVERTIME, STREAMS
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable
     from typing import NoReturn
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from otel_untether.supervisor.watcher import Link
 
     Record = tuple[int, int, int, int]
+else:
+    import _signal as signal  # what `signal` wraps in enums, for 2 ms of each run
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

@@ -215,7 +215,17 @@ def test_a_short_run_imports_nothing_that_only_a_long_one_needs(tmp_path: Path) 
     """Most of the processor's time that a short run takes is that of imports."""
     rare = {
         "otel_untether.session.redactor",
-        *("gzip", "hmac", "html", "pkgutil", "secrets", "psutil", "importlib.metadata", "hashlib"),
+        *(
+            "gzip",
+            "hmac",
+            "html",
+            "pkgutil",
+            "secrets",
+            "psutil",
+            "importlib.metadata",
+            "hashlib",
+            "signal",
+        ),
         *("opentelemetry.sdk", "opentelemetry.metrics", "google", "requests"),
         *(f"otel_untether.{room}" for room in ("diagnosis", "kill", "report", "stall")),
         *(f"otel_untether.proc_diag.{name}" for name in ("deep_look", "details", "linux.deep")),
