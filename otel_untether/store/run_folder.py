@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 RUNS: Final = "runs"  # in the state directory: the folder of these folders
 SESSIONS: Final = "sessions"  # beside it: how engines' sessions last ended
+PRUNED: Final = "pruned"  # and when somebody last looked which runs may go: its own time
 RECORD: Final = "run.json"
 TRACES: Final = "traces.jsonl"
 LOGS: Final = "logs.jsonl"
@@ -56,7 +57,7 @@ NAMES: Final = frozenset((
     RECORD, TRACES, LOGS, METRICS, JOURNAL, SAMPLES, DELIVERED, UNDELIVERED, STDERR, OTEL_LOG, LOCK,
 ))  # fmt: skip
 _SECOND: Final = 1_000_000_000
-_DIGITS: Final = frozenset("0123456789")
+_ZEROS: Final = str.maketrans("123456789", "000000000")
 _ID: Final = frozenset("0123456789abcdefghijklmnopqrstuvwxyz")
 
 
@@ -107,7 +108,7 @@ def started(name: str) -> int:
 def is_folder_name(name: str) -> bool:
     """Whether a run's folder may be called that."""
     moment, _, run_id = name.partition("-")
-    shape = "".join("0" if letter in _DIGITS else letter for letter in moment)
+    shape = moment.translate(_ZEROS)
     return shape == "00000000T000000.000000Z" and bool(run_id) and _ID.issuperset(run_id)
 
 

@@ -2,6 +2,7 @@
 
     runs/20261122T205630.123456Z-5f0c…/   one run (`run_folder`)
     sessions/9a1e….json                   how an engine's session last ended (`sessions`)
+    pruned                                when somebody last looked which of them may go
 
 Nothing here imports OpenTelemetry.
 """
@@ -15,9 +16,9 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from otel_untether.store import process_stat, retention, run_folder, run_lock
+from otel_untether.store import files, process_stat, retention, run_folder, run_lock
 from otel_untether.store.private_folder import require_private, require_real
-from otel_untether.store.record import Run, RunIdentity, RunRecord, StoreError, load_run
+from otel_untether.store.record import Run, RunIdentity, RunRecord, StoreError, has_ended, load_run
 from otel_untether.store.sessions import SessionOutcome, Sessions
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 DAY: Final = 86_400.0
+_MINUTE: Final = 60.0
 MAX_AGE: Final = 30 * DAY
 MAX_COUNT: Final = 500
 MAX_BYTES: Final = 2 << 30
@@ -84,6 +86,7 @@ class Store:
         self.root = root
         self.runs_dir = root / run_folder.RUNS
         self._sessions = Sessions(root / run_folder.SESSIONS)
+        self._ended: set[Path] = set()
 
     def create_run(
         self,
@@ -128,6 +131,15 @@ class Store:
         """Return the folders of all runs, newest first, those that cannot be read too."""
         return self._folders([])
 
+    def open_folders(self) -> list[Path]:
+        """Return the folders of runs of which it is not certain that they are over, newest first.
+
+        What is over stays so: asked again, only the others are looked at.
+        """
+        found = [path for path in self.folders() if path not in self._ended]
+        self._ended.update(path for path in found if has_ended(path))
+        return [path for path in found if path not in self._ended]
+
     def newest(self) -> Run | None:
         """Return the run that was recorded last, None when there is none that can be read.
 
@@ -167,6 +179,22 @@ class Store:
             problems.append(f"{self.runs_dir}: {error.strerror or error}")
             return []
         return sorted(found, key=lambda path: path.name, reverse=True)
+
+    def is_prune_due(self, now: int) -> bool:
+        """Whether nobody has looked for a minute which runs may go; `now` in ns since the epoch.
+
+        From then on somebody has.
+        """
+        stamp = self.root / run_folder.PRUNED
+        try:
+            if 0 <= now / 1e9 - stamp.lstat().st_mtime < _MINUTE:
+                return False
+            os.utime(stamp, ns=(now, now), follow_symlinks=False)
+        except OSError:
+            with contextlib.suppress(OSError, ValueError):
+                files.replace(stamp, b"")
+                os.utime(stamp, ns=(now, now), follow_symlinks=False)
+        return True
 
     def prune(
         self,

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_untether.config.settings import TelemetryConfig
-from otel_untether.store import housekeeping, retention, run_folder
+from otel_untether.store import housekeeping, retention, run_folder, runs
 from otel_untether.store.housekeeping import told
 from otel_untether.store.process_identity import ProcessIdentity, identify, is_running
 from otel_untether.store.record import RunRecord, has_ended
@@ -211,6 +211,49 @@ def test_too_many_runs_lose_the_oldest(store: Store) -> None:
     runs = [ended_run(store, NOW + number * SECOND) for number in range(5)]
     deleted = store.prune(time.time_ns(), max_count=2).folders
     assert sorted(deleted) == [run.path for run in runs[:3]]
+
+
+def test_which_runs_may_go_is_looked_at_once_a_minute_unless_somebody_chose(store: Store) -> None:
+    now = time.time_ns()
+
+    def after(seconds: int, keep_runs: int = 200) -> int:
+        """Tidy up with an old run there; return how many are left."""
+        age(ended_run(store), now - 30 * 86_400 * SECOND)
+        kept = TelemetryConfig(keep_runs=keep_runs)
+        housekeeping.tidy(store, kept, now + seconds * SECOND)
+        return len(store.folders())
+
+    assert after(0) == 0
+    assert after(59) == 1
+    assert after(59, keep_runs=100) == 0
+    assert after(59) == 1
+    assert after(61) == 0
+
+
+def test_a_clock_that_was_set_back_keeps_nobody_from_looking(store: Store) -> None:
+    store.root.mkdir(mode=0o700)
+    assert store.is_prune_due(NOW)
+    assert store.is_prune_due(NOW - SECOND)
+    assert not store.is_prune_due(NOW)
+
+
+def test_where_it_cannot_be_noted_that_somebody_looked_he_looks(store: Store) -> None:
+    assert store.is_prune_due(NOW)
+    assert store.is_prune_due(NOW)
+    assert not store.root.exists()
+
+
+def test_what_is_over_is_looked_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    over, open_ = ended_run(store), ended_run(store, NOW + SECOND, ended=None)
+    looked: list[Path] = []
+
+    def look(path: Path) -> bool:
+        looked.append(path)
+        return path == over.path
+
+    monkeypatch.setattr(runs, "has_ended", look)
+    assert store.open_folders() == store.open_folders() == [open_.path]
+    assert looked == [open_.path, over.path, open_.path]
 
 
 @pytest.mark.parametrize(("chosen", "left"), [(200, 205), (199, 199)])
