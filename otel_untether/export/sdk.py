@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from otel_untether.export.ids import IdGenerator
     from otel_untether.store.runs import RunIdentity
 
 _CONFIG_FILE: Final = "OTEL_CONFIG_FILE"
@@ -153,11 +152,6 @@ def _forget_at_exit(provider: Any) -> None:
     """Undo the SDK's atexit hook: it would wait for exporters past our deadline."""
     if hasattr(provider, "shutdown"):
         atexit.unregister(provider.shutdown)
-
-
-def set_id_generator(provider: Any, generator: IdGenerator) -> None:
-    """Have tracers that a provider makes from now on take their ids from there."""
-    provider.id_generator = generator
 
 
 def exporters(providers: Providers) -> list[tuple[Signal, Any]]:

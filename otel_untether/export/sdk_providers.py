@@ -50,7 +50,7 @@ def assemble(
     providers = sdk.global_providers()
     telemetry = Telemetry(*providers, parent=parent_of(root), problems=problems, owned=True)
     # After the configurator: OTEL_CONFIG_FILE has no place for it.
-    sdk.set_id_generator(providers.tracer, RootIdGenerator(root))
+    telemetry.take_ids_from(RootIdGenerator(root))
     telemetry.ledger = Ledger(kept=run_dir is not None)
     _watch_exporters(telemetry, run_dir, plan)
     if isinstance(providers.tracer, TracerProvider):
