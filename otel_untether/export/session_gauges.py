@@ -12,7 +12,7 @@ sessions into one export.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from otel_untether import semconv
 from otel_untether.clock import Clock
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from otel_untether.proc_diag.sampler import Window
     from otel_untether.session.state import SessionState
     from otel_untether.stall import Finding
-
-_SCOPE: Final = Scope(semconv.SCOPE, schema_url=semconv.SCHEMA_URL)
 
 
 def session_resource(base: Any, state: SessionState) -> Any:
@@ -98,7 +96,7 @@ class SessionGauges:
             if metric.instrument == "observable_counter":
                 since, shown = self._since_export(metric, now, value, temporality)
             points.append(classes.NumberDataPoint(labels, since, now, shown, []))
-        scope = classes.ScopeMetrics(_SCOPE, made, semconv.SCHEMA_URL)
+        scope = classes.ScopeMetrics(_scope(classes), made, semconv.SCHEMA_URL)
         return classes.ResourceMetrics(self._identity(), [scope], "")
 
     def _identity(self) -> Any:
@@ -119,6 +117,16 @@ class SessionGauges:
         since, before = self._exported.get(metric.name, (self._state.started, 0))
         self._exported[metric.name] = now, value
         return since, value - before
+
+
+def _scope(classes: Classes) -> Any:
+    """Return our scope as goes with these classes: some exporters have it write itself."""
+    if classes is metric_data:
+        return Scope(semconv.SCOPE, schema_url=semconv.SCHEMA_URL)
+    # Imported by whoever has made the exporter.
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope  # noqa: PLC0415
+
+    return InstrumentationScope(semconv.SCOPE, schema_url=semconv.SCHEMA_URL)
 
 
 def _metric(metric: semconv.Metric, points: list[Any], temporality: int, classes: Classes) -> Any:

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from contextlib import contextmanager
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +21,7 @@ from opentelemetry.sdk.metrics import ObservableCounter
 from opentelemetry.sdk.metrics import export as sdk_classes
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
+    ConsoleMetricExporter,
     MetricExporter,
     MetricExportResult,
     MetricsData,
@@ -470,6 +472,16 @@ def test_very_many_sessions_go_into_messages_a_receiver_takes(
             exporter.add(gauges(session(f"run-{number}")))
         exporter.flush(5)
         assert [len(runs) for runs in recording.runs()] == [2, 2, 1]
+
+
+def test_the_console_shows_them() -> None:
+    """Its exporter has all that it is given write itself."""
+    shown = StringIO()
+    exporter = GaugeExporter([ConsoleMetricExporter(out=shown)], interval=60)
+    exporter.add(gauges())
+    assert exporter.flush(30)
+    assert semconv.SCOPE in shown.getvalue()
+    exporter.shutdown(30)
 
 
 def test_without_exporters_there_is_no_thread() -> None:
