@@ -159,7 +159,7 @@ def _file_in_memory(size: int) -> int | None:
             return None
     try:
         file = os.memfd_create("otel-untether")
-    except OSError:
+    except (AttributeError, OSError):  # the one where Python was built for systems before it
         return None
     try:
         os.truncate(file, size)
@@ -205,7 +205,7 @@ def records(data: bytes) -> Iterator[tuple[int, int, int, int]]:
 class CopyWriter:
     """The relay's side of the copy of one stream.
 
-    `room`, then `put` or `lose`, in one thread. Records that find no room in their pipe wait
+    `writing`, then `put` or `lose`, in one thread. Records that find no room in their pipe wait
     here and grow: the observer then sees fewer and larger chunks, dated by the first.
     """
 
@@ -236,7 +236,7 @@ class CopyWriter:
         return self._waiting is not None
 
     def keeps(self, size: int) -> bool:
-        """Tell whether so much would be kept now."""
+        """Tell whether so much would be kept now, and move on to where it would be."""
         return not self._numbers[UNREAD] and self._make_room(size)
 
     def writing(self, since: int) -> None:

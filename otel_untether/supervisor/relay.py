@@ -279,7 +279,10 @@ class Relay:
         """Note whether the stream comes in large chunks, and have it come in larger ones."""
         self._flowing = size >= SMALL
         if self._flowing and len(self._place) == SMALL and enlarge(self._source, LARGE):
-            self._read_into(_READ)
+            try:
+                self._read_into(_READ)
+            except OSError:
+                return  # little memory: smaller reads carry it, too
             enlarge(self._target, _ONWARD)
 
     def _read_into(self, size: int) -> None:

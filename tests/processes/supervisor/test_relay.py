@@ -339,13 +339,18 @@ def test_memory_is_given_back_once_it_is_taken() -> None:
     big.close()
 
 
-@pytest.mark.parametrize("file", [True, False], ids=["a file in memory", "a mapping alone"])
+@pytest.mark.parametrize("file", ["there", "refused", "unknown"])
 def test_a_backlog_of_many_megabytes_comes_out_the_same(
-    monkeypatch: pytest.MonkeyPatch, *, file: bool
+    monkeypatch: pytest.MonkeyPatch, file: str
 ) -> None:
-    """Most of it is written to a file and read from its mapping; there may be no such file."""
-    if not file:
+    """Most of it is written to a file in memory and read from its mapping.
+
+    There may be no such file: a Python that is built for old systems knows none.
+    """
+    if file == "refused":
         monkeypatch.setattr(os, "memfd_create", refuse)
+    elif file == "unknown":
+        monkeypatch.delattr(os, "memfd_create", raising=False)
     big = Link(8 << 20)
     data = [os.urandom(900_000) for _ in range(8)]
     assert all(big.put(chunk) for chunk in data)
@@ -402,6 +407,35 @@ def test_where_nothing_is_left_to_read_nothing_is_waited_for(
     assert not relay.is_alive()
     assert not relay.held
     for fd in (read, write, relay._leaving):
+        os.close(fd)
+
+
+def test_a_flood_goes_on_where_there_is_no_memory_for_larger_reads(
+    link: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, write = os.pipe()
+    relay, sink, staying = make_relay(write, link)
+    monkeypatch.setattr("otel_untether.supervisor.relay.mmap", refuse)
+    received = bytearray()
+
+    def consume() -> None:
+        while len(received) < 1_000_000 and (chunk := os.read(read, 65536)):
+            received.extend(chunk)
+
+    consumer = threading.Thread(target=consume)
+    consumer.start()
+    relay.start()
+    data = os.urandom(1_000_000)
+    left = memoryview(data)
+    while left:
+        left = left[os.write(sink, left) :]
+    os.close(sink)
+    relay.join()
+    os.close(write)
+    consumer.join()
+    assert not relay.failed
+    assert received == data
+    for fd in (read, staying, relay._leaving):
         os.close(fd)
 
 
