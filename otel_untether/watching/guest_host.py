@@ -1,8 +1,16 @@
-"""A host in other people's programs: their providers, their threads, their processes."""
+"""A host in other people's programs: their providers, their threads, their processes.
+
+What elsewhere is imported where it is first needed comes with this module: not on a thread of
+ours, as `judge` says.
+"""
 
 from __future__ import annotations
 
+import gzip  # noqa: F401
+import html  # noqa: F401
+import json  # noqa: F401
 import os
+import signal  # noqa: F401
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry import _logs, metrics, trace
@@ -11,8 +19,9 @@ from opentelemetry.context import get_value
 from otel_untether.config.settings import Config
 from otel_untether.export import providers as export
 from otel_untether.export.run_spans import keep_spans
-from otel_untether.session import redactor  # noqa: F401  as `judge`
-from otel_untether.watching import judge  # noqa: F401  not on a thread of ours, as is said there
+from otel_untether.kill import left_behind  # noqa: F401
+from otel_untether.session import redactor  # noqa: F401
+from otel_untether.watching import judge  # noqa: F401
 from otel_untether.watching.attendant import attendant
 from otel_untether.watching.guest_measures import guest_measures, shared_sampler
 from otel_untether.watching.host import Host, capture_of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -71,6 +72,17 @@ def many(program: Program, first: int, last: int) -> None:
         if number % 50 == 0:
             program.points()
         session.finish(0)
+
+
+def test_nothing_is_left_for_a_thread_of_ours_to_import() -> None:
+    """A program may fork meanwhile, and what it forks would wait for that import for ever."""
+    later = {
+        "gzip", "html", "json", "signal", "otel_untether.kill.left_behind",
+        "otel_untether.session.redactor", "otel_untether.watching.judge",
+    }  # fmt: skip
+    code = "import sys, otel_untether.watching.guest_host; print(*sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert later <= set(told.stdout.split())
 
 
 @pytest.mark.timeout(600)
