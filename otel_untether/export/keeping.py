@@ -1,7 +1,8 @@
 """Keeping a run's spans and log records in its folder the moment they exist.
 
-Called as the SDK's processors and exporters are; `sdk` makes such of these, where it is used.
-What could not be written is told to the ledger: it is lost, unless a collector takes it.
+Called as the SDK's processors and exporters are; where the SDK is used, `sdk_processors` makes
+such of these. What could not be written is told to the ledger: it is lost, unless a collector
+takes it.
 """
 
 from __future__ import annotations

@@ -36,11 +36,10 @@ class Telemetry(Struct, eq=False):
 
     `parent` is the context to start the root span in: the ambient caller's, else empty.
     `keeping` writes its spans down, None where they are somebody else's. `kept` says that nothing
-    leaves: all there is to do is to write.
-    `metric_exporters` are the push exporters behind `meter_provider`, the SDK's or
-    `kept_metrics.KeptMetrics`, for metrics that are collected elsewhere but belong into the same
-    place. `ledger` knows where everything is that
-    was made. `finished` says, after `shutdown`, whether no exporter is at work any more.
+    leaves: all there is to do is to write. `metric_exporters` are the push exporters behind
+    `meter_provider`, the SDK's or `kept_metrics.KeptMetrics`, for metrics that are collected
+    elsewhere but belong into the same place. `ledger` knows where everything is that was made.
+    `finished` says, after `shutdown`, whether no exporter is at work any more.
     """
 
     tracer_provider: trace.TracerProvider
