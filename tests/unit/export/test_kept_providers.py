@@ -233,7 +233,8 @@ def test_metrics_are_written_now_and_then(tmp_path: Path, monkeypatch: pytest.Mo
     path = tmp_path / "metrics.jsonl"
     provider = KeptMeterProvider(KeptResource({}), KeptMetrics(path))
     provider.get_meter("scope").create_counter("counter").add(1)
-    wait_until(lambda: path.exists() and path.read_bytes().count(b"\n") > 2)
+    assert provider.force_flush()
+    assert wait_until(lambda: path.read_bytes().count(b"\n") > 2)
     provider.shutdown()
 
 
@@ -248,8 +249,9 @@ def test_without_a_thread_metrics_are_written_at_the_end(
     path = tmp_path / "metrics.jsonl"
     provider = KeptMeterProvider(KeptResource({}), KeptMetrics(path))
     provider.get_meter("scope").create_counter("counter").add(1)
+    assert provider.force_flush()
     provider.shutdown()
-    assert path.read_bytes().count(b"\n") == 1
+    assert path.read_bytes().count(b"\n") == 2
 
 
 def _told_at_once(told: Callable[[int], object], threads: int) -> None:
