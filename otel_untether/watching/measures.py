@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otel_untether.export.kept_resource import KeptResource
@@ -40,7 +41,7 @@ def own_measures(meters: MeterProvider, exporter: GaugeExporter, resource: Any) 
     a `KeptResource`, None where it is not known; `exporter` ends their gauges, with a last
     export, when it is shut down.
     """
-    base = KeptResource({}) if resource is None else resource
+    base = _nobody() if resource is None else resource
 
     def show(state: SessionState, clock: Clock) -> Shown:
         gauges = SessionGauges(state, base, None, clock)
@@ -48,3 +49,9 @@ def own_measures(meters: MeterProvider, exporter: GaugeExporter, resource: Any) 
         return Shown(gauges.points, lambda: None)
 
     return Measures(FleetMetrics(meters), show)
+
+
+def _nobody() -> Any:
+    """Return an empty Resource: the SDK's where it is in use, whose exporters may need it."""
+    sdk = sys.modules.get("opentelemetry.sdk.resources")
+    return KeptResource({}) if sdk is None else sdk.Resource.get_empty()

@@ -17,7 +17,7 @@ from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import (
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import (
     OTLPMetricExporter as HttpExporter,
 )
-from opentelemetry.sdk.metrics import ObservableCounter
+from opentelemetry.sdk.metrics import MeterProvider, ObservableCounter
 from opentelemetry.sdk.metrics import export as sdk_classes
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
@@ -30,6 +30,7 @@ from opentelemetry.sdk.metrics.export import ResourceMetrics as SdkResourceMetri
 from opentelemetry.sdk.resources import Resource
 
 from otel_untether import semconv
+from otel_untether.clock import Clock
 from otel_untether.export import gauge_exporter as gauge_export
 from otel_untether.export import metric_data
 from otel_untether.export.gauge_exporter import GaugeExporter
@@ -42,6 +43,7 @@ from otel_untether.proc_diag.sampler import Sampler, Window
 from otel_untether.session.activity import Wait
 from otel_untether.session.state import SessionState
 from otel_untether.stall import Finding
+from otel_untether.watching.measures import own_measures
 from tests.support import processes
 from tests.support.otlp_receiver import grpc_receiver, hanging, http_receiver, wait_until
 
@@ -481,6 +483,16 @@ def test_the_console_shows_them() -> None:
     exporter.add(gauges())
     assert exporter.flush(30)
     assert semconv.SCOPE in shown.getvalue()
+    exporter.shutdown(30)
+
+
+def test_the_console_shows_them_where_nobody_is_known_whose_they_are() -> None:
+    """As where a file asks for metrics alone, and there is no provider that could tell."""
+    shown = StringIO()
+    exporter = GaugeExporter([ConsoleMetricExporter(out=shown)], interval=60)
+    own_measures(MeterProvider(shutdown_on_exit=False), exporter, None).show(session(), Clock())
+    assert exporter.flush(30)
+    assert '"untether.run.id": "run-1"' in shown.getvalue()
     exporter.shutdown(30)
 
 
