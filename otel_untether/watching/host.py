@@ -173,13 +173,12 @@ class Host:
             flush(self._providers, self._own.exporter.flush)
 
     def announce(self) -> None:
-        """Have leave what is there at a session's start, but not its gauges; if anything leaves.
+        """Have leave what is there at a session's start, but not its gauges.
 
         Their series are an engine's: of one that is recognised by its first lines there would be
         another of an unknown engine, for minutes.
         """
-        if not self.telemetry.kept:
-            flush(self._providers)
+        flush(self._providers)
 
     @property
     def _providers(self) -> tuple[object, ...]:
