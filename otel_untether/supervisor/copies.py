@@ -362,11 +362,11 @@ class CopyReader:
 
 def enlarge(pipe: int, size: int) -> bool:
     """Let a pipe hold `size` bytes, if it does not hold more; tell whether it does."""
-    import fcntl  # noqa: PLC0415  not before the first byte
-
     try:
+        import fcntl  # noqa: PLC0415  not before the first byte
+
         if fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ) >= size:
             return True
         return fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, size) >= size
-    except (AttributeError, OSError):
-        return False  # not Linux, or the user's allowance is used up
+    except (AttributeError, ImportError, OSError):
+        return False  # not Linux, or the user's allowance is used up, or Python is gone from disk

@@ -337,10 +337,12 @@ def write_all(fd: int, chunk: bytes | memoryview) -> None:
 
 
 def unread(fd: int) -> int:
-    """Return how many bytes wait in a pipe."""
-    import fcntl  # noqa: PLC0415  not before the first byte
-    import termios  # noqa: PLC0415  as above
-
+    """Return how many bytes wait in a pipe; 0 where what tells that is gone from the disk."""
+    try:
+        import fcntl  # noqa: PLC0415  not before the first byte
+        import termios  # noqa: PLC0415  as above
+    except ImportError:
+        return 0
     return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 

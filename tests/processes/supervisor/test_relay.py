@@ -410,12 +410,20 @@ def test_where_nothing_is_left_to_read_nothing_is_waited_for(
         os.close(fd)
 
 
-def test_a_flood_goes_on_where_there_is_no_memory_for_larger_reads(
-    link: Link, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("missing", ["memory", "modules", "modules for copies"])
+def test_a_flood_goes_on_whatever_is_missing_for_more_speed(
+    link: Link, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
+    """Memory may be short, and the agent may have removed the Python that we run with."""
     read, write = os.pipe()
     relay, sink, staying = make_relay(write, link)
-    monkeypatch.setattr("otel_untether.supervisor.relay.mmap", refuse)
+    if missing == "memory":
+        monkeypatch.setattr("otel_untether.supervisor.relay.mmap", refuse)
+    else:
+        monkeypatch.setitem(sys.modules, "termios", None)
+        monkeypatch.setitem(sys.modules, "fcntl", None)
+    if missing == "modules":
+        link.reader.leave_unread()
     received = bytearray()
 
     def consume() -> None:
