@@ -67,6 +67,7 @@ class KeptMeterProvider:
         self._file = file
         self._meters: list[KeptMeter] = []
         self._ended = threading.Event()
+        self._beginning = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def get_meter(
@@ -94,13 +95,14 @@ class KeptMeterProvider:
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
         """Write it now, and from now on each minute; tell whether it is on disk."""
-        if self._thread is None and self._file is not None:
-            self._thread = threading.Thread(
-                target=self._write_now_and_then, name="otel-untether-metrics", daemon=True
-            )
-            # Where there can be no thread there is still an end.
-            with contextlib.suppress(RuntimeError):
-                self._thread.start()
+        with self._beginning:
+            if self._thread is None and self._file is not None:
+                self._thread = threading.Thread(
+                    target=self._write_now_and_then, name="otel-untether-metrics", daemon=True
+                )
+                # Where there can be no thread there is still an end.
+                with contextlib.suppress(RuntimeError):
+                    self._thread.start()
         return self._write(timeout_millis)
 
     def shutdown(self, timeout_millis: float = 30_000) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -56,12 +57,12 @@ def _detected() -> dict[str, Any]:
     Not the process's command, its arguments or executable path: our own command line holds the
     agent's, and with it the prompt.
     """
-    system, version = os.uname(), sys.version_info
+    system, version = platform.uname(), sys.version_info
     final = version.releaselevel == "final" and not version.serial
     return {
-        "host.name": system.nodename,
+        "host.name": system.node,
         "host.arch": system.machine,
-        "os.type": system.sysname.lower(),
+        "os.type": system.system.lower(),
         "os.version": system.release,
         "process.pid": os.getpid(),
         "process.executable.name": Path(sys.executable).name,

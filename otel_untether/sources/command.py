@@ -5,6 +5,7 @@ Made in the observer's process once the agent runs, so what it imports delays no
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -131,7 +132,9 @@ class CommandObserver(Observer):
     def _begin_tidying(self) -> None:
         """Look through earlier runs; not at once, when the agent and our imports want the cores."""
         if self._tidying is None:
-            self._tidying = in_background(self._tidy)
+            # Where there can be no thread it is done in the end.
+            with contextlib.suppress(RuntimeError):
+                self._tidying = in_background(self._tidy)
 
     def _tidy(self) -> None:
         kept = self._config.telemetry

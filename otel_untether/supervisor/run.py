@@ -109,7 +109,7 @@ def _give_way() -> None:
     """
     try:
         os.nice(_NICE)
-        if sys.platform == "linux":
+        if sys.platform == "linux" and os.sched_getscheduler(0) == os.SCHED_OTHER:
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     except OSError:
         return  # it is a courtesy

@@ -331,9 +331,14 @@ def test_ignored_child_signals_do_not_cost_the_exit_status() -> None:
     assert ended.returncode == 6
 
 
-def test_a_terminating_signal_ends_the_delivery_to_a_stuck_consumer() -> None:
-    with start("head", "-c", "300000", "/dev/zero", environ={}) as process:
-        time.sleep(1)
+def test_a_terminating_signal_ends_the_delivery_to_a_stuck_consumer(tmp_path: Path) -> None:
+    """One that comes while the agent lives is the agent's."""
+    said = tmp_path / "said"
+    agent = f"head -c 300000 /dev/zero; touch '{said}'"
+    with start("sh", "-c", agent, environ={}) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        wait_until(said.exists, 60)
+        wait_until(lambda: len(children.read_text().split()) == 1, 60)  # the observer
         assert process.poll() is None
         process.terminate()
         assert process.wait() == -signal.SIGTERM

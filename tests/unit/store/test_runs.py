@@ -231,7 +231,7 @@ def test_which_runs_may_go_is_looked_at_once_a_minute_unless_somebody_chose(stor
 
 
 def test_a_clock_that_was_set_back_keeps_nobody_from_looking(store: Store) -> None:
-    store.root.mkdir(mode=0o700)
+    ended_run(store)
     assert store.is_prune_due(NOW)
     assert store.is_prune_due(NOW - SECOND)
     assert not store.is_prune_due(NOW)
@@ -241,6 +241,13 @@ def test_where_it_cannot_be_noted_that_somebody_looked_he_looks(store: Store) ->
     assert store.is_prune_due(NOW)
     assert store.is_prune_due(NOW)
     assert not store.root.exists()
+
+
+def test_nothing_is_noted_where_somebody_else_could_change_what_is_there(store: Store) -> None:
+    ended_run(store)
+    store.runs_dir.chmod(0o777)
+    assert store.is_prune_due(NOW)
+    assert {path.name for path in store.root.iterdir()} == {"runs"}
 
 
 def test_what_is_over_is_looked_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
