@@ -68,8 +68,7 @@ class OutputPipe:
     def _close(self) -> None:
         if self._open:
             self._open = False
-            attendant().release(self.source)
-            os.close(self.source)
+            attendant().close(self.source)
 
 
 class EndWatch:
@@ -91,8 +90,7 @@ class EndWatch:
         """Stop watching."""
         attendant().release(self)
         if self._fd is not None:
-            attendant().release(self._fd)
-            os.close(self._fd)
+            attendant().close(self._fd)
             self._fd = None
 
     def _leave(self) -> None:

@@ -34,6 +34,7 @@ class Attendant:
         self._beats: dict[object, Beat] = {}
         self._readers: dict[int, Callable[[], object]] = {}
         self._stale: set[int] = set()
+        self._closing: list[int] = []
         self._thread: threading.Thread | None = None
         self._wake: int | None = None
 
@@ -61,13 +62,30 @@ class Attendant:
     def release(self, key: object) -> None:
         """Stop ticking a key, or reading a descriptor; unknown ones are fine.
 
-        A call may be under way when this returns. A descriptor may be closed at once.
+        A call may be under way when this returns; a descriptor is left to `close`.
         """
         with self._lock:
             self._beats.pop(key, None)
             if isinstance(key, int) and self._readers.pop(key, None) is not None:
                 self._stale.add(key)
             self._rouse()
+
+    def close(self, fd: int) -> None:
+        """Stop reading a descriptor, and close it once no call for it can be under way.
+
+        Were it closed at once, its number would be the next one's that somebody opens, another
+        agent's pipe perhaps: a call for the old one would read from that, and wait, with all
+        sessions, for as long as nothing comes; and an event of the old one would be taken for one
+        of the new.
+        """
+        with self._lock:
+            self._readers.pop(fd, None)
+            self._stale.add(fd)
+            if self._thread is not None and self._thread is not threading.current_thread():
+                self._closing.append(fd)
+                self._rouse()
+                return
+        os.close(fd)
 
     def _begin(self) -> None:
         if self._thread is None:
@@ -105,14 +123,16 @@ class Attendant:
     def _prepare(self, selector: selectors.BaseSelector) -> float | None:
         """Bring the selector up to date; return how long to wait, None when nothing is left."""
         with self._lock:
+            # With many sessions most wakes are for beats, and change nothing here.
+            if self._stale:
+                self._select(selector)
+            while self._closing:
+                os.close(self._closing.pop())
             if not self._beats and not self._readers:
                 if self._wake is not None:
                     os.close(self._wake)
                 self._thread = self._wake = None
                 return None
-            # With many sessions most wakes are for beats, and change nothing here.
-            if self._stale:
-                self._select(selector)
             due = min((beat.due for beat in self._beats.values()), default=None)
         return 60.0 if due is None else max(0.0, due - time.monotonic())
 
