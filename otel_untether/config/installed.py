@@ -21,13 +21,23 @@ def may_offer(group: str) -> bool:
 
     Where packages are found in other ways than as folders on the path, one may.
     """
-    others = (finder for finder in sys.meta_path if finder is not PathFinder)
-    if any(hasattr(finder, "find_distributions") for finder in others):
+    if any(_finds_otherwise(finder) for finder in sys.meta_path):
         return True
     heading = f"[{group}]".encode()
     # On other people's path there may be anything; of what is no text nothing is ever imported.
     places = [place for place in sys.path if isinstance(place, str)]
     return any(_may_hold(place or os.curdir, heading) for place in places)
+
+
+def _finds_otherwise(finder: object) -> bool:
+    """Whether somebody finds packages elsewhere than on the path.
+
+    `importlib.metadata` as it was before Python had it, which older OpenTelemetry takes, looks
+    there as well.
+    """
+    if finder is PathFinder or type(finder).__module__ == "importlib_metadata":
+        return False
+    return hasattr(finder, "find_distributions")
 
 
 def _may_hold(place: str, heading: bytes) -> bool:

@@ -90,6 +90,15 @@ def test_where_somebody_else_finds_packages_there_may_be_one(
     assert may_offer(GROUP)
 
 
+def test_what_python_once_had_as_a_package_looks_on_the_path_as_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks: dict[str, Any] = {"find_distributions": lambda _self, _context=None: []}
+    finder = type("MetadataPathFinder", (), {**looks, "__module__": "importlib_metadata"})
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, finder()])
+    assert not may_offer(GROUP)
+
+
 def test_what_cannot_be_read_offers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", ["/there/is/no/such/folder"])
     assert not may_offer(GROUP)
