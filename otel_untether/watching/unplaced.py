@@ -40,7 +40,7 @@ class Unplaced:
         self._kept: list[tuple[ev.ToolStarted | None, ev.Event]] = []
         self._of: dict[str, ev.ToolStarted] = {}
         self._ended = False
-        self._asked: set[str] = set()
+        self._asked: dict[str, int] = {}  # when each subagent was first waited for
 
     def asks_anew(self, event: ev.Event) -> bool:
         """Tell whether a kept event is of a subagent of which no other was; once for each.
@@ -50,8 +50,19 @@ class Unplaced:
         agent = getattr(event, "made_by", None)
         if agent is None or agent in self._asked or len(self._asked) >= _MOST:
             return False
-        self._asked.add(agent)
+        self._asked[agent] = event.at
         return True
+
+    def is_urgent(self, now: int) -> bool:
+        """Tell whether one of them waits whose subagent was not waited for in vain before.
+
+        The next look at the files is for it, however long the last took. A subagent of which
+        they never tell is asked for as long as one call waits, and its later calls hurry nobody.
+
+        :param now: in ns since the epoch.
+        """
+        agents = {call.made_by for call, _ in self._kept if call is not None}
+        return any(now - self._asked[a] < _PATIENCE for a in agents if a in self._asked)
 
     def keeps(self, event: ev.Event) -> bool:
         """Tell whether an event is to wait, and keep it.
