@@ -227,8 +227,9 @@ class WatchedSession:
     def _recall(self, now: int, *, last: bool = False) -> None:
         """Take what its own files tell, and its output does not; read without the lock."""
         follower = self._follower
-        if follower is not None and self._unplaced.is_urgent(now):
-            follower.hurry()
+        with self._lock:
+            if follower is not None and self._unplaced.is_urgent(now):
+                follower.hurry()
         if follower is not None and (last or follower.is_due(now)):
             with self._guarded("its own files"):
                 events = follower.read(now, last=last)

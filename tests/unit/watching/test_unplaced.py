@@ -135,7 +135,8 @@ def test_for_each_subagent_a_look_is_asked_for_once(state: SessionState) -> None
 def test_looks_go_on_while_a_call_waits(state: SessionState) -> None:
     unplaced = Unplaced(state)
     assert not unplaced.is_urgent(SECOND)
-    assert unplaced.keeps(CALL) and unplaced.asks_anew(CALL)
+    assert unplaced.keeps(CALL)
+    assert unplaced.asks_anew(CALL)
     assert unplaced.is_urgent(5 * SECOND)
     tell(state)
     assert list(unplaced.placed(5 * SECOND)) == [CALL]
@@ -145,7 +146,8 @@ def test_looks_go_on_while_a_call_waits(state: SessionState) -> None:
 def test_a_subagent_that_nobody_tells_of_hurries_nobody_for_ever(state: SessionState) -> None:
     unplaced = Unplaced(state)
     later = ev.ToolStarted(at=9 * SECOND, id="d", name="execute", made_by="7f3a")
-    assert unplaced.keeps(CALL) and unplaced.asks_anew(CALL)
+    assert unplaced.keeps(CALL)
+    assert unplaced.asks_anew(CALL)
     assert list(unplaced.placed(7 * SECOND)) == [CALL]
     assert unplaced.keeps(later)
     assert not unplaced.asks_anew(later)
