@@ -6,6 +6,7 @@ options, and not even `argparse` is imported for it.
 
 from __future__ import annotations
 
+import os
 import sys
 
 TYPE_CHECKING = False
@@ -80,7 +81,9 @@ def build_parser(commands: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status is the subcommand's, 2 for wrong usage."""
-    argv = sys.argv[1:] if argv is None else argv
+    if argv is None:
+        argv = sys.argv[1:]
+        _search_the_agents_last()
     if argv and argv[0] == "run":
         import gc  # noqa: PLC0415  built in
 
@@ -94,6 +97,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return run.main(argv[1:])
     return _subcommand(argv)
+
+
+def _search_the_agents_last() -> None:
+    """Look into what precedes the standard library on the path after all else.
+
+    That is PYTHONPATH, which is there for the agent, and with `python -m` the directory it works
+    in. A `select.py` or `resource.py` of its project's is none of ours; a plug-in is found still.
+    """
+    standard = os.path.dirname(getattr(os, "__file__", ""))  # noqa: PTH120  `run` does without
+    if standard in sys.path:
+        first = sys.path.index(standard)
+        sys.path[:] = sys.path[first:] + sys.path[:first]
 
 
 def _subcommand(argv: Sequence[str]) -> int:

@@ -122,6 +122,31 @@ def test_the_environment_differs_by_the_trace_context_alone(tmp_path: Path) -> N
     }
 
 
+def test_modules_on_the_agents_path_are_none_of_ours(tmp_path: Path) -> None:
+    """A project's `select.py` is for its own Python; the last is where this project lies."""
+    shadows = tmp_path / "src"
+    shadows.mkdir()
+    for name in ("select", "mmap", "resource", "fcntl", "json", "logging", "uuid", "msgspec"):
+        (shadows / f"{name}.py").write_text("raise SystemExit(3)\n")
+    command = [sys.executable, "-c", "from otel_untether.cli import main; raise SystemExit(main())"]
+    ended = subprocess.run(
+        [*command, "run", "--", "sh", "-c", "echo $PYTHONPATH; exit 7"],
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": f"{shadows}:{ROOT}",
+            "XDG_STATE_HOME": str(tmp_path / "state"),
+        },
+        cwd=shadows,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (7, f"{shadows}:{ROOT}\n")
+    (said,) = ended.stderr.splitlines()
+    assert ", trace " in said
+
+
 @pytest.mark.parametrize("locale", ["C", "POSIX", "C.UTF-8", "de_DE.UTF-8"])
 def test_the_locale_is_the_one_we_were_given(locale: str, tmp_path: Path) -> None:
     """Python changes LC_CTYPE of its own environment in the C locale (PEP 538)."""
