@@ -60,7 +60,8 @@ def begin(
     """Make the folder of a run that starts now, in ns since the epoch.
 
     `command` is what the agent was called by, `engine` its engine's name where that is known.
-    Raises OSError where the folder cannot be made or is not ours alone.
+    Raises OSError where the folder cannot be made, is not ours alone, or has no room: then there
+    is none of it afterwards.
     """
     run_id = os.urandom(8).hex()
     path, lock = run_folder.create(
@@ -72,10 +73,17 @@ def begin(
         trace_id=root.trace_id,
         watcher=process_stat.identity(os.getpid()),
     )
-    journal = LineFile(os.path.join(path, run_folder.JOURNAL))
-    journal.append(_root_start(started, engine, root).encode())
-    journal.close()
-    return Beginning(path, run_id, lock)
+    begun = Beginning(path, run_id, lock)
+    try:
+        journal = LineFile(os.path.join(path, run_folder.JOURNAL))
+        try:
+            journal.append(_root_start(started, engine, root).encode())
+        finally:
+            journal.close()
+    except OSError:
+        begun.take_back()
+        raise
+    return begun
 
 
 def state_path(configured: str | None, environ: Mapping[str, str]) -> str:

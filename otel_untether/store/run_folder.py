@@ -143,7 +143,7 @@ def create(
 
     `started` is in ns since the epoch, `command` the agent's base name, `watcher` what
     `process_stat.identity` says of the process that watches it. Raises OSError where the folder
-    cannot be made or is not ours alone.
+    cannot be made or is not ours alone, or takes no record: then there is none of it afterwards.
     """
     runs = os.path.join(state_dir, RUNS)
     make_private(runs)
@@ -160,7 +160,13 @@ def create(
     }
     # First: a folder with a record and a free lock is a dead watcher's.
     lock = _hold(path)
-    replace(os.path.join(path, RECORD), _object(facts).encode())
+    try:
+        replace(os.path.join(path, RECORD), _object(facts).encode())
+    except OSError:
+        remove(path)
+        if lock is not None:
+            lock.release()
+        raise
     return path, lock
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import subprocess
 import sys
@@ -14,7 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import otel_untether
+from otel_untether.export.propagation import RootContext
 from otel_untether.store import run_folder
+from otel_untether.store.beginning import begin
+from otel_untether.store.files import LineFile
 from otel_untether.store.record import RunRecord, load_run
 from otel_untether.store.run_folder import create, folder_name, is_folder_name, remove
 
@@ -122,3 +127,30 @@ def test_making_the_folder_imports_nothing_slow() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     others = [name for name in done.stdout.split() if not name.startswith("otel_untether")]
     assert set(others) <= {"__future__", "errno", "time", "stat", "_stat"}
+
+
+def test_a_folder_that_takes_no_record_is_gone_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As under `ulimit -f 0`: it would be a run that nobody can read, and nobody's to delete."""
+
+    def full(path: str, _content: bytes) -> None:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
+
+    monkeypatch.setattr(run_folder, "replace", full)
+    with pytest.raises(OSError, match="too large"):
+        create(tmp_path, run_id="5f0c", started=STARTED)
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_run_whose_root_could_not_be_noted_is_gone_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_file: LineFile, _line: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(LineFile, "append", full)
+    root = RootContext(trace_id=1, span_id=2)
+    with pytest.raises(OSError, match="No space"):
+        begin(str(tmp_path), started=STARTED, command="claude", engine="claude", root=root)
+    assert list((tmp_path / "runs").iterdir()) == []
