@@ -41,7 +41,10 @@ def hear_answers(exporter: Any, signal: Signal, told: Callable[[Answer], object]
     exporter that is built otherwise works as before, and has to be believed.
     """
     endpoint = get(exporter, "_endpoint") or ""
-    place = (urlsplit(endpoint).netloc or endpoint).rpartition("@")[2]
+    try:
+        place = (urlsplit(endpoint).netloc or endpoint).rpartition("@")[2]
+    except ValueError:  # no URL: what is sent there will not arrive, and that is told
+        place = "an endpoint that is no URL"
     hearing = _Hearing(signal, place, told)
     pool = get(exporter, "_client._transport._pool")
     session = get(exporter, "_client._transport._session") or get(exporter, "_session")

@@ -17,7 +17,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.error import HTTPError
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import HTTPRedirectHandler, HTTPSHandler, build_opener
 from urllib.request import Request as HttpRequest
 
@@ -197,9 +197,19 @@ def http_url(environ: Mapping[str, str], signal: Signal) -> str:
     return url
 
 
+def _split(url: str) -> SplitResult:
+    """Take a URL apart; what is none is a mistake in the settings, and no answer of anybody's."""
+    try:
+        return urlsplit(url)
+    except ValueError:  # which quotes it, and it may hold a password
+        raise EndpointError(
+            "OTEL_EXPORTER_OTLP_ENDPOINT: expected a URL like http://localhost:4318"
+        ) from None
+
+
 def _split_credentials(url: str) -> tuple[str, dict[str, str]]:
     """Turn user and password of a URL into a header, which urllib does not do."""
-    parts = urlsplit(url)
+    parts = _split(url)
     userinfo, found, place = parts.netloc.rpartition("@")
     if not found:
         return url, {}
@@ -209,7 +219,7 @@ def _split_credentials(url: str) -> tuple[str, dict[str, str]]:
 
 def _place(url: str) -> str:
     """Return host and port: a URL may hold credentials."""
-    parts = urlsplit(url)
+    parts = _split(url)
     return parts.netloc.rpartition("@")[2]
 
 
@@ -282,7 +292,7 @@ _SERVICES: Final[Mapping[Signal, str]] = {
 def _channel(signal: Signal, url: str, environ: Mapping[str, str]) -> Any:
     import grpc  # noqa: PLC0415
 
-    parts = urlsplit(url)
+    parts = _split(url)
     target = parts.netloc or url
     insecure = _setting(environ, signal, "INSECURE").lower() == "true" or parts.scheme == "http"
     if insecure and parts.scheme != "https":
