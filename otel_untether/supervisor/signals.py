@@ -24,6 +24,7 @@ else:
 
 _SI_KERNEL: Final = 0x80
 _CONT: Final = int(getattr(signal, "SIGCONT", 0))
+_ALARM: Final = int(getattr(signal, "SIGALRM", 0))
 # CPython ignores these for itself.
 _IGNORED_BY_PYTHON: Final = frozenset((int(signal.SIGPIPE), int(signal.SIGXFSZ)))
 
@@ -98,7 +99,8 @@ class Signals:
             return None
         # A SIGPIPE of our own writes concerns nobody else either.
         ours = info.si_signo == signal.SIGPIPE and info.si_pid == os.getpid()
-        ours |= info.si_code == _SI_KERNEL
+        # A timer's that was set before us (`perl -e 'alarm 9; exec @ARGV'`) reached nobody else.
+        ours |= info.si_code == _SI_KERNEL and info.si_signo != _ALARM
         return Received(info.si_signo, by_terminal=ours)
 
     def pass_on(self, received: Received, pid: int) -> None:
