@@ -47,8 +47,20 @@ class Outlet:
 
 
 def outlets(*, terminal: bool, last: bool) -> list[Outlet]:
-    """Open a pipe for each output to relay; a terminal's stdout only if `terminal`."""
-    return [Outlet(fds, last=last) for fds in relayed(terminal=terminal)]
+    """Open a pipe for each output to relay; a terminal's stdout only if `terminal`.
+
+    Raise OSError where there are too few descriptors, with none taken.
+    """
+    opened: list[Outlet] = []
+    try:
+        for fds in relayed(terminal=terminal):
+            opened.append(Outlet(fds, last=last))  # noqa: PERF401  one that fails leaves these
+    except OSError:
+        for outlet in opened:
+            os.close(outlet.source)
+            os.close(outlet.sink)
+        raise
+    return opened
 
 
 def relayed(*, terminal: bool) -> list[tuple[int, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -54,6 +55,14 @@ def assert_as_bare(ended: subprocess.CompletedProcess[str]) -> None:
 @pytest.mark.parametrize("limit", [6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 20])
 def test_few_descriptors(limit: int, tmp_path: Path) -> None:
     assert_as_bare(happen(f"ulimit -n {limit}; $X {AGENT}", tmp_path))
+
+
+@pytest.mark.parametrize("limit", [5, 6, 7, 8])
+def test_few_descriptors_for_the_installed_command(limit: int, tmp_path: Path) -> None:
+    """It has imported less than `python -m` has by the time that there is nothing left to open."""
+    code = "import sys; from otel_untether.cli import main; sys.exit(main())"
+    command = shlex.join([sys.executable, "-c", code, "run", "-q", "--"])
+    assert_as_bare(happen(f"ulimit -n {limit}; {command} {AGENT}", tmp_path))
 
 
 @pytest.mark.parametrize("megabytes", [36, 48, 60, 70, 80, 100, 120, 150, 200, 250, 300, 400])
