@@ -118,6 +118,9 @@ class CommandObserver(Observer):
         self._host = Host.own(config, identity, store=store, run=run, root=root, environ=environ)
         self.session = self._host.open(_subject(info, child, root, environ), run)
         self.session.spawned(child.pid)
+        made = self.session.tracer.root.get_span_context()
+        if begun is not None and not made.trace_flags.sampled:
+            begun.drop(root.span_id)
         for problem in self._host.telemetry.problems:
             notice(problem)
         if "stdout" in child.relayed and (advice := _advice(child.argv)) is not None:

@@ -42,6 +42,17 @@ class Beginning:
         self.run_id = run_id
         self.lock = lock
 
+    def drop(self, span_id: int) -> None:
+        """The root is not sampled, or nobody makes spans: there is none to be ended."""
+        try:
+            journal = LineFile(os.path.join(self.path, run_folder.JOURNAL))
+            try:
+                journal.append(_dropped(span_id).encode())
+            finally:
+                journal.close()
+        except OSError:
+            pass  # a full disk; who comes later then ends what never was
+
     def take_back(self) -> None:
         """There was no run after all."""
         run_folder.remove(self.path)
@@ -98,6 +109,10 @@ def state_path(configured: str | None, environ: Mapping[str, str]) -> str:
         return os.path.join(xdg, "otel-untether")
     home = environ.get("HOME") or os.path.expanduser("~")
     return os.path.join(home, ".local", "state", "otel-untether")
+
+
+def _dropped(span_id: int) -> str:
+    return f'{{"at":0,"kind":"dropped","span":{{"spanId":"{span_id:016x}"}}}}'
 
 
 def _root_start(started: int, engine: str | None, root: Root) -> str:

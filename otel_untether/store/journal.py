@@ -11,6 +11,7 @@ has taken survives our SIGKILL. `recovery.recover` later ends what was left open
     {"at": 5, "kind": "span", "request": {"resourceSpans": …}} a whole one, which is not
     {"at": 6, "kind": "progress", "attributes": […]}           what the session has used by now
     {"at": 7, "kind": "untether.kill.decided", …}              decisions, before they are acted on
+    {"at": 0, "kind": "dropped", "span": {"spanId": …}}        a root that no sampler wanted
 
 `at` is ns since the epoch, on a clock that never steps. What is only of use while a span is open
 goes when the journal is written anew (`compaction`). Nothing here imports OpenTelemetry.

@@ -53,6 +53,8 @@ class Journaled(Struct):
                 merge(self.spans.setdefault(span["spanId"], {}), span)
             case "update" | "end":
                 merge(self.spans[entry["span"]["spanId"]], entry["span"])
+            case "dropped":
+                self.forget(entry["span"]["spanId"])
             case "span":
                 self.whole.append(entry["request"])
             case "progress":
@@ -116,14 +118,18 @@ def is_in_order(run_dir: Path) -> bool:
 
 
 def _has_open_root(run_dir: Path) -> bool:
-    """Whether the first span of the journal has no end: its watcher died at the very last."""
+    """Whether the first span of the journal has no end: its watcher died at the very last.
+
+    One that was dropped, as no sampler wanted it, needs none.
+    """
     span_id = _first_span_id(run_dir / run_folder.JOURNAL)
     if span_id is None:
         return False
-    ended, kept = f'"end","span":{{"spanId":"{span_id}"', f'"spanId":"{span_id}"'
-    traces = run_dir / run_folder.TRACES
+    span, kept = f'"span":{{"spanId":"{span_id}"', f'"spanId":"{span_id}"'
+    journal, traces = run_dir / run_folder.JOURNAL, run_dir / run_folder.TRACES
     return not (
-        _holds(run_dir / run_folder.JOURNAL, ended)
+        _holds(journal, f'"end",{span}')
+        or _holds(journal, f'"dropped",{span}')
         or _holds(traces, kept)
         or any(kept.encode() in line for line in _set_aside(traces))
     )

@@ -11,6 +11,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from otel_untether.store.recovery import recover
 from otel_untether.store.run_lock import is_held
 
 if TYPE_CHECKING:
@@ -82,6 +85,34 @@ def test_a_killed_relay_is_survived_by_its_observer(tmp_path: Path) -> None:
     assert attributes["error.type"] == {"stringValue": "watcher_lost"}
     assert json.loads((run / "run.json").read_text())["outcome"] == "orphaned"
     assert "execute_tool Bash" in ended
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        {"OTEL_TRACES_SAMPLER": "always_off"},
+        {"OTEL_SDK_DISABLED": "true"},
+        {"TRACEPARENT": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"},
+    ],
+    ids="".join,
+)
+def test_a_run_whose_spans_nobody_wants_is_no_crashed_one(
+    variable: dict[str, str], tmp_path: Path
+) -> None:
+    """Whoever comes next ends no root of it, and so sends none."""
+    environment = {"PATH": os.environ["PATH"], "OTEL_UNTETHER_STATE_DIR": str(tmp_path)}
+    agent = ["cat", str(RECORDINGS / "claude_ok.jsonl")]
+    subprocess.run(
+        [*OTEL_UNTETHER, "run", "--engine", "claude", "--", *agent],
+        env=environment | variable,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    (run,) = tmp_path.glob("runs/*")
+    wait_until(lambda: not is_held(run))
+    assert recover(run) == 0
+    assert not (run / "traces.jsonl").exists() or not spans(run)
+    assert json.loads((run / "run.json").read_text())["outcome"] == "completed"
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
