@@ -340,6 +340,10 @@ class CopyReader:
         self._numbers[TAIL] = position + size
         return chunk
 
+    def skip(self, position: int, size: int) -> None:
+        """Give the place of a record back, unread."""
+        self._numbers[TAIL] = position + size
+
     def leave_unread(self) -> None:
         """Have no more copies made."""
         self._numbers[UNREAD] = UNWANTED

@@ -228,7 +228,11 @@ class Session:
     def _show(self, kind: int, position: int, size: int, at: int) -> Ended | None:
         if kind == copies.ENDED:
             return Ended(None if position == copies.NO_CODE else position, size or None, at)
-        if kind == copies.STDOUT_COPIED:
+        if kind == copies.STDOUT_COPIED and self._unread:
+            # Copied before that was known; a flood of it would take as long as if it were read.
+            self._readers[0].skip(position, size)
+            self._guard(self._observer.passed, size, at)
+        elif kind == copies.STDOUT_COPIED:
             self._guard(self._observer.stdout, self._readers[0].take(position, size), at)
             if not self._observer.reads_stdout:
                 self._unread = True

@@ -120,6 +120,19 @@ def test_an_observer_that_does_not_read_is_told_how_much_came(tmp_path: Path) ->
     assert saw["sha256"] != hashlib.sha256(ended.stdout).hexdigest()
 
 
+def test_what_was_copied_before_nobody_wanted_it_is_not_read_either(tmp_path: Path) -> None:
+    """A flood of an agent whose format nobody knows took the observer a minute."""
+    release, report = tmp_path / "release", tmp_path / "report"
+    command = f"echo first; sleep 0.5; head -c 3000000 /dev/zero; : > {release}"
+    run(
+        "sh", "-c", command, observer="uninterested",
+        WATCHED_RELEASE=str(release), WATCHED_REPORT=str(report), WATCHED_EXIT_TIMEOUT="60",
+    )  # fmt: skip
+    saw = json.loads(report.read_text())
+    assert (saw["stdout"], saw["gaps"]) == (3_000_006, 0)
+    assert saw["sha256"] == hashlib.sha256(b"first\n").hexdigest()
+
+
 def test_a_lot_of_stderr_before_stdout_blocks_nothing() -> None:
     code = "import sys; sys.stderr.write('e' * (1 << 20)); sys.stderr.flush(); print('out')"
     ended = run(*python(code))
@@ -309,6 +322,14 @@ def test_a_signal_kills_a_command_that_does_not_handle_it() -> None:
         process.stdout.readline()
         process.terminate()
         assert process.wait() == -signal.SIGTERM
+
+
+def test_an_alarm_that_was_set_before_us_ends_the_command() -> None:
+    """`perl -e 'alarm 9; exec @ARGV' …`: the timer is ours then, and its signal the kernel's."""
+    argv, env = watched("sleep", "30")
+    code = "import os, signal, sys\nsignal.alarm(2)\nos.execv(sys.argv[1], sys.argv[1:])"
+    ended = subprocess.run([*python(code), *argv], env=env, check=False)
+    assert ended.returncode == -signal.SIGALRM
 
 
 def test_an_ignored_signal_stays_ignored_for_both() -> None:

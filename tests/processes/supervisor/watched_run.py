@@ -109,6 +109,14 @@ class Held(Recording):
             time.sleep(0.01)
 
 
+class Uninterested(Held):
+    """Knows only from the first chunk that it wants none; what it read is all that is hashed."""
+
+    def stdout(self, chunk: bytes, at: int) -> None:
+        super().stdout(chunk, at)
+        self.reads_stdout = False
+
+
 class Slow(Recording):
     """Takes its time for every chunk."""
 
@@ -142,6 +150,7 @@ OBSERVERS = {
     "deaf": Deaf,
     "hanging": Hanging,
     "held": Held,
+    "uninterested": Uninterested,
     "slow": Slow,
     "blocked": Blocked,
     "broken": broken,
