@@ -76,12 +76,22 @@ class StallDetector:
 
     :param config: the thresholds, and what may be done.
     :param tainted: whether the session continues one that stalled or was killed.
+    :param from_monotonic: turns the time of a sample or a look (seconds, `time.monotonic()`) into
+        ns since the epoch on the clock of the session; without it they are taken for as new as
+        the tick that first has them.
     :raises ConfigError: for a configuration that cannot be.
     """
 
-    def __init__(self, config: WatchdogConfig, *, tainted: bool = False) -> None:
+    def __init__(
+        self,
+        config: WatchdogConfig,
+        *,
+        tainted: bool = False,
+        from_monotonic: Callable[[float], int] | None = None,
+    ) -> None:
         config.check()
         self.config = config
+        self._from_monotonic = from_monotonic
         self.tainted = tainted
         self._watchdog = LivenessWatchdog(config)
         self._last_tick: int | None = None
@@ -93,6 +103,7 @@ class StallDetector:
         self._patience = thresholds.shortest(config)
         self._looks: deque[DeepLook] = deque(maxlen=_LOOKS)
         self._earlier: deque[DeepLook] = deque()
+        self._sampled_at = self._looked_at = 0
         self._look: Callable[[], DeepLook | None] = _nothing
         self._glance: Callable[[], ProcessLook | None] = _nothing
         self._prompts = Prompts(config)
@@ -139,6 +150,7 @@ class StallDetector:
         self._notice_hole(now)
         fresh = self._watchdog.take(window, now)
         if fresh:
+            self._sampled_at = self._on_our_clock(self._watchdog.samples.seen_at, now)
             self._meet(now)
         self._hear(state)
         if self._clock is not None and not self._clock.stands(state):
@@ -192,6 +204,9 @@ class StallDetector:
             if since < ended:
                 since = ended if since > begun else since + ended - begun
         return since
+
+    def _on_our_clock(self, at: float, now: int) -> int:
+        return now if self._from_monotonic is None else self._from_monotonic(at)
 
     def _meet(self, now: int) -> None:
         """Note when each member of the newest sample was first seen."""
@@ -282,6 +297,7 @@ class StallDetector:
             blocked_since=self._blocked_since,
             earlier=self._earlier[0] if self._earlier else None,
             met=self._met,
+            seen_at=self._looked_at if self._looks else self._sampled_at or None,
         )
         return facts if overdue else self._with_clock(facts)
 
@@ -358,6 +374,7 @@ class StallDetector:
         seen = self._look()
         if seen is not None:
             self._looks.append(seen)
+            self._looked_at = self._on_our_clock(seen.at, facts.now)
             self._keep_earlier(seen)
         overdue = facts.clock if isinstance(facts.clock.subject, Wait) else None
         return self._facts(facts.state, facts.now, overdue)

@@ -48,6 +48,8 @@ class Facts(Struct, eq=False, dict=True):
     nothing must have been done for a kill, if there is one. `tainted` says that this session
     continues one that stalled or was killed, `prompted` that it was given a prompt after its
     last result. `met` is when (ns) each member was first seen: it is as old as that at least.
+    `seen_at` is when (ns) the connections were seen whose ages are told: with the newest look,
+    or the newest sample where there is none.
     """
 
     state: SessionState
@@ -63,6 +65,7 @@ class Facts(Struct, eq=False, dict=True):
     blocked_since: int | None = None
     earlier: DeepLook | None = None
     met: Mapping[Identity, int] = {}
+    seen_at: int | None = None
 
     def timed(self, clock: ProgressClock, quiet: float) -> Facts:
         """Judge by another clock; nothing that is kept once worked out depends on it."""
@@ -186,7 +189,16 @@ class Facts(Struct, eq=False, dict=True):
     @property
     def _asked(self) -> float | None:
         asked = self.state.model_asked_at
-        return None if asked is None else max(0, self.now - asked) / SECOND
+        return None if asked is None else self._before_seen(asked)
+
+    def _before_seen(self, at: int) -> float:
+        """Return how many seconds before the connections were seen that was: as ages are told.
+
+        A look is up to a sample older than now; against now, a connection used so much earlier
+        than the model was asked would be taken for the one that leads to it.
+        """
+        seen = self.now if self.seen_at is None else self.seen_at
+        return max(0, seen - at) / SECOND
 
     @property
     def alive(self) -> Fact:
@@ -221,7 +233,7 @@ class Facts(Struct, eq=False, dict=True):
         if self.state.last_tool_result_at is None:
             return None
         ages = [s.send_age for s in self.established if s.send_age is not None]
-        age = (self.now - self.state.last_tool_result_at) / SECOND
+        age = self._before_seen(self.state.last_tool_result_at)
         return None if not ages else min(ages) <= age + 1
 
     @cached_property

@@ -47,7 +47,7 @@ class Judge:
         self._subject = subject
         self._tree = tree
         self._state = state
-        self._detector = StallDetector(config)
+        self._detector = StallDetector(config, from_monotonic=subject.clock.from_monotonic)
         self._transcript = TranscriptWatch(state, lambda: tree.backend.environ(tree.pid))
 
     def taint(self) -> None:

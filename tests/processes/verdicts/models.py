@@ -40,6 +40,7 @@ STATES: Final = (
         while True:
             one.recv(4096)
         """,
+        config=WAKING,
     ),
     State(
         "an answer that goes on arriving",
@@ -77,17 +78,19 @@ STATES: Final = (
         while True:
             one.recv(4096)
         """,
+        config=WAKING,
     ),
     State(
         "beside telemetry that is answered",
         _SILENT,
         """
-        init(); text(); other = connect("pinging", 10); time.sleep(0.5)
+        init(); text(); other = connect("pinging", 10); time.sleep(1.5)
         say(type="system", subtype="status", status="requesting")
         connect(); at_rest()
         while True:
             other.recv(4096)
         """,
+        config=WAKING,
     ),
     State(
         "beside an MCP server of its own, which pings",
@@ -107,6 +110,7 @@ STATES: Final = (
         while True:
             inner.recv(4096)
         """,
+        config=WAKING,
     ),
     State(
         "a peer that does not answer",

@@ -212,6 +212,22 @@ def test_telemetry_that_flows_is_no_answer_of_the_model() -> None:
     assert "203.0.113.9:443, silent for 9 min 50 s" in found[0].evidence[0]
 
 
+def test_the_model_is_found_by_looks_that_are_older_than_the_tick() -> None:
+    """Every look is 4 s old; 3 s before the model was asked something else was, which answers."""
+    detector = StallDetector(CONFIG, from_monotonic=lambda at: T0 + round(at * S))
+    state, found = tell(session(), ev.ModelAsked(at=T0)), []
+    for second in range(5, 400, 5):
+        at = second - 4.0
+        model = socket(remote_port=1443, receive_age=at, send_age=at)
+        other = socket(inode=2, remote_port=2443, receive_age=0.1, send_age=at + 3)
+        taken = sample(sockets=(other, model), at=at)
+        look = partial(_same, deep(taken))
+        found.append(detector.tick(state, [taken], T0 + second * S, look=look))
+    first = next(finding for finding in found if finding)
+    assert (first.cause, first.idle_s) == ("model_silent", CONFIG.stall_timeout)
+    assert ":1443" in first.evidence[0]
+
+
 def streaming(rate: float, config: Any = CONFIG) -> list[Finding]:
     """Judge a session on whose connection so many bytes a second arrive, for 40 min."""
     detector, state, found = StallDetector(config), session(), []
