@@ -305,9 +305,11 @@ class AgentRun:
                     return None
                 thread.join(_JOIN)
                 received = self._signals.wait(0)
-                if received is not None and received.number in TERMINATING:
+                if received is None or received.number in self._signals.ignored:
+                    continue
+                if received.number in TERMINATING:
                     return received.number
-                if received is not None and received.number in JOB_CONTROL:
+                if received.number in JOB_CONTROL:
                     self._signals.stop(received.number)
         return None
 

@@ -59,16 +59,17 @@ class Received:
 class Signals:
     """While entered, signals wait for `wait` and interrupt nothing.
 
-    They are blocked in this thread and in all that it starts. Those ignored at the start
-    (SIGHUP under nohup) stay so, for us and for the child. `mask` is the mask as it was, for
-    the child.
+    They are blocked in this thread and in all that it starts. Those `ignored` at the start
+    (SIGHUP under nohup, SIGINT in a shell's background job) stay so, for us and for the child,
+    and are passed on all the same: it may have set a handler of its own since. `mask` is the
+    mask as it was, for the child.
     """
 
     def __init__(self) -> None:
+        # Blocked signals are queued though we ignore them, as Python has us do with some.
         ignored = {n for n in FORWARDED if signal.getsignal(n) == signal.SIG_IGN}
-        # Blocked signals are queued though we ignore them, as Python has us do with these.
-        ignored -= _IGNORED_BY_PYTHON
-        self._numbers = _WATCHED - ignored
+        self.ignored = frozenset(ignored - _IGNORED_BY_PYTHON)
+        self._numbers = _WATCHED
         self._ignored_child = signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN
         self._stopped = False
         self.mask: Iterable[int] = ()
@@ -143,7 +144,8 @@ class HandledSignals(Signals):
         self._numbers_read, self._numbers_written = os.pipe()
         os.set_blocking(self._numbers_written, False)
         self._wakeup = signal.set_wakeup_fd(self._numbers_written, warn_on_full_buffer=False)
-        held = self._numbers - _FAULTS - _IGNORED_BY_PYTHON
+        # A handler would have the child start with the default of what is ignored.
+        held = self._numbers - _FAULTS - _IGNORED_BY_PYTHON - self.ignored
         self._handlers = {n: signal.signal(n, _keep) for n in held}
 
     def _end(self) -> None:

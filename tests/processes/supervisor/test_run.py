@@ -344,6 +344,34 @@ def test_an_ignored_signal_stays_ignored_for_both() -> None:
         assert process.wait() == 0
 
 
+@pytest.mark.parametrize("name", ["HUP", "INT", "QUIT", "TERM", "USR1"])
+def test_a_signal_ignored_at_the_start_reaches_an_agent_that_handles_it(name: str) -> None:
+    """Under nohup, or as a shell's job in the background, which has INT and QUIT ignored.
+
+    A shell cannot set a trap for what was ignored when it started; most other programs can.
+    """
+    code = f"""if True:
+        import signal, sys
+
+        def end(*_):
+            print("heard", flush=True)
+            sys.exit(0)
+
+        signal.signal(signal.SIG{name}, end)
+        print("ready", flush=True)
+        while True:
+            signal.pause()
+    """
+    argv, env = watched(*python(code))
+    command = ["sh", "-c", f'trap "" {name}; exec "$@"', "sh", *argv]
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(getattr(signal, f"SIG{name}"))
+        assert process.stdout.read() == b"heard\n"
+        assert process.wait() == 0
+
+
 def test_ignored_child_signals_do_not_cost_the_exit_status() -> None:
     code = "import os, signal, sys\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
     code += "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
@@ -353,14 +381,17 @@ def test_ignored_child_signals_do_not_cost_the_exit_status() -> None:
 
 
 def test_a_terminating_signal_ends_the_delivery_to_a_stuck_consumer(tmp_path: Path) -> None:
-    """One that comes while the agent lives is the agent's."""
+    """One that comes while the agent lives is the agent's; one ignored by nohup ends nothing."""
     said = tmp_path / "said"
     agent = f"head -c 300000 /dev/zero; touch '{said}'"
-    with start("sh", "-c", agent, environ={}) as process:
+    argv, env = watched("sh", "-c", agent)
+    nohup = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *argv]
+    with subprocess.Popen(nohup, env=env, stdout=subprocess.PIPE) as process:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         wait_until(said.exists, 60)
         wait_until(lambda: len(children.read_text().split()) == 1, 60)  # the observer
         assert process.poll() is None
+        process.send_signal(signal.SIGHUP)
         process.terminate()
         assert process.wait() == -signal.SIGTERM
 
