@@ -100,15 +100,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _search_the_agents_last() -> None:
-    """Look into what precedes the standard library on the path after all else.
+    """Look into what is on the path for the agent's sake after all else.
 
-    That is PYTHONPATH, which is there for the agent, and with `python -m` the directory it works
-    in. A `select.py` or `resource.py` of its project's is none of ours; a plug-in is found still.
+    That is PYTHONPATH, and with `python -m` the directory it works in: what precedes the
+    standard library. A `select.py` or `resource.py` of its project's is none of ours; a plug-in
+    is found still. What has a package `opentelemetry` would hide the one that OpenTelemetry
+    shares among its distributions (PEP 420) from the last place as well, and is left out.
     """
     standard = os.path.dirname(getattr(os, "__file__", ""))  # noqa: PTH120  `run` does without
-    if standard in sys.path:
-        first = sys.path.index(standard)
-        sys.path[:] = sys.path[first:] + sys.path[:first]
+    if standard not in sys.path:
+        return
+    first = sys.path.index(standard)
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    named = {os.path.abspath(entry) for entry in given if entry}  # noqa: PTH100
+    theirs = [it for n, it in enumerate(sys.path) if n < first or it in named - {standard}]
+    ours = [it for it in sys.path if it not in theirs]
+    sys.path[:] = ours + [it for it in theirs if not _hides_opentelemetry(it)]
+
+
+def _hides_opentelemetry(entry: str) -> bool:
+    return os.path.exists(os.path.join(entry, "opentelemetry", "__init__.py"))  # noqa: PTH110, PTH118
 
 
 def _subcommand(argv: Sequence[str]) -> int:

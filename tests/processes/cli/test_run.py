@@ -123,18 +123,25 @@ def test_the_environment_differs_by_the_trace_context_alone(tmp_path: Path) -> N
 
 
 def test_modules_on_the_agents_path_are_none_of_ours(tmp_path: Path) -> None:
-    """A project's `select.py` is for its own Python; the last is where this project lies."""
+    """A project's `select.py` is for its own Python; the last is where this project lies.
+
+    Also where the standard library's own folder is on the path, before them.
+    """
     shadows = tmp_path / "src"
     shadows.mkdir()
     for name in ("select", "mmap", "resource", "fcntl", "json", "logging", "uuid", "msgspec"):
         (shadows / f"{name}.py").write_text("raise SystemExit(3)\n")
+    (shadows / "opentelemetry").mkdir()
+    (shadows / "opentelemetry" / "__init__.py").touch()
+    path = f"{os.path.dirname(os.__file__)}:{shadows}:{ROOT}"  # noqa: PTH120
     command = [sys.executable, "-c", "from otel_untether.cli import main; raise SystemExit(main())"]
     ended = subprocess.run(
         [*command, "run", "--", "sh", "-c", "echo $PYTHONPATH; exit 7"],
         env={
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": f"{shadows}:{ROOT}",
+            "PYTHONPATH": path,
             "XDG_STATE_HOME": str(tmp_path / "state"),
+            "OTEL_TRACES_EXPORTER": "console",
         },
         cwd=shadows,
         stdin=subprocess.DEVNULL,
@@ -142,7 +149,7 @@ def test_modules_on_the_agents_path_are_none_of_ours(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert (ended.returncode, ended.stdout) == (7, f"{shadows}:{ROOT}\n")
+    assert (ended.returncode, ended.stdout) == (7, f"{path}\n")
     (said,) = ended.stderr.splitlines()
     assert ", trace " in said
 
