@@ -88,9 +88,18 @@ def _is_open(fd: int) -> bool:
 
 
 def _same_file(one: int, other: int) -> bool:
-    """Tell whether two descriptors are one file, so that the order of writes shows."""
+    """Tell whether two descriptors are one file, so that the order of writes shows.
+
+    Opened once: not where one was opened otherwise than the other (`>>f 2>f`).
+    """
     a, b = os.fstat(one), os.fstat(other)
-    return os.path.samestat(a, b) and not stat.S_ISCHR(a.st_mode)
+    if not os.path.samestat(a, b) or stat.S_ISCHR(a.st_mode):
+        return False
+    try:
+        import fcntl  # noqa: PLC0415  hardly ever: not before every first byte
+    except ImportError:
+        return True
+    return fcntl.fcntl(one, fcntl.F_GETFL) == fcntl.fcntl(other, fcntl.F_GETFL)
 
 
 def _to_null(fd: int) -> None:

@@ -119,6 +119,10 @@ SIMPLE = {
     "both to pipe": "$X sh -c 'echo o; echo e >&2; echo o' 2>&1 | cat",
     "both to file": "$X sh -c 'echo o; echo e >&2; echo o' > f 2>&1; cat f",
     "swapped": "$X sh -c 'echo o; echo e >&2' 3>&1 1>&2 2>&3",
+    "both to file, opened twice": (
+        "echo before > f; $X sh -c 'echo out; echo err >&2; echo on' >>f 2<>f; cat f"
+    ),
+    "both to file, one for reading": "touch f; $X sh -c 'echo err >&2' <f 1<f 2>>f; cat f",
     "errors to pipe": "$X sh -c 'echo o; echo e >&2' 2>&1 >/dev/null | cat",
     "errors to file": "$X sh -c 'echo o; echo e >&2' 2> f; cat f",
     "descriptor 3": "$X sh -c 'echo three >&3' 3> f; cat f",
