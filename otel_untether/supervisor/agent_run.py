@@ -19,7 +19,7 @@ from otel_untether.supervisor.signals import (
     is_stopped,
 )
 from otel_untether.supervisor.spawn import SCARCE, CommandError, spawn
-from otel_untether.supervisor.streams import STDERR, STDOUT, outlets
+from otel_untether.supervisor.streams import STDERR, STDOUT, let_go, outlets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,6 +99,8 @@ class AgentRun:
             notice(str(error))
             return error.status
         self._relay(pipes)
+        if self._options.dedicated:
+            let_go()
         self._adopt()
         return self._end(self._wait())
 

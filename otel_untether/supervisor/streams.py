@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final, Literal
 
+STDIN: Final = 0
 STDOUT: Final = 1
 STDERR: Final = 2
 
@@ -82,6 +83,36 @@ def occupy_closed() -> None:
     os.close(fd)
 
 
+def let_go() -> None:
+    """Keep nothing open that only the agent uses, once it has been started with it.
+
+    Its standard input, and what else it inherited: whoever writes there is to see at once that
+    the agent has closed it (`yes | …`).
+    """
+    for fd in _descriptors():
+        if fd > STDERR and _is_inherited(fd):
+            os.close(fd)
+    if _is_inherited(STDIN):
+        try:  # noqa: SIM105  contextlib takes a millisecond
+            _to_null(STDIN)
+        except OSError:
+            pass  # no descriptor is left, and it stays open until we end
+
+
+def _descriptors() -> list[int]:
+    try:
+        return [int(name) for name in os.listdir("/proc/self/fd")]  # noqa: PTH208
+    except OSError:
+        return [STDIN]  # no /proc, or no descriptor left for it
+
+
+def _is_inherited(fd: int) -> bool:
+    try:
+        return os.get_inheritable(fd)
+    except OSError:
+        return False  # what the listing itself had open
+
+
 def _is_open(fd: int) -> bool:
     """Tell whether a standard descriptor was open when we started."""
     return os.get_inheritable(fd)
@@ -103,6 +134,6 @@ def _same_file(one: int, other: int) -> bool:
 
 
 def _to_null(fd: int) -> None:
-    null = os.open(os.devnull, os.O_WRONLY)
+    null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, fd)
     os.close(null)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -87,6 +88,24 @@ def test_what_our_death_was_to_mean_for_us_it_means_for_the_agent(number: int) -
     spawner.wait()
     wait_until(lambda: not Path(f"/proc/{agent}").exists())
     spawner.stdout.close()
+
+
+@pytest.mark.parametrize("number", [0, 7])
+def test_who_writes_to_the_agent_sees_at_once_that_it_reads_no_more(number: int) -> None:
+    """On its standard input, as in `yes | …`, or on what else it was given (`7< <(…)`)."""
+    read, write = os.pipe()
+    argv, env = watched("sh", "-c", f"exec {number}<&-; echo closed; exec sleep 60")
+    moved = ["sh", "-c", 'exec "$@" 7<&0 </dev/null', "sh"] if number else []
+    command = [*moved, *argv]
+    with subprocess.Popen(command, env=env, stdin=read, stdout=subprocess.PIPE) as process:
+        os.close(read)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"closed\n"
+        poller = select.poll()
+        poller.register(write, 0)  # tells of an error alone: nobody is left to read
+        assert poller.poll(60_000) == [(write, select.POLLERR)]
+        process.terminate()
+    os.close(write)
 
 
 def lines_of(*command: str, summary: str, stderr: int) -> list[bytes]:
