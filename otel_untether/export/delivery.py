@@ -10,28 +10,32 @@ and not in the other was not taken, whatever became of the exporter, the collect
     metrics 9f86d081884c7d65             digests of lines
     traces:refused 53995c3f42cd8ad8      a collector threw it away, and would again
     traces:partly-2 a1b2… c3d4… e5f6…    a collector took these and threw away two of them
+    traces:unsure 00f067aa0ba902b7       its end is made up; a collector may have the true one
 
 Metrics have no copy elsewhere: an export that no collector took is appended to metrics.jsonl.
-While something is left that was meant for a collector, there is a file `undelivered`.
+While something is left that was meant for a collector, there is a file `undelivered`. What the
+disk has no room for in `delivered` is noted again with the next answer; until then an empty file,
+`unnoted-traces` say, keeps what is missing there from being sent with another end.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, field
 
 from otel_untether.export import sdk
 from otel_untether.export.answers import Answer
+from otel_untether.export.environment import SIGNALS
 from otel_untether.export.hearing import hear_answers
 from otel_untether.export.item_keys import line_key, log_key, span_key
 from otel_untether.export.otlp_json import FILES, encode
 from otel_untether.export.text import describe
 from otel_untether.store.files import LineFile, lines
-from otel_untether.store.run_folder import DELIVERED, UNDELIVERED
+from otel_untether.store.run_folder import DELIVERED, UNDELIVERED, UNSURE, unnoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -42,6 +46,8 @@ if TYPE_CHECKING:
 
 _REFUSED: Final = "refused"
 _PARTLY: Final = "partly-"
+# Answers that wait for room in `delivered`: a session of days must not fill the memory, either.
+_MOST_UNNOTED: Final = 256
 
 
 class Delivery:
@@ -58,6 +64,7 @@ class Delivery:
         self._next = 0
         self._answers = threading.local()
         self._ended: set[Signal] = set()
+        self._unnoted = {signal: _Unnoted(run_dir, signal) for signal in SIGNALS}
         # Told by whoever keeps spans: writes down those that have ended. Of one that a collector
         # has and the disk has not, a crash would leave a second, other end to be sent.
         self.write_down: Callable[[], object] = lambda: None
@@ -71,6 +78,8 @@ class Delivery:
     def complete(self) -> None:
         """Note that everything was taken: this run may go before one with something left."""
         if self._run_dir is not None:
+            for unnoted_answers in self._unnoted.values():
+                unnoted_answers.note()
             forget_undelivered(self._run_dir)
 
     def watch(self, exporter: Any, signal: Signal) -> None:
@@ -144,7 +153,7 @@ class Delivery:
         keys = _keys(signal, batch) if signal != "metrics" or kept else []
         self._ledger.taken(signal, keys, answer.rejected, answer.reason)
         if keys:
-            record_answer(self._run_dir, signal, keys, answer)
+            self._unnoted[signal].note(keys, answer)
 
     def keep_in_flight(self) -> None:
         """Keep the metrics that are with an exporter right now: the process is about to end."""
@@ -165,6 +174,45 @@ class Delivery:
                 self._ledger.kept("metrics", reason)
                 return
         self._ledger.not_kept("metrics", count_points(metrics), reason)
+
+
+class _Unnoted:
+    """What a collector took of a signal, until `delivered` has it."""
+
+    def __init__(self, run_dir: Path | None, signal: Signal) -> None:
+        self._run_dir = run_dir
+        self._signal: Signal = signal
+        self._lock = threading.Lock()
+        self._answers: deque[tuple[Collection[str], Answer]] = deque(maxlen=_MOST_UNNOTED)
+        self._marked = self._forgotten = False
+
+    def note(self, keys: Collection[str] = (), answer: Answer | None = None) -> None:
+        """Note an answer after those that wait; where that cannot be, leave a mark instead."""
+        with self._lock:
+            if answer is not None:
+                self._forgotten |= len(self._answers) == _MOST_UNNOTED
+                self._answers.append((keys, answer))
+            try:
+                while self._answers:
+                    record_answer(self._run_dir, self._signal, *self._answers[0])
+                    self._answers.popleft()
+            except OSError:
+                self._mark()
+                return
+            self._unmark()
+
+    def _mark(self) -> None:
+        # An empty file takes no room but in its folder, where there mostly is some.
+        if self._run_dir is not None and not self._marked:
+            with contextlib.suppress(OSError):
+                LineFile(self._run_dir / unnoted(self._signal)).close()
+                self._marked = True
+
+    def _unmark(self) -> None:
+        if self._run_dir is not None and self._marked and not self._forgotten:
+            with contextlib.suppress(OSError):
+                (self._run_dir / unnoted(self._signal)).unlink()
+                self._marked = False
 
 
 def _verdict(result: Any, answers: list[Answer], *, heard: bool) -> Answer:
@@ -226,10 +274,14 @@ def _append(run_dir: Path | None, what: str, keys: Iterable[str]) -> None:
 
 
 class Delivered(Struct):
-    """What collectors have taken of a run: keys by signal, and how many they threw away."""
+    """What collectors have taken of a run: keys by signal, and how many they threw away.
+
+    `unsure` are spans that are not sent, as a collector may have them with their true end.
+    """
 
     settled: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     refused: Counter[str] = field(default_factory=Counter)
+    unsure: set[str] = field(default_factory=set)
 
     def read(self, line: str) -> None:
         """Take in a line of the file."""
@@ -239,6 +291,8 @@ class Delivered(Struct):
             self.refused[signal] += len(set(keys) - self.settled[signal])
         elif how.startswith(_PARTLY) and how.removeprefix(_PARTLY).isdecimal():
             self.refused[signal] += int(how.removeprefix(_PARTLY))
+        elif how == UNSURE:
+            self.unsure.update(keys)
         self.settled[signal].update(keys)
 
 
@@ -249,6 +303,11 @@ def read_delivered(run_dir: Path) -> Delivered:
         for line in lines(run_dir / DELIVERED):
             delivered.read(line.decode("utf-8", "replace"))
     return delivered
+
+
+def had_all(run_dir: Path, signal: Signal) -> bool:
+    """Whether a collector took all that was meant for it, though `delivered` does not say so."""
+    return (run_dir / unnoted(signal)).exists() and not (run_dir / UNDELIVERED).exists()
 
 
 def forget_undelivered(run_dir: Path) -> None:

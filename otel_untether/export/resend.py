@@ -10,6 +10,7 @@ import msgspec
 
 from otel_untether.export.delivery import (
     forget_undelivered,
+    had_all,
     read_delivered,
     record_answer,
     record_refused,
@@ -21,6 +22,7 @@ from otel_untether.export.otlp_json import FILES
 from otel_untether.export.otlp_protobuf import parse
 from otel_untether.store import run_lock, segments
 from otel_untether.store.recovery import recover
+from otel_untether.store.retention import is_undelivered
 from otel_untether.store.run_folder import DELIVERED
 from otel_untether.store.runs import Run, StoreError
 
@@ -101,6 +103,8 @@ def resend(run: Run, send: Send) -> Resent:
 def _resend(run_dir: Path, send: Send, outcome: Resent) -> None:
     delivered = read_delivered(run_dir)
     outcome.refused += sum(delivered.refused.values())
+    if delivered.unsure and is_undelivered(run_dir):
+        outcome.problems.append(_may_be_there(run_dir, len(delivered.unsure)))
     for signal in SIGNALS:
         sending = _Sending(run_dir, signal, send, outcome)
         for batch in batches(run_dir, signal, delivered.settled[signal]):
@@ -108,6 +112,11 @@ def _resend(run_dir: Path, send: Send, outcome: Resent) -> None:
         sending.settle()
     if not outcome.left:
         forget_undelivered(run_dir)
+
+
+def _may_be_there(run_dir: Path, spans: int) -> str:
+    said = "1 span whose end" if spans == 1 else f"{spans} spans whose ends"
+    return f"{run_dir}: not sent, as a collector may have them: {said} could not be written"
 
 
 class _Sending:
@@ -209,6 +218,8 @@ def _only(message: dict[str, Any], signal: Signal, keys: set[str]) -> dict[str, 
 
 def batches(run_dir: Path, signal: Signal, delivered: set[str]) -> Iterator[Batch]:
     """Yield what is in a run's file of a signal and not among the delivered keys."""
+    if had_all(run_dir, signal):
+        return
     gathered: Batch | None = None
     for found in _left(run_dir / FILES[signal], signal, delivered):
         if signal == "metrics":

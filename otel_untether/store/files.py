@@ -220,6 +220,24 @@ def replace(path: AnyPath, content: bytes, *, sync: bool = False) -> None:
         raise
 
 
+def overwrite(path: AnyPath, content: bytes) -> None:
+    """Write a file in the room that it has: what can still be done on a full disk.
+
+    Raises OSError, for a longer content too. Who reads it meanwhile may see some of both.
+    """
+    descriptor = os.open(path, os.O_RDWR | _FLAGS | _NO_WAITING)
+    try:
+        status = os.fstat(descriptor)
+        room = 512 * getattr(status, "st_blocks", 0)
+        if not stat.S_ISREG(status.st_mode) or len(content) > room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fspath(path))
+        # All of what was there by one write: killed after it, we leave JSON and white space.
+        os.pwrite(descriptor, content.ljust(status.st_size), 0)
+        os.ftruncate(descriptor, len(content))
+    finally:
+        os.close(descriptor)
+
+
 def _unlink(path: str) -> None:
     try:
         os.unlink(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, TypeVar
 
@@ -19,6 +20,7 @@ _Record = TypeVar("_Record", bound=msgspec.Struct)
 # ns since the epoch, to the year 2262: what lies beyond is no time that anybody could show.
 Moment: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 _MOST: Final = 1 << 20
+_FULL: Final = frozenset((errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)))
 
 
 class StoreError(Exception):
@@ -104,11 +106,24 @@ class Run(Struct):
         """
         self.record = msgspec.structs.replace(self.record, **changes)
         try:
-            files.replace(self.path / run_folder.RECORD, msgspec.json.encode(self.record))
+            _write(self.path / run_folder.RECORD, msgspec.json.encode(self.record))
         # ValueError: text that is not Unicode, as a file name may be.
         except (OSError, ValueError):
             return False
         return True
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a record, where the disk is full in the room of the old one. Raises OSError.
+
+    A run whose record never said that it ended was, for whoever came next, a crashed one.
+    """
+    try:
+        files.replace(path, content)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        files.overwrite(path, content)
 
 
 def has_ended(path: Path) -> bool:

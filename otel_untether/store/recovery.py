@@ -9,6 +9,9 @@
 A span that is recovered has its own ids, so what a collector has had of the trace still fits.
 What is recovered of a root is what its watcher had journaled last, of the others what they began
 with. All of it is appended to traces.jsonl; nothing that is there is touched.
+
+    delivered: no room (`unnoted-traces`) A may be with a collector, with its true end: the one
+                                          that is made up is noted there, and never sent
 """
 
 from __future__ import annotations
@@ -39,14 +42,13 @@ from otel_untether.store.remains import (
 from otel_untether.store.sessions import SessionOutcome, Sessions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     Span = dict[str, Any]
 
-_NO_END: Final = (
-    "the watcher died before this span ended",
-    "the end of this span could not be written",
-)
+_NO_END: Final = "the watcher died before this span ended"
+_UNWRITTEN: Final = "the end of this span could not be written"
 _ERROR: Final = 2  # STATUS_CODE_ERROR of opentelemetry/proto/trace/v1/trace.proto
 # A decision is journaled before it becomes an event of the root.
 _SAME_EVENT: Final = 2_000_000_000  # ns
@@ -114,13 +116,28 @@ class _Recovery:
         for request in requests:
             self._on_disk.read(request)
         self._find_root(run)
-        for span in self._left.spans.values():
-            if span["spanId"] not in self._on_disk.ids:
-                requests.append(self._request(self._ended(span, run), run))
-                self._on_disk.read(requests[-1])
+        missing = [
+            span for span in self._left.spans.values() if span["spanId"] not in self._on_disk.ids
+        ]
+        for span in missing:
+            requests.append(self._request(self._ended(span, run), run))
+            self._on_disk.read(requests[-1])
+        self._keep_back([span["spanId"] for span in missing if not is_ended(span)])
         if requests:
-            _write(self._run_dir / run_folder.TRACES, requests)
+            _append_to(self._run_dir / run_folder.TRACES, map(ENCODER.encode, requests))
         return len(requests)
+
+    def _keep_back(self, made_up: list[str]) -> None:
+        """Note of spans that are about to get an end that a collector may have them already."""
+        if made_up and self._is_unsure():
+            line = " ".join((f"traces:{run_folder.UNSURE}", *made_up))
+            _append_to(self._run_dir / run_folder.DELIVERED, [line.encode()])
+
+    def _is_unsure(self) -> bool:
+        """Whether a collector has more than `delivered` says, or had all that there was."""
+        names = (run_folder.unnoted("traces"), run_folder.DELIVERED, run_folder.UNDELIVERED)
+        unnoted, delivered, undelivered = ((self._run_dir / name).exists() for name in names)
+        return unnoted or (delivered and not undelivered)
 
     def _has(self, request: dict[str, Any]) -> bool:
         return all(span["spanId"] in self._on_disk.ids for span in spans_of(request))
@@ -150,11 +167,15 @@ class _Recovery:
             span = self._told(span, run)
         if is_ended(span):
             return span
+        end = str(max(self._left.last, int(span["startTimeUnixNano"])) + 1)
+        if _is_over(run.record):
+            # Its watcher saw how it ended, and could not write it: that is no failure of the span.
+            return span | {"endTimeUnixNano": end, "status": {"message": _UNWRITTEN}}
         known = {item["key"]: item for item in span.get("attributes", ())}
         known |= {item["key"]: item for item in encode_attributes([(semconv.ERROR_TYPE, ORPHANED)])}
         return span | {
-            "endTimeUnixNano": str(max(self._left.last, int(span["startTimeUnixNano"])) + 1),
-            "status": {"code": _ERROR, "message": _NO_END[run.record.ended is not None]},
+            "endTimeUnixNano": end,
+            "status": {"code": _ERROR, "message": _NO_END},
             "attributes": list(known.values()),
         }
 
@@ -234,6 +255,11 @@ class _Recovery:
         _remember(run, root)
 
 
+def _is_over(record: RunRecord) -> bool:
+    """Whether a watcher lived to see the end of its run."""
+    return record.ended is not None and record.outcome != ORPHANED
+
+
 def _remember(run: Run, root: Span) -> None:
     """Keep how the session ended, unless it was resumed since."""
     record = run.record
@@ -256,11 +282,11 @@ def _remember(run: Run, root: Span) -> None:
         )
 
 
-def _write(path: Path, requests: list[dict[str, Any]]) -> None:
-    traces = LineFile(path)
+def _append_to(path: Path, lines: Iterable[bytes]) -> None:
+    file = LineFile(path)
     try:
-        for request in requests:
-            traces.append(ENCODER.encode(request))
-        traces.sync()
+        for line in lines:
+            file.append(line)
+        file.sync()
     finally:
-        traces.close()
+        file.close()

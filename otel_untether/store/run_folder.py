@@ -8,6 +8,7 @@
         samples.jsonl       the process tree, one look a line
         delivered           what a collector took
         undelivered         there while a collector has not taken everything meant for it
+        unnoted-traces      a collector took spans that `delivered` had no room for; likewise logs
         stall-<ns>.json     what there was to see when a stall was found
         stderr.txt          the agent's last lines there, redacted, where it did not complete
         otel.log            what OpenTelemetry's own libraries complained about
@@ -46,6 +47,8 @@ JOURNAL: Final = "journal.jsonl"
 SAMPLES: Final = "samples.jsonl"
 DELIVERED: Final = "delivered"
 UNDELIVERED: Final = "undelivered"
+_UNNOTED: Final = "unnoted-"
+UNSURE: Final = "unsure"  # in `delivered`: spans with an end that their collector may know better
 STDERR: Final = "stderr.txt"
 OTEL_LOG: Final = "otel.log"
 COMPRESSED: Final = ".gz"
@@ -55,10 +58,16 @@ _SEGMENTED: Final = frozenset((TRACES, LOGS, METRICS))
 
 NAMES: Final = frozenset((
     RECORD, TRACES, LOGS, METRICS, JOURNAL, SAMPLES, DELIVERED, UNDELIVERED, STDERR, OTEL_LOG, LOCK,
+    f"{_UNNOTED}traces", f"{_UNNOTED}logs", f"{_UNNOTED}metrics",
 ))  # fmt: skip
 _SECOND: Final = 1_000_000_000
 _ZEROS: Final = str.maketrans("123456789", "000000000")
 _ID: Final = frozenset("0123456789abcdefghijklmnopqrstuvwxyz")
+
+
+def unnoted(signal: str) -> str:
+    """Return the name of the file that says that `delivered` lacks something of a signal."""
+    return f"{_UNNOTED}{signal}"
 
 
 def stall_dump(at: int) -> str:

@@ -253,6 +253,23 @@ def test_a_full_disk_loses_nothing_that_a_collector_takes(tmp_path: Path) -> Non
     assert found["lost"]["traces"] == 0
 
 
+def test_what_a_full_disk_had_no_room_to_note_is_not_sent_again(tmp_path: Path) -> None:
+    """Neither as it was nor ended by a recovery; and the run is not orphaned, either."""
+    free = (
+        "from otel_untether.export.otlp_client import Sender\n"
+        "from otel_untether.export.resend import resend\n"
+        "run.update(ended=time.time_ns(), outcome='completed')\n"
+        "run.release()\n"
+        "subprocess.run(['mount', '-o', 'remount,size=8m', folder], check=True)\n"
+        "outcome = resend(load_run(run.path), Sender(environ, 60))\n"
+        "telemetry.problems = [outcome.sent, outcome.left, load_run(run.path).record.outcome]"
+    )
+    with faults.http_fault(HTTP_FAULTS["taken"]) as good:
+        found = on_a_disk(tmp_path, "size=64k", free=free, **{OTLP: good.url})
+        assert len(good.spans) == 40
+    assert found["problems"] == [0, 0, "completed"]
+
+
 def test_without_inodes_the_journal_keeps_whole_spans(tmp_path: Path) -> None:
     """No file can be made any more, but those that are open can grow."""
     fill = (
