@@ -24,6 +24,7 @@ examples:
 
 What a collector took is noted and never sent again.
 What it refuses, and would again, is noted too, and stays on disk.
+So is a line that cannot be read, once it was named and the exit status was 1.
 Exit status: 0 nothing is left, 1 something is or may be, 2 wrong usage.
 """
 # In seconds: of the whole command, and what argparse may take for a number of them.
@@ -84,7 +85,7 @@ def main(args: argparse.Namespace) -> int:
         print(f"otel-untether resend: {clip(safe(problem), _LONGEST, '…')}", file=sys.stderr)
     print(_summary(outcomes))
     unknown = bool(problems) and not all(outcome.looked_at for outcome in outcomes)
-    return 1 if unknown or any(outcome.left for outcome in outcomes) else 0
+    return 1 if unknown or any(it.left or it.newly_lost for it in outcomes) else 0
 
 
 def _summary(outcomes: list[Resent]) -> str:
@@ -92,7 +93,9 @@ def _summary(outcomes: list[Resent]) -> str:
     looked_at = [outcome for outcome in outcomes if outcome.looked_at]
     sent, left = sum(it.sent for it in looked_at), sum(it.left for it in looked_at)
     refused = sum(it.refused for it in looked_at)
+    lost = sum(it.lost for it in looked_at)
     counts = f"{sent} sent, {left} left" + (f", {refused} refused" if refused else "")
+    counts += f", {lost} line{'s' if lost != 1 else ''} unreadable" if lost else ""
     said = f"{counts}, in {len(looked_at)} run{'s' if len(looked_at) != 1 else ''}"
     skipped = len(outcomes) - len(looked_at)
     return said + (f"; {skipped} not looked at" if skipped else "")

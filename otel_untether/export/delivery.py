@@ -10,6 +10,7 @@ and not in the other was not taken, whatever became of the exporter, the collect
     metrics 9f86d081884c7d65             digests of lines
     traces:refused 53995c3f42cd8ad8      a collector threw it away, and would again
     traces:partly-2 a1b2… c3d4… e5f6…    a collector took these and threw away two of them
+    traces:lost 3e2f9f86d081884c         a line that nobody can read any more, by its digest
     traces:unsure 00f067aa0ba902b7       its end is made up; a collector may have the true one
 
 Metrics have no copy elsewhere: an export that no collector took is appended to metrics.jsonl.
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 _REFUSED: Final = "refused"
 _PARTLY: Final = "partly-"
+_LOST: Final = "lost"
 # Answers that wait for room in `delivered`: a session of days must not fill the memory, either.
 _MOST_UNNOTED: Final = 256
 
@@ -268,6 +270,11 @@ def record_refused(run_dir: Path, signal: Signal, keys: Iterable[str]) -> None:
     _append(run_dir, f"{signal}:{_REFUSED}", keys)
 
 
+def record_lost(run_dir: Path, signal: Signal, keys: Iterable[str]) -> None:
+    """Note lines that cannot be read, and of which somebody was told. Raises OSError."""
+    _append(run_dir, f"{signal}:{_LOST}", keys)
+
+
 def _append(run_dir: Path | None, what: str, keys: Iterable[str]) -> None:
     if run_dir is not None:
         append_line(run_dir / DELIVERED, " ".join((what, *keys)).encode())
@@ -276,12 +283,14 @@ def _append(run_dir: Path | None, what: str, keys: Iterable[str]) -> None:
 class Delivered(Struct):
     """What collectors have taken of a run: keys by signal, and how many they threw away.
 
-    `unsure` are spans that are not sent, as a collector may have them with their true end.
+    `unsure` are spans that are not sent, as a collector may have them with their true end; `lost`
+    is the number of lines that cannot be read.
     """
 
     settled: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     refused: Counter[str] = field(default_factory=Counter)
     unsure: set[str] = field(default_factory=set)
+    lost: int = 0
 
     def read(self, line: str) -> None:
         """Take in a line of the file."""
@@ -291,6 +300,8 @@ class Delivered(Struct):
             self.refused[signal] += len(set(keys) - self.settled[signal])
         elif how.startswith(_PARTLY) and how.removeprefix(_PARTLY).isdecimal():
             self.refused[signal] += int(how.removeprefix(_PARTLY))
+        elif how == _LOST:
+            self.lost += len(set(keys) - self.settled[signal])
         elif how == UNSURE:
             self.unsure.update(keys)
         self.settled[signal].update(keys)

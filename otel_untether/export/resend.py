@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,24 +9,25 @@ import msgspec
 
 from otel_untether.export.delivery import (
     forget_undelivered,
-    had_all,
     read_delivered,
     record_answer,
+    record_lost,
     record_refused,
 )
 from otel_untether.export.environment import SIGNALS, Signal
-from otel_untether.export.item_keys import json_key, line_key
+from otel_untether.export.item_keys import json_key
 from otel_untether.export.otlp_client import EndpointError, SendError
 from otel_untether.export.otlp_json import FILES
 from otel_untether.export.otlp_protobuf import parse
-from otel_untether.store import run_lock, segments
+from otel_untether.export.unsent import LISTS, Batch, batches
+from otel_untether.store import run_lock
 from otel_untether.store.recovery import recover
 from otel_untether.store.retention import is_undelivered
 from otel_untether.store.run_folder import DELIVERED
 from otel_untether.store.runs import Run, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from otel_untether.export.answers import Answer
@@ -35,39 +35,26 @@ if TYPE_CHECKING:
 
     Send = Callable[[Signal, Request], Answer]
 
-# Spans or log records a request: the batch size the SDK sends, well under gRPC's 4 MiB.
-_BATCH: Final = 512
-_BATCH_BYTES: Final = 1 << 20
 # Requests refused one after the other before it is not the data: a bad one among 512 takes ten.
 _MOST_REFUSALS: Final = 16
-_LISTS: Final = {
-    "traces": ("resourceSpans", "scopeSpans", "spans"),
-    "logs": ("resourceLogs", "scopeLogs", "logRecords"),
-}
 
 
 @dataclass(slots=True)
 class Resent:
     """What became of a run's telemetry: counts of spans, log records and metric exports.
 
-    `refused` is what a collector has had and will not have, now or before. `looked_at` is False
+    `refused` is what a collector has had and will not have, now or before. `lost` are lines that
+    cannot be read, `newly_lost` those that nobody was told of before. `looked_at` is False
     where somebody else is at work on the run, or it cannot be read: nothing is known of it then.
     """
 
     sent: int = 0
     left: int = 0
     refused: int = 0
+    lost: int = 0
+    newly_lost: int = 0
     looked_at: bool = True
     problems: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Batch:
-    """One request, as OTLP JSON, and the keys of what is in it."""
-
-    message: dict[str, Any]
-    keys: list[str]
-    size: int = 0
 
 
 def was_meant_for_collector(run: Run) -> bool:
@@ -103,6 +90,7 @@ def resend(run: Run, send: Send) -> Resent:
 def _resend(run_dir: Path, send: Send, outcome: Resent) -> None:
     delivered = read_delivered(run_dir)
     outcome.refused += sum(delivered.refused.values())
+    outcome.lost += delivered.lost
     if delivered.unsure and is_undelivered(run_dir):
         outcome.problems.append(_may_be_there(run_dir, len(delivered.unsure)))
     for signal in SIGNALS:
@@ -133,6 +121,9 @@ class _Sending:
 
     def send(self, batch: Batch) -> None:
         """Send a batch, and halves of it where it is refused, or count it as left."""
+        if batch.problem:
+            self._lost(batch)
+            return
         if self._stopped:
             self._outcome.left += len(batch.keys)
             return
@@ -185,6 +176,13 @@ class _Sending:
         self._outcome.refused += 1
         record_refused(self._run_dir, self._signal, batch.keys)
 
+    def _lost(self, batch: Batch) -> None:
+        """Say once that a line cannot be read, and note it: it keeps nobody waiting any more."""
+        self._outcome.problems.append(batch.problem)
+        self._outcome.lost += 1
+        self._outcome.newly_lost += 1
+        record_lost(self._run_dir, self._signal, batch.keys)
+
     def _halve(self, batch: Batch) -> None:
         middle = len(batch.keys) // 2
         for keys in (batch.keys[:middle], batch.keys[middle:]):
@@ -201,7 +199,7 @@ class _Sending:
 
 def _only(message: dict[str, Any], signal: Signal, keys: set[str]) -> dict[str, Any]:
     """Return a message with those of its spans or log records only."""
-    by_resource, by_scope, items = _LISTS[signal]
+    by_resource, by_scope, items = LISTS[signal]
     return {
         by_resource: [
             resource
@@ -214,61 +212,3 @@ def _only(message: dict[str, Any], signal: Signal, keys: set[str]) -> dict[str, 
             for resource in message[by_resource]
         ]
     }
-
-
-def batches(run_dir: Path, signal: Signal, delivered: set[str]) -> Iterator[Batch]:
-    """Yield what is in a run's file of a signal and not among the delivered keys."""
-    if had_all(run_dir, signal):
-        return
-    gathered: Batch | None = None
-    for found in _left(run_dir / FILES[signal], signal, delivered):
-        if signal == "metrics":
-            yield found
-            continue
-        gathered = _join(gathered, found, _LISTS[signal][0])
-        if len(gathered.keys) >= _BATCH or gathered.size >= _BATCH_BYTES:
-            yield gathered
-            gathered = None
-    if gathered is not None:
-        yield gathered
-
-
-def _join(gathered: Batch | None, found: Batch, resources: str) -> Batch:
-    if gathered is None:
-        return found
-    gathered.message[resources] += found.message[resources]
-    gathered.keys += found.keys
-    gathered.size += found.size
-    return gathered
-
-
-def _left(path: Path, signal: Signal, delivered: set[str]) -> Iterator[Batch]:
-    for line in _lines_of(path):
-        # A torn line says nothing, and there is nothing to send of it.
-        with contextlib.suppress(
-            msgspec.MsgspecError, ValueError, LookupError, TypeError, AttributeError, RecursionError
-        ):
-            message = msgspec.json.decode(line)
-            keys = _filter(message, signal, line, delivered)
-            if keys:
-                yield Batch(message, keys, len(line))
-
-
-def _lines_of(path: Path) -> Iterator[bytes]:
-    with contextlib.suppress(FileNotFoundError):
-        yield from segments.lines(path)
-
-
-def _filter(message: Any, signal: Signal, line: bytes, delivered: set[str]) -> list[str]:
-    """Take out of a message what was delivered; return the keys of what stays."""
-    if signal == "metrics":
-        key = line_key(line)
-        return [] if key in delivered else [key]
-    by_resource, by_scope, items = _LISTS[signal]
-    keys = []
-    for resource in message[by_resource]:
-        for scope in resource[by_scope]:
-            keyed = [(json_key(signal, item), item) for item in scope[items]]
-            scope[items] = [item for key, item in keyed if key not in delivered]
-            keys += [key for key, _ in keyed if key not in delivered]
-    return keys

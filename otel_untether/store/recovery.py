@@ -4,6 +4,7 @@
     journal: start A, start B, end B      traces: torn   B is there again, with its true end
     journal: torn                         traces: a span below A, which is not there
                                                          A is made of what run.json knows of it
+    traces: A and B in one line, which is no JSON        each gets a line, by which it can be read
     run.json: torn                                       it is made of the root span
 
 A span that is recovered has its own ids, so what a collector has had of the trace still fits.
@@ -23,15 +24,14 @@ from otel_untether import semconv
 from otel_untether.store import run_folder, run_lock, segments
 from otel_untether.store.encoding import ENCODER
 from otel_untether.store.files import LineFile
+from otel_untether.store.json_lines import all_entries, entries
 from otel_untether.store.otlp_values import encode_attributes
 from otel_untether.store.record import Run, RunRecord, StoreError, load_run
 from otel_untether.store.remains import (
     ORPHANED,
     Journaled,
     OnDisk,
-    all_entries,
     end_of,
-    entries,
     is_ended,
     is_in_order,
     is_orphan,
@@ -86,12 +86,15 @@ class _Recovery:
     def run(self) -> int:
         """Do it; return how many spans are there that were not."""
         left, on_disk = self._left, self._on_disk
-        for entry in entries(self._run_dir / run_folder.JOURNAL):
+        for entry, _ in entries(self._run_dir / run_folder.JOURNAL):
             # A torn or foreign line says nothing.
             with contextlib.suppress(KeyError, TypeError, AttributeError, ValueError):
                 left.read(entry)
-        for request in all_entries(self._run_dir / run_folder.TRACES):
-            on_disk.read(request)
+        for request, alone in all_entries(self._run_dir / run_folder.TRACES):
+            if alone:
+                on_disk.read(request)
+            else:
+                left.whole.append(request)
         run = self._run()
         left.last = max(left.last, run.record.started, on_disk.last)
         added = self._append(run)
@@ -112,9 +115,11 @@ class _Recovery:
 
     def _append(self, run: Run) -> int:
         """Append the spans that are not on disk."""
-        requests = [request for request in self._left.whole if not self._has(request)]
-        for request in requests:
-            self._on_disk.read(request)
+        requests = []
+        for request in self._left.whole:
+            if not self._has(request):
+                requests.append(request)
+                self._on_disk.read(request)
         self._find_root(run)
         missing = [
             span for span in self._left.spans.values() if span["spanId"] not in self._on_disk.ids

@@ -6,12 +6,12 @@ import contextlib
 import mmap
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 from msgspec import Struct, field
 
 from otel_untether import semconv
-from otel_untether.store import run_folder, segments
-from otel_untether.store.files import lines, open_regular
+from otel_untether.store import json_lines, run_folder, segments
+from otel_untether.store.files import open_regular
+from otel_untether.store.json_lines import entries
 from otel_untether.store.otlp_values import integer, moment
 from otel_untether.store.record import StoreError, load_run
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 ORPHANED: Final = "orphaned"
 _REMOTE: Final = 0x200  # SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK of trace.proto
-_MOST_READ: Final = 1 << 30
 _ENDED: Final = '"endTimeUnixNano"'
+_BEGAN, _DROPPED = '"kind":"start"', '"kind":"dropped"'
 
 
 class Journaled(Struct):
@@ -136,13 +136,33 @@ def _has_open_root(run_dir: Path) -> bool:
 
 
 def _is_short(run_dir: Path) -> bool:
-    """Whether traces.jsonl was torn: its last line is not whole, or it is too short."""
-    traces = run_dir / run_folder.TRACES
+    """Whether traces.jsonl lacks what its last, torn line, another or the journal still says.
+
+    What counts is what can be read: a byte that is damaged within a line takes its spans away.
+    """
+    traces, journal = run_dir / run_folder.TRACES, run_dir / run_folder.JOURNAL
     if _is_torn(traces):
         return True
+    there: set[str] = set()
+    salvaged: set[str] = set()
+    for found in entries(traces):
+        ids = there if found.alone else salvaged
+        ids.update(span["spanId"] for span in spans_of(found.entry) if is_ended(span))
+    if salvaged - there:
+        return True
     # The journal has those of the newest part only, but for a moment.
-    journaled = ended_in(run_dir / run_folder.JOURNAL)
-    return journaled > ended_in(traces) and journaled > all_ended_in(traces)
+    began = _count(journal, _BEGAN) - _count(journal, _DROPPED)
+    journaled = max(began, _count(journal, _ENDED))
+    return journaled > len(there) and journaled > len(there) + _ended_in_parts(traces)
+
+
+def has_journaled_all(run_dir: Path) -> bool:
+    """Whether the journal of a run can be read to its end, and was told of each end of a span.
+
+    What has been recovered from it then is all that traces.jsonl may have lost.
+    """
+    journal = run_dir / run_folder.JOURNAL
+    return json_lines.is_whole(journal) and _holds(journal, '"kind":"end"')
 
 
 def _is_torn(path: Path) -> bool:
@@ -155,15 +175,18 @@ def _is_torn(path: Path) -> bool:
         return False
 
 
-def ended_in(path: Path) -> int:
-    """Return how many ended spans are in a file of ours."""
-    return sum(1 for _ in _places(path, _ENDED))
-
-
 def all_ended_in(path: Path) -> int:
     """Return how many ended spans are in a file of ours and in its parts."""
+    return _count(path, _ENDED) + _ended_in_parts(path)
+
+
+def _ended_in_parts(path: Path) -> int:
     ended = _ENDED.encode()
-    return ended_in(path) + sum(line.count(ended) for line in _set_aside(path))
+    return sum(line.count(ended) for line in _set_aside(path))
+
+
+def _count(path: Path, text: str) -> int:
+    return sum(1 for _ in _places(path, text))
 
 
 def _set_aside(path: Path) -> Iterator[bytes]:
@@ -223,28 +246,11 @@ def text_of(span: Span, key: str) -> str | None:
 
 def _first_span_id(journal: Path) -> str | None:
     """Return the id of the span that a journal begins with: the run's root."""
-    for entry in entries(journal):
+    for entry, _ in entries(journal):
         with contextlib.suppress(KeyError, TypeError):
             if entry["kind"] == "start":
                 return str(entry["span"]["spanId"])
     return None
-
-
-def entries(path: Path) -> Iterator[Any]:
-    """Yield what is JSON in a file of lines; a torn line says nothing."""
-    return _decoded(lines(path, most=_MOST_READ))
-
-
-def all_entries(path: Path) -> Iterator[Any]:
-    """Yield what is JSON in a file of lines and in its parts, the oldest first."""
-    return _decoded(segments.lines(path))
-
-
-def _decoded(found: Iterator[bytes]) -> Iterator[Any]:
-    with contextlib.suppress(OSError):
-        for line in found:
-            with contextlib.suppress(msgspec.MsgspecError, UnicodeError, RecursionError):
-                yield msgspec.json.decode(line.strip(b"\0"))
 
 
 def spans_of(request: Any) -> Iterator[Span]:

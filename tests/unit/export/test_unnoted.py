@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from otel_untether.export import delivery, resend
+from otel_untether.export import delivery, resend, unsent
 from otel_untether.export.answers import Answer
 from otel_untether.store import files
 from otel_untether.store.record import RunRecord, load_run
@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 def to_send(folder: Path) -> list[str]:
     """Return the spans that a resend would send."""
     settled = delivery.read_delivered(folder).settled["traces"]
-    return [key for batch in resend.batches(folder, "traces", settled) for key in batch.keys]
+    return [key for batch in unsent.batches(folder, "traces", settled) for key in batch.keys]
 
 
 def full(*_arguments: Any, **_keywords: Any) -> None:
