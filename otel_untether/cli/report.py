@@ -158,10 +158,10 @@ def _chosen(store: Store, name: str | None) -> Path:
         if newest is None:
             problems = store.list_runs().problems
             raise StoreError("; ".join(problems) or f"{store.runs_dir}: {_NO_RUNS}")
-        return newest.path
+        return newest
     if os.sep in name or Path(name).is_dir():
         return Path(name)
-    return store.find(name).path
+    return store.folder_of(name)
 
 
 def _list(store: Store) -> int:

@@ -80,11 +80,12 @@ def main(args: argparse.Namespace) -> int:
     except (StoreError, EndpointError) as error:
         print(f"otel-untether resend: {safe(str(error))}", file=sys.stderr)
         return 2
+    unread = bool(problems)
     problems += [text for outcome in outcomes for text in outcome.problems]
     for problem in dict.fromkeys(problems):
         print(f"otel-untether resend: {clip(safe(problem), _LONGEST, '…')}", file=sys.stderr)
     print(_summary(outcomes))
-    unknown = bool(problems) and not all(outcome.looked_at for outcome in outcomes)
+    unknown = unread or not all(outcome.looked_at for outcome in outcomes)
     return 1 if unknown or any(it.left or it.newly_lost for it in outcomes) else 0
 
 

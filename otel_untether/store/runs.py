@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from otel_untether.store import files, process_stat, retention, run_folder, run_lock
+from otel_untether.store import files, process_stat, retention, run_folder, run_lock, segments
 from otel_untether.store.private_folder import require_private, require_real
 from otel_untether.store.record import Run, RunIdentity, RunRecord, StoreError, has_ended, load_run
 from otel_untether.store.sessions import SessionOutcome, Sessions
@@ -140,15 +140,27 @@ class Store:
         self._ended.update(path for path in found if has_ended(path))
         return [path for path in found if path not in self._ended]
 
-    def newest(self) -> Run | None:
-        """Return the run that was recorded last, None when there is none that can be read.
+    def newest(self) -> Path | None:
+        """Return the folder of the run that was recorded last, None when there is none to read.
 
-        A replay is recorded when it is replayed, whenever its session was.
+        A replay is recorded when it is replayed, whenever its session was. Of one whose record
+        cannot be read the spans are what there is to read.
         """
-        for path in sorted(self._folders([]), key=_recorded, reverse=True):
-            with contextlib.suppress(StoreError):
-                return load_run(path)
-        return None
+        found = sorted(self._folders([]), key=_recorded, reverse=True)
+        return next((path for path in found if _is_readable(path)), None)
+
+    def folder_of(self, prefix: str) -> Path:
+        """Return the folder of the run that `find` finds, or of one whose record cannot be read.
+
+        That is known by its folder's name only, which ends with its own id. Raises StoreError.
+        """
+        try:
+            return self.find(prefix).path
+        except StoreError:
+            named = [path for path in self._folders([]) if prefix and _is_called(path, prefix)]
+            if len(named) != 1 or not _is_readable(named[0]):
+                raise
+            return named[0]
 
     def find(self, prefix: str) -> Run:
         """Return the one run of which an id or the folder's name starts with `prefix`.
@@ -241,6 +253,20 @@ class Store:
     def last_outcome(self, engine: str, session_id: str) -> SessionOutcome | None:
         """Return how that session last ended on this machine, None when that is not known."""
         return self._sessions.last(engine, session_id)
+
+
+def _is_readable(path: Path) -> bool:
+    """Whether there is a record in a run's folder, or at least spans."""
+    try:
+        load_run(path)
+    except StoreError:
+        return any(part.exists() for part in segments.parts(path / run_folder.TRACES))
+    return True
+
+
+def _is_called(path: Path, start: str) -> bool:
+    run_id = path.name.partition("-")[2]
+    return any(name.lower().startswith(start.lower()) for name in (path.name, run_id))
 
 
 def _recorded(path: Path) -> float:
