@@ -153,9 +153,10 @@ class Delivery:
 
     def _note(self, signal: Signal, batch: Any, answer: Answer, *, kept: bool) -> None:
         keys = _keys(signal, batch) if signal != "metrics" or kept else []
-        self._ledger.taken(signal, keys, answer.rejected, answer.reason)
+        held = count_points(batch) if signal == "metrics" else len(keys)
+        self._ledger.taken(signal, keys, min(answer.rejected, held), answer.reason)
         if keys:
-            self._unnoted[signal].note(keys, answer)
+            self._unnoted[signal].note(keys, by_key(answer, signal, held))
 
     def keep_in_flight(self) -> None:
         """Keep the metrics that are with an exporter right now: the process is about to end."""
@@ -253,6 +254,18 @@ def _keys(signal: Signal, batch: Any) -> list[str]:
     return [span_key(item) if signal == "traces" else log_key(item) for item in batch]
 
 
+def by_key(answer: Answer, signal: Signal, held: int) -> Answer:
+    """Return an answer that rejects as many keys as it can, of a request that held so many items.
+
+    An export of metrics has one key: of that all is rejected, or it is taken. A collector may
+    claim to have rejected more than it was sent.
+    """
+    rejected = min(answer.rejected, held)
+    if signal == "metrics":
+        rejected = int(0 < held == rejected)
+    return answer._replace(rejected=rejected)
+
+
 def record_answer(
     run_dir: Path | None, signal: Signal, keys: Collection[str], answer: Answer
 ) -> None:
@@ -299,7 +312,8 @@ class Delivered(Struct):
         if how == _REFUSED:
             self.refused[signal] += len(set(keys) - self.settled[signal])
         elif how.startswith(_PARTLY) and how.removeprefix(_PARTLY).isdecimal():
-            self.refused[signal] += int(how.removeprefix(_PARTLY))
+            new = len(set(keys) - self.settled[signal])
+            self.refused[signal] += min(int(how.removeprefix(_PARTLY)), new)
         elif how == _LOST:
             self.lost += len(set(keys) - self.settled[signal])
         elif how == UNSURE:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from otel_untether.export.delivery import (
+    by_key,
     forget_undelivered,
     read_delivered,
     record_answer,
@@ -19,7 +20,7 @@ from otel_untether.export.item_keys import json_key
 from otel_untether.export.otlp_client import EndpointError, SendError
 from otel_untether.export.otlp_json import FILES
 from otel_untether.export.otlp_protobuf import parse
-from otel_untether.export.unsent import LISTS, Batch, batches
+from otel_untether.export.unsent import LISTS, Batch, batches, count_items
 from otel_untether.store import run_lock
 from otel_untether.store.recovery import recover
 from otel_untether.store.retention import is_undelivered
@@ -141,14 +142,15 @@ class _Sending:
 
     def _took(self, batch: Batch, answer: Answer) -> None:
         self._taken, self._in_a_row = True, 0
-        record_answer(self._run_dir, self._signal, batch.keys, answer)
-        self._outcome.sent += len(batch.keys) - answer.rejected
-        self._outcome.refused += answer.rejected
+        held = count_items(batch, self._signal)
+        counted = by_key(answer, self._signal, held)
+        record_answer(self._run_dir, self._signal, batch.keys, counted)
+        self._outcome.sent += len(batch.keys) - counted.rejected
+        self._outcome.refused += counted.rejected
         if answer.reason:
-            did = f"refused {answer.rejected}" if answer.rejected else "took all"
-            self._outcome.problems.append(
-                f"the collector {did} of {len(batch.keys)}: {answer.reason}"
-            )
+            did = f"refused {min(answer.rejected, held)}" if answer.rejected else "took all"
+            points = " data points" if self._signal == "metrics" else ""
+            self._outcome.problems.append(f"the collector {did} of {held}{points}: {answer.reason}")
 
     def _failed(self, batch: Batch, reason: str, *, refused: bool) -> None:
         if not refused:

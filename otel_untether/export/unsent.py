@@ -73,6 +73,20 @@ def batches(run_dir: Path, signal: Signal, delivered: set[str]) -> Iterator[Batc
     yield from unsent.lost()
 
 
+def count_items(batch: Batch, signal: Signal) -> int:
+    """Return how many spans, log records or data points are in a request."""
+    if signal != "metrics":
+        return len(batch.keys)
+    return sum(
+        len(data.get("dataPoints", ()))
+        for resource in batch.message.get("resourceMetrics", ())
+        for scope in resource.get("scopeMetrics", ())
+        for metric in scope.get("metrics", ())
+        for data in metric.values()
+        if isinstance(data, dict)
+    )
+
+
 def _join(gathered: Batch | None, found: Batch, resources: str) -> Batch:
     if gathered is None:
         return found
