@@ -4,6 +4,7 @@ Each line is one of these:
 
     {"resourceSpans": … A}   sent
     {"resourceSpans": … B}   not sent: `delivered` has it
+    {"resourceSpans": … A}   not sent again: a line may be there twice
     {"resourceSpa            torn: a recovery has given its span a line of its own
     {"resour\0eSpans": …}    damaged, and nothing else knows what it was: that is said, once
 """
@@ -14,6 +15,8 @@ import contextlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from otel_untether.export.delivery import had_all
 from otel_untether.export.item_keys import json_key, line_key
@@ -124,17 +127,29 @@ class _Unsent:
     def _filter(self, message: Any, line: bytes) -> list[str]:
         """Take out of a message what was delivered; return the keys of what stays."""
         if self._signal == "metrics":
-            key = line_key(line)
-            return [] if key in self._delivered else [key]
+            return list(filter(self._is_new, [line_key(line)]))
         by_resource, by_scope, items = LISTS[self._signal]
         keys = []
         for resource in message[by_resource]:
             for scope in resource[by_scope]:
-                keyed = [(json_key(self._signal, item), item) for item in scope[items]]
-                self._there.update(key for key, _ in keyed)
-                scope[items] = [item for key, item in keyed if key not in self._delivered]
-                keys += [key for key, _ in keyed if key not in self._delivered]
+                scope[items] = [item for item in scope[items] if self._is_new(self._name(item))]
+                keys += [json_key(self._signal, item) for item in scope[items]]
         return keys
+
+    def _name(self, item: dict[str, Any]) -> str:
+        """Return what tells an item from all others of its signal."""
+        key = json_key(self._signal, item)
+        if self._signal == "traces":
+            return key
+        # Two that were logged in one moment have one key, and may both be meant.
+        return f"{key} {line_key(msgspec.json.encode(item))}"
+
+    def _is_new(self, name: str) -> bool:
+        """Whether something is to be sent: no collector has had it, nor is it among the rest."""
+        if name.partition(" ")[0] in self._delivered or name in self._there:
+            return False
+        self._there.add(name)
+        return True
 
     def lost(self) -> Iterator[Batch]:
         """Yield the lines that could not be read and of which no other file knows enough."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -120,3 +121,29 @@ def test_the_command_says_so(
     assert "traces.jsonl:1: cannot be read" in err
     assert main(["resend"]) == 0
     assert capsys.readouterr() == ("0 sent, 0 left, 1 line unreadable, in 1 run\n", "")
+
+
+def test_a_line_that_is_there_twice_is_sent_once(tmp_path: Path) -> None:
+    """In one request or in two; of log records, those that are alike in everything."""
+    logs = [
+        {"timeUnixNano": "5", "body": {"stringValue": text}} for text in ("one", "another", "one")
+    ]
+    folder = run_on_disk(tmp_path, traces=[*LINES, LINES[1]], journal=JOURNAL)
+    (folder / "logs.jsonl").write_bytes(
+        b"".join(
+            json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [log]}]}]}).encode() + b"\n"
+            for log in logs
+        )
+    )
+    (folder / "metrics.jsonl").write_bytes(b'{"resourceMetrics":[]}\n' * 2)
+    requests: list[Any] = []
+
+    def send(_signal: str, request: Any) -> Answer:
+        requests.append(request)
+        return Answer()
+
+    outcome = resend.resend(load_run(folder), send)
+    assert (outcome.sent, outcome.left) == (3 + 2 + 1, 0)
+    traces, records, _ = requests
+    assert sum(len(it.scope_spans[0].spans) for it in traces.resource_spans) == 3
+    assert sum(len(it.scope_logs[0].log_records) for it in records.resource_logs) == 2
