@@ -52,6 +52,7 @@ _REJECTED: Final[Mapping[Signal, str]] = {
 _DATA_HTTP: Final = frozenset({400, 413, 422})
 # https://opentelemetry.io/docs/specs/otlp/#retryable-response-codes, and a request's timeout.
 _BUSY_HTTP: Final = frozenset({408, 429, 502, 503, 504})
+_MOST_DIGITS: Final = 6  # of a number of seconds that is one to wait
 _DATA_GRPC: Final = frozenset({"INVALID_ARGUMENT", "OUT_OF_RANGE"})
 _DENIED_GRPC: Final = frozenset(
     {"UNIMPLEMENTED", "UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND", "FAILED_PRECONDITION"}
@@ -92,7 +93,15 @@ def http_answer(
         return Answer("data", reason=said)
     if status < 500 and status not in _BUSY_HTTP:
         return Answer("denied", reason=said)
-    return Answer("busy", reason=said)
+    return Answer("busy", reason=said + _patience(headers))
+
+
+def _patience(headers: Mapping[str, str]) -> str:
+    """Say when a server that is busy wants to be asked again, where it says so."""
+    wanted = _header(headers, "retry-after")
+    if wanted.isascii() and wanted.isdecimal() and len(wanted) <= _MOST_DIGITS:
+        return f", to be asked again in {int(wanted)} s"
+    return ", to be asked again later" if wanted else ""
 
 
 def grpc_answer(signal: Signal, place: str, response: Any) -> Answer:
@@ -117,10 +126,11 @@ def grpc_failure(place: str, code: str, details: str | None) -> Answer:
 
 
 def _content_type(headers: Mapping[str, str]) -> str:
-    for name, value in headers.items():
-        if name.lower() == "content-type":
-            return value.partition(";")[0].strip().lower()
-    return ""
+    return _header(headers, "content-type").partition(";")[0].strip().lower()
+
+
+def _header(headers: Mapping[str, str], wanted: str) -> str:
+    return next((value.strip() for name, value in headers.items() if name.lower() == wanted), "")
 
 
 def _decode(signal: Signal, kind: str, body: bytes) -> Any:

@@ -87,7 +87,7 @@ class Delivery:
     def watch(self, exporter: Any, signal: Signal) -> None:
         """Look at every answer an exporter gets from now on, and at what it makes of it."""
         self._ledger.expect(signal)
-        heard = hear_answers(exporter, signal, lambda answer: self._heard().append(answer))
+        heard = hear_answers(exporter, signal, lambda answer: self._hear(signal, answer))
         # The instance's own attribute goes before its class's: nothing that holds the
         # exporter (a batch processor, a metric reader) has to be rebuilt.
         exporter.export = self._watched(exporter.export, signal, heard=heard)
@@ -99,6 +99,11 @@ class Delivery:
             return shutdown(*args, **kwargs)
 
         return ending
+
+    def _hear(self, signal: Signal, answer: Answer) -> None:
+        self._heard().append(answer)
+        if not answer.taken:
+            self._ledger.waits(signal, answer.reason)
 
     def _heard(self) -> list[Answer]:
         """Return the answers to the export that this thread is in."""
@@ -115,6 +120,7 @@ class Delivery:
                 self.write_down()
             ticket = self._take_off(signal, batch)
             self._heard().clear()
+            self._ledger.waits(signal, "")
             result, answer = None, Answer("unreachable", reason="no answer")
             try:
                 result = export(batch, *args, **kwargs)
@@ -165,7 +171,7 @@ class Delivery:
             self._in_flight.clear()
         for batch in batches:
             with contextlib.suppress(Exception):
-                self._keep(batch, "no answer yet")
+                self._keep(batch, self._ledger.why_waiting("metrics"))
 
     def _keep(self, metrics: Any, reason: str) -> None:
         line = encode("metrics", metrics)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _MOST_HOMELESS: Final = 100_000
 # An exporter's thread may be faster than the one that made the span.
 _REMEMBERED: Final = 2_048
+_NO_ANSWER: Final = "no answer yet"
 _WORDS: Final = {
     "traces": ("span", "spans"),
     "logs": ("log record", "log records"),
@@ -55,6 +56,7 @@ class Ledger:
         self._homeless: dict[Signal, set[str]] = {}
         self._just_taken: deque[str] = deque(maxlen=_REMEMBERED)
         self._reasons: dict[Signal, str] = {}
+        self._waiting: dict[Signal, str] = {}
         self._disk: str | None = None
         self._listeners: list[Callable[[Signal, int], object]] = []
 
@@ -84,6 +86,15 @@ class Ledger:
                 homeless.add(key)
         if not room:
             self._lose(signal, 1)
+
+    def waits(self, signal: Signal, reason: str) -> None:
+        """Note why an exporter is about to ask again; nothing, once it is done with that."""
+        with self._lock:
+            self._waiting[signal] = reason
+
+    def why_waiting(self, signal: Signal) -> str:
+        """Return why an export that has not come to an end has not."""
+        return self._waiting.get(signal) or _NO_ANSWER
 
     def taken(self, signal: Signal, keys: Collection[str], rejected: int, reason: str) -> None:
         """Note that a collector took these items, and threw so many of them away."""
@@ -157,7 +168,7 @@ class Ledger:
                 lines.append(
                     f"not everything reached the collector{' so far' if hanging else ''}: "
                     f"{_listed(undelivered)} did not"
-                    f"{self._why(undelivered, 'no answer yet' if hanging else '')}"
+                    f"{self._why(undelivered, hanging=hanging)}"
                     + ("; `otel-untether resend` sends what is on disk" if self._kept else "")
                 )
             if rejected:
@@ -187,8 +198,12 @@ class Ledger:
         homeless -= gone
         return gone
 
-    def _why(self, counts: dict[Signal, int], otherwise: str = "") -> str:
-        told = {self._reasons.get(signal, otherwise): None for signal in counts if counts[signal]}
+    def _why(self, counts: dict[Signal, int], *, hanging: bool = False) -> str:
+        """Say why; of what is `hanging`, what its last answer was, if there was one."""
+        told: dict[str, None] = {}
+        for signal in (signal for signal in counts if counts[signal]):
+            known = self._reasons.get(signal, _NO_ANSWER if hanging else "")
+            told[(self._waiting.get(signal) if hanging else "") or known] = None
         reasons = "; ".join(filter(None, told))
         return f" ({reasons})" if reasons else ""
 

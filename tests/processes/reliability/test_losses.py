@@ -136,6 +136,17 @@ def test_what_a_collector_is_sent_is_on_disk_before(
     assert on_disk == [["call"], ["call", "root"]]
 
 
+@pytest.mark.parametrize("status", ["429", "503"])
+def test_a_collector_that_asks_for_patience_has_answered(run: Run, status: str) -> None:
+    """The exporter waits, as it is told to; that there is no answer yet is not true."""
+    with faults.http_fault(HTTP_FAULTS[status]) as busy:
+        telemetry, _ = begin(run, {OTLP: busy.url})
+        work(telemetry, 1)
+        telemetry.shutdown(2)
+    (problem,) = telemetry.problems
+    assert f"answered {status}, to be asked again in 30 s)" in problem
+
+
 def test_a_collector_that_takes_everything_loses_nothing(run: Run) -> None:
     """And nothing is said."""
     with http_receiver() as good:

@@ -153,3 +153,22 @@ def test_text_from_outside_is_one_short_line_that_can_be_shown(text: str) -> Non
     """Escape sequences and overrides become replacement characters."""
     assert plain(text).isprintable()
     assert len(plain(text)) <= 201
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ({}, ""),
+        ({"Retry-After": "30"}, ", to be asked again in 30 s"),
+        ({"retry-after": " 1 "}, ", to be asked again in 1 s"),
+        ({"Retry-After": "Fri, 27 Nov 2026 23:00:00 GMT"}, ", to be asked again later"),
+        ({"Retry-After": "\x1b[2J"}, ", to be asked again later"),
+        ({"Retry-After": "9" * 5000}, ", to be asked again later"),
+    ],
+)
+def test_who_is_busy_may_ask_for_patience(header: dict[str, str], said: str) -> None:
+    """In our words: what a server says is never shown as it came."""
+    for status in (429, 503):
+        assert http_answer("traces", "here", status, header, b"").reason == (
+            f"here answered {status}{said}"
+        )

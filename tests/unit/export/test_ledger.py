@@ -74,6 +74,18 @@ def test_an_answer_that_is_still_due_is_the_reason() -> None:
     assert "1 span did not (no answer yet)" in book.report(hanging=True)[0]
 
 
+def test_an_exporter_that_was_told_to_wait_says_so() -> None:
+    """It had an answer, and that is the reason; not that of an earlier failure, either."""
+    book, _ = ledger()
+    make(book, "a", "b")
+    book.failed("traces", ["a"], "refused")
+    book.waits("traces", "answered 429")
+    assert "2 spans did not (answered 429)" in book.report(hanging=True)[0]
+    book.waits("traces", "")
+    assert "2 spans did not (refused)" in book.report(hanging=True)[0]
+    assert book.why_waiting("traces") == "no answer yet"
+
+
 def test_what_is_neither_taken_nor_written_is_lost() -> None:
     """Its loss is counted once, when its batch fails or at the end."""
     book, lost = ledger()
