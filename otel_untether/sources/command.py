@@ -185,10 +185,14 @@ class CommandObserver(Observer):
         summary = self.session.finish(End(exit_code, signal, at, unheard=self._unheard))
         late = (self._clock.now() - at) / 1e9
         allowed = max(0.1, _SHARE * self._config.telemetry.exit_timeout - late)
-        if not self._host.telemetry.kept:
+        began, patient = time.monotonic(), self._store.is_overdue()
+        if patient or not self._host.telemetry.kept:
             self._begin_tidying()
         for problem in self._host.close(allowed):
             notice(problem)
+        if patient and self._tidying is not None:
+            # Runs shorter than a look at those before them never let go of what was to be told.
+            self._tidying.join(max(0.0, began + allowed - time.monotonic()))
         if self._telling.end() and self._tidying is not None:
             self._tidying.join(_TELLING)
         return summary.text()

@@ -32,7 +32,7 @@ def tidy(
     mend(store)
     if not (_is_chosen(kept) or store.is_prune_due(now)):
         return Pruned([])
-    return store.prune(
+    pruned = store.prune(
         now,
         max_age=kept.keep_days * 86_400,
         max_count=kept.keep_runs,
@@ -40,6 +40,8 @@ def tidy(
         fresh=_HOUR if kept.keep_runs == KEEP_RUNS else 0.0,
         may_forget=may_forget,
     )
+    store.note_overdue(overdue=pruned.held_back > 0)
+    return pruned
 
 
 def _is_chosen(kept: TelemetryConfig) -> bool:

@@ -6,6 +6,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from msgspec import Struct
 
 from otel_untether.store import run_folder
@@ -44,12 +45,14 @@ _MOST_FRESH: Final = 1_000
 class Pruned(Struct, frozen=True):
     """What was deleted: folders, and of those how many a collector has not had all of.
 
-    `spans` is the number of spans that are nowhere now.
+    `spans` is the number of spans that are nowhere now. `held_back` folders stay past a limit, as
+    nobody could be told.
     """
 
     folders: list[Path]
     undelivered: int = 0
     spans: int = 0
+    held_back: int = 0
 
 
 def prune(
@@ -69,7 +72,7 @@ def prune(
     `may_forget` is asked before one goes that no collector has had, which somebody is to be told.
     """
     pruned = Pruned([])
-    total = 0
+    held_back = total = 0
     for index, found in enumerate(_by_worth(map(_look, folders))):
         path, age = found.path, now / 1e9 - found.changed
         total += found.size
@@ -77,12 +80,13 @@ def prune(
             continue
         waiting = found.undelivered
         if waiting and not may_forget():
+            held_back += 1
             continue
         spans = undelivered_spans(path) if waiting else 0
         if remove(path):
             pruned.folders.append(path)
             pruned = Pruned(pruned.folders, pruned.undelivered + waiting, pruned.spans + spans)
-    return pruned
+    return msgspec.structs.replace(pruned, held_back=held_back)
 
 
 class _Look(Struct, frozen=True):

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 RUNS: Final = "runs"  # in the state directory: the folder of these folders
 SESSIONS: Final = "sessions"  # beside it: how engines' sessions last ended
-PRUNED: Final = "pruned"  # and when somebody last looked which runs may go: its own time
+PRUNED: Final = "pruned"  # when somebody last looked which runs may go; empty unless one stays
 RECORD: Final = "run.json"
 TRACES: Final = "traces.jsonl"
 LOGS: Final = "logs.jsonl"

@@ -212,6 +212,20 @@ class Store:
                 os.utime(stamp, ns=(now, now), follow_symlinks=False)
         return True
 
+    def is_overdue(self) -> bool:
+        """Whether the last who looked held runs back, as there was nobody to be told any more."""
+        try:
+            return (self.root / run_folder.PRUNED).lstat().st_size > 0
+        except OSError:
+            return False
+
+    def note_overdue(self, *, overdue: bool) -> None:
+        """Note that runs are held back, for one who can tell; or that none is any more."""
+        if overdue != self.is_overdue():
+            with contextlib.suppress(OSError):
+                require_private(self.runs_dir)
+                files.replace(self.root / run_folder.PRUNED, b"overdue" if overdue else b"")
+
     def prune(
         self,
         now: int,

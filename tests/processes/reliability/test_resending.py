@@ -20,6 +20,7 @@ from tests.support import faults
 from tests.support.faults import HTTP_FAULTS, TOKEN
 from tests.support.otel import fresh_globals
 from tests.support.otlp_receiver import http_receiver
+from tests.support.runs_on_disk import line, run_on_disk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -196,3 +197,33 @@ def test_a_certificate_that_nobody_trusts_gets_nothing(tmp_path: Path) -> None:
         assert (kept.requests, kept.spans) == (0, [])
     assert (result.returncode, result.stdout) == (1, "0 sent, 5 left, in 1 run\n")
     assert "certificate" in result.stderr.lower()
+
+
+def test_short_runs_whose_collector_refuses_at_once_do_not_pile_up(tmp_path: Path) -> None:
+    """They ended before they had looked at those before them, and nobody was to be told then."""
+    for number in range(300):
+        made = run_on_disk(tmp_path / "made", traces=[line("a" * 16)], journal=[])
+        folder = tmp_path / "runs" / f"20251122T205630.{number:06}Z-5f0c"
+        folder.parent.mkdir(mode=0o700, exist_ok=True)
+        made.rename(folder)
+    tmp_path.chmod(0o700)
+    environ = {
+        "PATH": os.environ["PATH"],
+        "OTEL_UNTETHER_STATE_DIR": str(tmp_path),
+        "OTEL_UNTETHER_KEEP_RUNS": "5",
+        "OTEL_UNTETHER_EXIT_TIMEOUT": "20",
+    }
+    words = ("run", "--engine", "claude", "--", "true")
+    told = ""
+    with faults.http_fault(HTTP_FAULTS["401"]) as kept:
+        for _ in range(3):
+            result = subprocess.run(
+                [sys.executable, "-m", "otel_untether", *words],
+                env=environ | {OTLP: kept.url},
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            told += result.stderr
+    assert len(Store(tmp_path).folders()) <= 6
+    assert "that no collector has had in full" in told

@@ -428,6 +428,19 @@ def test_where_nobody_can_be_told_what_goes_undelivered_stays(store: Store) -> N
     assert pruned.folders == [runs[1].path]
 
 
+def test_what_stays_as_nobody_can_be_told_is_noted_for_who_can(store: Store) -> None:
+    """A run that is shorter than a look at all others cannot; the next one takes its time."""
+    runs = [ended_run(store, NOW + number * SECOND) for number in range(3)]
+    for run in runs:
+        (run.path / run_folder.UNDELIVERED).touch()
+    kept = TelemetryConfig(keep_runs=1)
+    assert not store.is_overdue()
+    assert housekeeping.tidy(store, kept, time.time_ns(), lambda: False).held_back == 2
+    assert store.is_overdue()
+    assert len(housekeeping.tidy(store, kept, time.time_ns()).folders) == 2
+    assert not store.is_overdue()
+
+
 @given(
     ended=st.none() | st.integers(0, 2**62),
     command=st.none() | st.sampled_from(['"ended":', '"ended":1}', "ended", "claude"]),
