@@ -123,7 +123,7 @@ class _Sending:
     def send(self, batch: Batch) -> None:
         """Send a batch, and halves of it where it is refused, or count it as left."""
         if batch.problem:
-            self._lost(batch)
+            self._lost(batch, batch.problem)
             return
         if self._stopped:
             self._outcome.left += len(batch.keys)
@@ -174,13 +174,12 @@ class _Sending:
         if len(batch.keys) > 1:
             self._halve(batch)
             return
-        self._outcome.problems.append(f"{self._run_dir / FILES[self._signal]}: {error}")
-        self._outcome.refused += 1
-        record_refused(self._run_dir, self._signal, batch.keys)
+        where = self._run_dir / FILES[self._signal]
+        self._lost(batch, f"{where}: {error}, and what was in it is lost")
 
-    def _lost(self, batch: Batch) -> None:
+    def _lost(self, batch: Batch, problem: str) -> None:
         """Say once that a line cannot be read, and note it: it keeps nobody waiting any more."""
-        self._outcome.problems.append(batch.problem)
+        self._outcome.problems.append(problem)
         self._outcome.lost += 1
         self._outcome.newly_lost += 1
         record_lost(self._run_dir, self._signal, batch.keys)

@@ -147,3 +147,14 @@ def test_a_line_that_is_there_twice_is_sent_once(tmp_path: Path) -> None:
     traces, records, _ = requests
     assert sum(len(it.scope_spans[0].spans) for it in traces.resource_spans) == 3
     assert sum(len(it.scope_logs[0].log_records) for it in records.resource_logs) == 2
+
+
+def test_what_is_json_and_no_span_is_lost_too(tmp_path: Path) -> None:
+    """A byte that has changed within an id: no collector was asked, so none has refused it."""
+    damaged = LINES[1].replace(b'"traceId":"0', b'"traceId":"x')
+    folder = run_on_disk(tmp_path, traces=[LINES[0], damaged, LINES[2]], journal=JOURNAL)
+    outcome, ids = resent(folder)
+    assert (ids, outcome.refused, outcome.lost, outcome.newly_lost) == ([A, C], 0, 1, 1)
+    (problem,) = outcome.problems
+    assert "traces.jsonl: not an OTLP JSON traces request" in problem
+    assert resent(folder) == (resend.Resent(lost=1), [])
