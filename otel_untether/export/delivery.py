@@ -5,51 +5,33 @@ OTLP exporter that succeeds adds their keys to the run's `delivered` file; what 
 and not in the other was not taken, whatever became of the exporter, the collector or us.
 `otel-untether resend` sends the difference.
 
-    traces 00f067aa0ba902b7 3e2f…        span ids
-    logs 1795381598578395396.….3e2f…     times and span id
-    metrics 9f86d081884c7d65             digests of lines
-    traces:refused 53995c3f42cd8ad8      a collector threw it away, and would again
-    traces:partly-2 a1b2… c3d4… e5f6…    a collector took these and threw away two of them
-    traces:lost 3e2f9f86d081884c         a line that nobody can read any more, by its digest
-    traces:unsure 00f067aa0ba902b7       its end is made up; a collector may have the true one
-
 Metrics have no copy elsewhere: an export that no collector took is appended to metrics.jsonl.
-While something is left that was meant for a collector, there is a file `undelivered`. What the
-disk has no room for in `delivered` is noted again with the next answer; until then an empty file,
-`unnoted-traces` say, keeps what is missing there from being sent with another end.
+While something is left that was meant for a collector, there is a file `undelivered`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections import Counter, defaultdict, deque
-from typing import TYPE_CHECKING, Any, Final
-
-from msgspec import Struct, field
+from typing import TYPE_CHECKING, Any
 
 from otel_untether.export import sdk
 from otel_untether.export.answers import Answer
+from otel_untether.export.delivered import Notes, append_line, by_key, forget_undelivered
 from otel_untether.export.environment import SIGNALS
 from otel_untether.export.hearing import hear_answers
 from otel_untether.export.item_keys import line_key, log_key, span_key
 from otel_untether.export.otlp_json import FILES, encode
 from otel_untether.export.text import describe
-from otel_untether.store.files import LineFile, lines
-from otel_untether.store.run_folder import DELIVERED, UNDELIVERED, UNSURE, unnoted
+from otel_untether.store.files import LineFile
+from otel_untether.store.run_folder import DELIVERED, UNDELIVERED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable
     from pathlib import Path
 
     from otel_untether.export.environment import Signal
     from otel_untether.export.ledger import Ledger
-
-_REFUSED: Final = "refused"
-_PARTLY: Final = "partly-"
-_LOST: Final = "lost"
-# Answers that wait for room in `delivered`: a session of days must not fill the memory, either.
-_MOST_UNNOTED: Final = 256
 
 
 class Delivery:
@@ -66,7 +48,7 @@ class Delivery:
         self._next = 0
         self._answers = threading.local()
         self._ended: set[Signal] = set()
-        self._unnoted = {signal: _Unnoted(run_dir, signal) for signal in SIGNALS}
+        self._notes = {signal: Notes(run_dir, signal) for signal in SIGNALS}
         # Told by whoever keeps spans: writes down those that have ended. Of one that a collector
         # has and the disk has not, a crash would leave a second, other end to be sent.
         self.write_down: Callable[[], object] = lambda: None
@@ -80,8 +62,8 @@ class Delivery:
     def complete(self) -> None:
         """Note that everything was taken: this run may go before one with something left."""
         if self._run_dir is not None:
-            for unnoted_answers in self._unnoted.values():
-                unnoted_answers.note()
+            for notes in self._notes.values():
+                notes.note()
             forget_undelivered(self._run_dir)
 
     def watch(self, exporter: Any, signal: Signal) -> None:
@@ -162,7 +144,7 @@ class Delivery:
         held = count_points(batch) if signal == "metrics" else len(keys)
         self._ledger.taken(signal, keys, min(answer.rejected, held), answer.reason)
         if keys:
-            self._unnoted[signal].note(keys, by_key(answer, signal, held))
+            self._notes[signal].note(keys, by_key(answer, signal, held))
 
     def keep_in_flight(self) -> None:
         """Keep the metrics that are with an exporter right now: the process is about to end."""
@@ -183,45 +165,6 @@ class Delivery:
                 self._ledger.kept("metrics", reason)
                 return
         self._ledger.not_kept("metrics", count_points(metrics), reason)
-
-
-class _Unnoted:
-    """What a collector took of a signal, until `delivered` has it."""
-
-    def __init__(self, run_dir: Path | None, signal: Signal) -> None:
-        self._run_dir = run_dir
-        self._signal: Signal = signal
-        self._lock = threading.Lock()
-        self._answers: deque[tuple[Collection[str], Answer]] = deque(maxlen=_MOST_UNNOTED)
-        self._marked = self._forgotten = False
-
-    def note(self, keys: Collection[str] = (), answer: Answer | None = None) -> None:
-        """Note an answer after those that wait; where that cannot be, leave a mark instead."""
-        with self._lock:
-            if answer is not None:
-                self._forgotten |= len(self._answers) == _MOST_UNNOTED
-                self._answers.append((keys, answer))
-            try:
-                while self._answers:
-                    record_answer(self._run_dir, self._signal, *self._answers[0])
-                    self._answers.popleft()
-            except OSError:
-                self._mark()
-                return
-            self._unmark()
-
-    def _mark(self) -> None:
-        # An empty file takes no room but in its folder, where there mostly is some.
-        if self._run_dir is not None and not self._marked:
-            with contextlib.suppress(OSError):
-                LineFile(self._run_dir / unnoted(self._signal)).close()
-                self._marked = True
-
-    def _unmark(self) -> None:
-        if self._run_dir is not None and self._marked and not self._forgotten:
-            with contextlib.suppress(OSError):
-                (self._run_dir / unnoted(self._signal)).unlink()
-                self._marked = False
 
 
 def _verdict(result: Any, answers: list[Answer], *, heard: bool) -> Answer:
@@ -258,99 +201,3 @@ def _keys(signal: Signal, batch: Any) -> list[str]:
     if signal == "metrics":
         return [line_key(encode(signal, batch))]
     return [span_key(item) if signal == "traces" else log_key(item) for item in batch]
-
-
-def by_key(answer: Answer, signal: Signal, held: int) -> Answer:
-    """Return an answer that rejects as many keys as it can, of a request that held so many items.
-
-    An export of metrics has one key: of that all is rejected, or it is taken. A collector may
-    claim to have rejected more than it was sent.
-    """
-    rejected = min(answer.rejected, held)
-    if signal == "metrics":
-        rejected = int(0 < held == rejected)
-    return answer._replace(rejected=rejected)
-
-
-def record_answer(
-    run_dir: Path | None, signal: Signal, keys: Collection[str], answer: Answer
-) -> None:
-    """Note what a collector took, and how much of it it threw away. Raises OSError."""
-    if not answer.rejected:
-        _append(run_dir, signal, keys)
-    elif answer.rejected >= len(keys):
-        _append(run_dir, f"{signal}:{_REFUSED}", keys)
-    else:
-        _append(run_dir, f"{signal}:{_PARTLY}{answer.rejected}", keys)
-
-
-def record_refused(run_dir: Path, signal: Signal, keys: Iterable[str]) -> None:
-    """Note what a collector will not have, ever. Raises OSError."""
-    _append(run_dir, f"{signal}:{_REFUSED}", keys)
-
-
-def record_lost(run_dir: Path, signal: Signal, keys: Iterable[str]) -> None:
-    """Note lines that cannot be read, and of which somebody was told. Raises OSError."""
-    _append(run_dir, f"{signal}:{_LOST}", keys)
-
-
-def _append(run_dir: Path | None, what: str, keys: Iterable[str]) -> None:
-    if run_dir is not None:
-        append_line(run_dir / DELIVERED, " ".join((what, *keys)).encode())
-
-
-class Delivered(Struct):
-    """What collectors have taken of a run: keys by signal, and how many they threw away.
-
-    `unsure` are spans that are not sent, as a collector may have them with their true end; `lost`
-    is the number of lines that cannot be read.
-    """
-
-    settled: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    refused: Counter[str] = field(default_factory=Counter)
-    unsure: set[str] = field(default_factory=set)
-    lost: int = 0
-
-    def read(self, line: str) -> None:
-        """Take in a line of the file."""
-        what, *keys = line.split() or [""]
-        signal, _, how = what.partition(":")
-        if how == _REFUSED:
-            self.refused[signal] += len(set(keys) - self.settled[signal])
-        elif how.startswith(_PARTLY) and how.removeprefix(_PARTLY).isdecimal():
-            new = len(set(keys) - self.settled[signal])
-            self.refused[signal] += min(int(how.removeprefix(_PARTLY)), new)
-        elif how == _LOST:
-            self.lost += len(set(keys) - self.settled[signal])
-        elif how == UNSURE:
-            self.unsure.update(keys)
-        self.settled[signal].update(keys)
-
-
-def read_delivered(run_dir: Path) -> Delivered:
-    """Return what collectors have taken of a run, and need not be sent. Raises OSError."""
-    delivered = Delivered()
-    with contextlib.suppress(FileNotFoundError):
-        for line in lines(run_dir / DELIVERED):
-            delivered.read(line.decode("utf-8", "replace"))
-    return delivered
-
-
-def had_all(run_dir: Path, signal: Signal) -> bool:
-    """Whether a collector took all that was meant for it, though `delivered` does not say so."""
-    return (run_dir / unnoted(signal)).exists() and not (run_dir / UNDELIVERED).exists()
-
-
-def forget_undelivered(run_dir: Path) -> None:
-    """Note that nothing is left that was meant for a collector."""
-    with contextlib.suppress(OSError):
-        (run_dir / UNDELIVERED).unlink()
-
-
-def append_line(path: Path, line: bytes) -> None:
-    """Append one line to a file of the run. Raises OSError."""
-    file = LineFile(path)
-    try:
-        file.append(line)
-    finally:
-        file.close()

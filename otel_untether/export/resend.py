@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from otel_untether.export.delivery import (
+from otel_untether.export.delivered import (
     by_key,
     forget_undelivered,
     read_delivered,

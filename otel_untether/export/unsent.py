@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from otel_untether.export.delivery import had_all
+from otel_untether.export.delivered import had_all
 from otel_untether.export.item_keys import json_key, line_key
 from otel_untether.export.otlp_json import FILES
 from otel_untether.store import json_lines, remains, segments

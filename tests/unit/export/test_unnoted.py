@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from otel_untether.export import delivery, resend, unsent
+from otel_untether.export import delivered, resend, unsent
 from otel_untether.export.answers import Answer
 from otel_untether.store import files
 from otel_untether.store.record import RunRecord, load_run
@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 
 def to_send(folder: Path) -> list[str]:
     """Return the spans that a resend would send."""
-    settled = delivery.read_delivered(folder).settled["traces"]
+    settled = delivered.read_delivered(folder).settled["traces"]
     return [key for batch in unsent.batches(folder, "traces", settled) for key in batch.keys]
 
 
@@ -41,9 +41,9 @@ def full(*_arguments: Any, **_keywords: Any) -> None:
 
 def test_it_is_noted_with_the_next_answer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Until then a file that takes no room says that something is missing."""
-    answers = delivery._Unnoted(folder, "traces")
+    answers = delivered.Notes(folder, "traces")
     with monkeypatch.context() as disk:
-        disk.setattr(delivery, "append_line", full)
+        disk.setattr(delivered, "append_line", full)
         answers.note(["a"], Answer())
         answers.note(["b"], Answer(None, 1))
     assert (folder / unnoted("traces")).exists()
@@ -54,9 +54,9 @@ def test_it_is_noted_with_the_next_answer(folder: Path, monkeypatch: pytest.Monk
 
 def test_what_waits_for_room_is_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was forgotten is missing for good, and so the file stays."""
-    answers = delivery._Unnoted(folder, "traces")
+    answers = delivered.Notes(folder, "traces")
     with monkeypatch.context() as disk:
-        disk.setattr(delivery, "append_line", full)
+        disk.setattr(delivered, "append_line", full)
         for number in range(1000):
             answers.note([str(number)], Answer())
     answers.note()
