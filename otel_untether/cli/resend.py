@@ -13,7 +13,10 @@ from otel_untether.store.housekeeping import mend
 from otel_untether.store.runs import Run, Store, StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from otel_untether.cli import Subparsers
+    from otel_untether.export.environment import HeldBack, Signal
     from otel_untether.export.resend import Resent
 
 _EPILOG: Final = """\
@@ -25,6 +28,7 @@ examples:
 What a collector took is noted and never sent again.
 What it refuses, and would again, is noted too, and stays on disk.
 So is a line that cannot be read, once it was named and the exit status was 1.
+A signal whose exporter is none (OTEL_LOGS_EXPORTER=none) is not sent, and not counted as left.
 Exit status: 0 nothing is left, 1 something is or may be, 2 wrong usage.
 """
 # In seconds: of the whole command, and what argparse may take for a number of them.
@@ -70,21 +74,54 @@ def _seconds(text: str) -> float:
 def main(args: argparse.Namespace) -> int:
     """Send it, newest run first, and say what became of it."""
     # Here and not above: `--help` needs no OpenTelemetry.
-    from otel_untether.export.otlp_client import EndpointError, Sender  # noqa: PLC0415
+    from otel_untether.export.environment import SIGNALS, held_back  # noqa: PLC0415
+    from otel_untether.export.otlp_client import Sender  # noqa: PLC0415
     from otel_untether.export.resend import resend  # noqa: PLC0415
 
     try:
         chosen, problems = _chosen(open_store(settings(args.config)), args.run, everything=args.all)
-        send = Sender(os.environ, args.timeout)
-        outcomes = [resend(run, send) for run in chosen]
-    except (StoreError, EndpointError) as error:
-        print(f"otel-untether resend: {safe(str(error))}", file=sys.stderr)
-        return 2
+    except StoreError as error:
+        return _wrong(str(error))
+    not_sent = held_back(os.environ)
+    if chosen and len(not_sent) == len(SIGNALS) and "nowhere" in not_sent.values():
+        return _wrong("there is no endpoint: set OTEL_EXPORTER_OTLP_ENDPOINT")
     unread = bool(problems)
+    send = Sender(os.environ, args.timeout)
+    outcomes = [resend(run, send, not_sent) for run in chosen]
     problems += [text for outcome in outcomes for text in outcome.problems]
+    problems += _nowhere(outcomes, not_sent)
     for problem in dict.fromkeys(problems):
-        print(f"otel-untether resend: {clip(safe(problem), _LONGEST, '…')}", file=sys.stderr)
+        _say(clip(safe(problem), _LONGEST, "…"))
     print(_summary(outcomes))
+    return _status(outcomes, unread=unread)
+
+
+def _wrong(problem: str) -> int:
+    """Say what keeps anything from being sent; return the exit status."""
+    _say(safe(problem))
+    return 2
+
+
+def _say(line: str) -> None:
+    print(f"otel-untether resend: {line}", file=sys.stderr)
+
+
+def _nowhere(outcomes: list[Resent], not_sent: Mapping[Signal, HeldBack]) -> list[str]:
+    """Say what stays on disk because nothing tells where its signal goes."""
+    from otel_untether.export.ledger import listed  # noqa: PLC0415
+
+    counts = {
+        signal: sum(outcome.held_back[signal] for outcome in outcomes)
+        for signal, why in not_sent.items()
+        if why == "nowhere"
+    }
+    names = [f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT" for signal in counts if counts[signal]]
+    return [f"nowhere to send {listed(counts)}: set {', '.join(names)}"] if names else []
+
+
+def _status(outcomes: list[Resent], *, unread: bool) -> int:
+    if any(outcome.unusable for outcome in outcomes):
+        return 2
     unknown = unread or not all(outcome.looked_at for outcome in outcomes)
     return 1 if unknown or any(it.left or it.newly_lost for it in outcomes) else 0
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
 
+from otel_untether.export.environment import SIGNALS
 from otel_untether.store.files import LineFile, lines
 from otel_untether.store.run_folder import DELIVERED, UNDELIVERED, UNSURE, unnoted
 
@@ -156,6 +157,18 @@ def read_delivered(run_dir: Path) -> Delivered:
 def had_all(run_dir: Path, signal: Signal) -> bool:
     """Whether a collector took all that was meant for it, though `delivered` does not say so."""
     return (run_dir / unnoted(signal)).exists() and not (run_dir / UNDELIVERED).exists()
+
+
+def read_meant(run_dir: Path) -> set[Signal]:
+    """Return the signals of which something may be left that was meant for a collector.
+
+    All of them where that is not said. Raises OSError.
+    """
+    try:
+        named = b" ".join(lines(run_dir / UNDELIVERED)).decode("utf-8", "replace").split()
+    except FileNotFoundError:
+        return set()
+    return {signal for signal in SIGNALS if signal in named} or set(SIGNALS)
 
 
 def forget_undelivered(run_dir: Path) -> None:

@@ -6,7 +6,8 @@ and not in the other was not taken, whatever became of the exporter, the collect
 `otel-untether resend` sends the difference.
 
 Metrics have no copy elsewhere: an export that no collector took is appended to metrics.jsonl.
-While something is left that was meant for a collector, there is a file `undelivered`.
+While something is left that was meant for a collector, there is a file `undelivered`, which
+names the signals that were.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from otel_untether.store.files import LineFile
 from otel_untether.store.run_folder import DELIVERED, UNDELIVERED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from otel_untether.export.environment import Signal
@@ -53,11 +54,14 @@ class Delivery:
         # has and the disk has not, a crash would leave a second, other end to be sent.
         self.write_down: Callable[[], object] = lambda: None
 
-    def expect(self) -> None:
-        """Note that this run is meant for a collector. Raises OSError."""
+    def expect(self, meant: Collection[Signal]) -> None:
+        """Note which signals of this run are meant for a collector. Raises OSError."""
         if self._run_dir is not None:
             LineFile(self._run_dir / DELIVERED).close()
             LineFile(self._run_dir / UNDELIVERED).close()
+            # That there is such a file is what keeps the run; a full disk may take no more.
+            with contextlib.suppress(OSError):
+                append_line(self._run_dir / UNDELIVERED, " ".join(sorted(meant)).encode())
 
     def complete(self) -> None:
         """Note that everything was taken: this run may go before one with something left."""

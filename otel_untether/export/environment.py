@@ -28,6 +28,10 @@ HTTP_JSON: Final = "http/json"
 _OTLP: Final = ("otlp", "otlp_proto_http", "otlp_proto_grpc")
 
 
+# Why a signal is not sent: its exporter is `none`, or nothing says where to.
+HeldBack: TypeAlias = Literal["unwanted", "nowhere"]
+
+
 class Plan(Struct):
     """What to tell the SDK.
 
@@ -107,6 +111,19 @@ def endpoint(environ: Mapping[str, str], signal: Signal) -> str | None:
         or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip()
         or None
     )
+
+
+def held_back(environ: Mapping[str, str]) -> dict[Signal, HeldBack]:
+    """Return which signals have no collector to go to, and why."""
+    found: dict[Signal, HeldBack] = {}
+    for signal in SIGNALS:
+        exporters = environ.get(f"OTEL_{signal.upper()}_EXPORTER", "").lower().split(",")
+        named = {name.strip() for name in exporters} - {""}
+        if named == {"none"}:
+            found[signal] = "unwanted"
+        elif endpoint(environ, signal) is None:
+            found[signal] = "nowhere"
+    return found
 
 
 def protocol(environ: Mapping[str, str], signal: Signal) -> str:

@@ -167,17 +167,17 @@ class Ledger:
             if any(undelivered.values()):
                 lines.append(
                     f"not everything reached the collector{' so far' if hanging else ''}: "
-                    f"{_listed(undelivered)} did not"
+                    f"{listed(undelivered)} did not"
                     f"{self._why(undelivered, hanging=hanging)}"
                     + ("; `otel-untether resend` sends what is on disk" if self._kept else "")
                 )
             if rejected:
                 points = {"points" if s == "metrics" else s: n for s, n in rejected.items()}
-                lines.append(f"the collector refused {_listed(points)}{self._why(rejected)}")
+                lines.append(f"the collector refused {listed(points)}{self._why(rejected)}")
             if lost:
                 why = f" (the run's folder: {plain(self._disk)})" if self._disk else ""
                 points = {"points" if s == "metrics" else s: n for s, n in lost.items()}
-                lines.append(f"lost: {_listed(points)}{why}")
+                lines.append(f"lost: {listed(points)}{why}")
             return lines
 
     def _undelivered(self) -> dict[Signal, int]:
@@ -217,7 +217,7 @@ class Ledger:
             listener(signal, count)
 
 
-def _listed(counts: Mapping[Any, int]) -> str:
+def listed(counts: Mapping[Any, int]) -> str:
     """Say counts in words: 12 spans, 1 log record."""
     known = [(word, count) for word, count in counts.items() if count]
     return ", ".join(f"{count:,} {_WORDS[word][count != 1]}" for word, count in known)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,11 +12,12 @@ from otel_untether.export.delivered import (
     by_key,
     forget_undelivered,
     read_delivered,
+    read_meant,
     record_answer,
     record_lost,
     record_refused,
 )
-from otel_untether.export.environment import SIGNALS, Signal
+from otel_untether.export.environment import SIGNALS, HeldBack, Signal
 from otel_untether.export.item_keys import json_key
 from otel_untether.export.otlp_client import EndpointError, SendError
 from otel_untether.export.otlp_json import FILES
@@ -28,7 +30,7 @@ from otel_untether.store.run_folder import DELIVERED
 from otel_untether.store.runs import Run, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from otel_untether.export.answers import Answer
@@ -44,9 +46,11 @@ _MOST_REFUSALS: Final = 16
 class Resent:
     """What became of a run's telemetry: counts of spans, log records and metric exports.
 
-    `refused` is what a collector has had and will not have, now or before. `lost` are lines that
-    cannot be read, `newly_lost` those that nobody was told of before. `looked_at` is False
-    where somebody else is at work on the run, or it cannot be read: nothing is known of it then.
+    `refused` is what a collector has had and will not have, now or before. `held_back` was meant
+    for one, and is of signals that are not sent; those with nowhere to go are among what is left.
+    `lost` are lines that cannot be read, `newly_lost` those that nobody was told of before.
+    `looked_at` is False where somebody else is at work on the run, or it cannot be read: nothing
+    is known of it then. `unusable` says that a signal's settings are.
     """
 
     sent: int = 0
@@ -54,7 +58,9 @@ class Resent:
     refused: int = 0
     lost: int = 0
     newly_lost: int = 0
+    held_back: Counter[Signal] = field(default_factory=Counter)
     looked_at: bool = True
+    unusable: bool = False
     problems: list[str] = field(default_factory=list)
 
 
@@ -63,12 +69,12 @@ def was_meant_for_collector(run: Run) -> bool:
     return (run.path / DELIVERED).exists()
 
 
-def resend(run: Run, send: Send) -> Resent:
+def resend(run: Run, send: Send, held_back: Mapping[Signal, HeldBack] | None = None) -> Resent:
     """Send what is left of a run, in order, and stop a signal at the first failure.
 
     `send` raises SendError for what is not taken. A request that is refused for what is in it is
-    halved until what is refused stands alone; that is noted, and not sent again. A run that is
-    still watched is left to its own exporters.
+    halved until what is refused stands alone; that is noted, and not sent again. Of signals that
+    are `held_back` nothing is sent. A run that is still watched is left to its own exporters.
     """
     outcome = Resent()
     name = run.record.run_id
@@ -81,25 +87,33 @@ def resend(run: Run, send: Send) -> Resent:
             outcome.looked_at = False
             return outcome
         with lock:
-            _resend(run.path, send, outcome)
+            _resend(run.path, send, held_back or {}, outcome)
     except (OSError, StoreError) as error:
         outcome.problems.append(f"{name}: {error}")
         outcome.looked_at = False
     return outcome
 
 
-def _resend(run_dir: Path, send: Send, outcome: Resent) -> None:
+def _resend(
+    run_dir: Path, send: Send, held_back: Mapping[Signal, HeldBack], outcome: Resent
+) -> None:
     delivered = read_delivered(run_dir)
     outcome.refused += sum(delivered.refused.values())
     outcome.lost += delivered.lost
     if delivered.unsure and is_undelivered(run_dir):
         outcome.problems.append(_may_be_there(run_dir, len(delivered.unsure)))
-    for signal in SIGNALS:
+    # A copy of what nobody meant to send is no reason to say that something is left.
+    for signal in read_meant(run_dir) & held_back.keys():
+        kept = batches(run_dir, signal, delivered.settled[signal])
+        outcome.held_back[signal] += sum(len(it.keys) for it in kept if not it.problem)
+    for signal in (signal for signal in SIGNALS if signal not in held_back):
         sending = _Sending(run_dir, signal, send, outcome)
         for batch in batches(run_dir, signal, delivered.settled[signal]):
             sending.send(batch)
         sending.settle()
-    if not outcome.left:
+    nowhere = [signal for signal, why in held_back.items() if why == "nowhere"]
+    outcome.left += sum(outcome.held_back[signal] for signal in nowhere)
+    if not outcome.left and not outcome.held_back.total():
         forget_undelivered(run_dir)
 
 
@@ -131,8 +145,9 @@ class _Sending:
         try:
             request = parse(self._signal, msgspec.json.encode(batch.message))
             answer = self._send(self._signal, request)
-        except EndpointError:
-            raise
+        except EndpointError as error:
+            self._outcome.unusable = True
+            self._stop(batch, str(error))
         except SendError as error:
             self._failed(batch, str(error), refused=error.refused)
         except ValueError as error:

@@ -25,7 +25,7 @@ from otel_untether.export.telemetry import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
     from otel_untether.export.environment import Plan, Signal
@@ -80,7 +80,7 @@ def _watch_exporters(telemetry: Telemetry, run_dir: Path | None, plan: Plan) -> 
 def _watch_delivery(
     telemetry: Telemetry,
     run_dir: Path | None,
-    meant: Iterable[Signal],
+    meant: Collection[Signal],
     watched: Iterable[tuple[Signal, Any]],
 ) -> None:
     telemetry.delivery = delivery = Delivery(run_dir, telemetry.ledger)
@@ -89,4 +89,4 @@ def _watch_delivery(
     for signal, exporter in watched:
         delivery.watch(exporter, signal)
     with complaining(telemetry, "what no collector takes is not kept"):
-        delivery.expect()
+        delivery.expect(meant)

@@ -22,11 +22,11 @@ def fresh_globals() -> Iterator[None]:
 
     The loggers stay mute: exporters left behind at a deadline go on complaining.
     """
-    _forget()
+    forget_globals()
     for name in [name for name in os.environ if name.startswith("OTEL_")]:
         del os.environ[name]
     yield
-    _forget()
+    forget_globals()
     for name in ("opentelemetry", "urllib3", "requests", "grpc"):
         logger = logging.getLogger(name)
         for handler in logger.handlers:
@@ -34,7 +34,8 @@ def fresh_globals() -> Iterator[None]:
         logger.handlers = [logging.NullHandler()]
 
 
-def _forget() -> None:
+def forget_globals() -> None:
+    """Have the process without providers, as it was at first."""
     trace._TRACER_PROVIDER, trace._TRACER_PROVIDER_SET_ONCE = None, Once()
     metrics_internal._METER_PROVIDER = None
     metrics_internal._METER_PROVIDER_SET_ONCE = Once()

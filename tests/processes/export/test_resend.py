@@ -17,11 +17,11 @@ from opentelemetry._logs import LogRecord
 from otel_untether import cli
 from otel_untether.export import providers as telemetry
 from otel_untether.export import resend
-from otel_untether.export.otlp_client import EndpointError, SendError, send
+from otel_untether.export.otlp_client import Sender, SendError, send
 from otel_untether.store import run_lock, segments
 from otel_untether.store.journal import Journal
 from otel_untether.store.runs import Run, RunIdentity, Store, load_run
-from tests.support.otel import fresh_globals
+from tests.support.otel import forget_globals, fresh_globals
 from tests.support.otlp_receiver import grpc_receiver, hanging, http_receiver, refusing
 
 if TYPE_CHECKING:
@@ -276,9 +276,10 @@ def test_a_crashed_run_is_recovered_first(tmp_path: Path) -> None:
     ],
 )
 def test_unusable_settings_are_named(unsent: Run, environ: dict[str, str], named: str) -> None:
-    """The variable, and what was expected of it."""
-    with pytest.raises(EndpointError, match=named):
-        resend.resend(unsent, lambda signal, request: send(signal, request, environ))
+    """The variable, and what was expected of it; everything is left."""
+    outcome = resend.resend(unsent, lambda signal, request: send(signal, request, environ))
+    assert (outcome.unusable, outcome.sent, outcome.left) == (True, 0, 5)
+    assert all(named in problem for problem in outcome.problems)
 
 
 def test_credentials_in_an_endpoint_are_not_repeated(unsent: Run) -> None:
@@ -342,6 +343,85 @@ def test_the_command_needs_an_endpoint(tmp_path: Path, unsent: Run) -> None:
     result = run_cli(OTEL_UNTETHER_STATE_DIR=str(tmp_path))
     assert result.returncode == 2
     assert OTLP in result.stderr
+
+
+TRACES = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+NO_LOGS = {"OTEL_LOGS_EXPORTER": "none"}
+
+
+def test_only_the_signal_that_has_an_endpoint_is_sent_of_all_runs(tmp_path: Path) -> None:
+    """Nothing else of them was meant for a collector, so nothing is left."""
+    with refusing() as nobody:
+        for _ in range(2):
+            forget_globals()
+            watched(tmp_path, {TRACES: f"{nobody}/v1/traces"})
+    with http_receiver() as receiver:
+        result = run_cli(
+            **{TRACES: f"{receiver.url}/v1/traces", "OTEL_UNTETHER_STATE_DIR": str(tmp_path)}
+        )
+    assert (result.returncode, result.stdout) == (0, "6 sent, 0 left, in 2 runs\n")
+    assert result.stderr == ""
+    assert {signal for signal, _ in receiver.requests} == {"traces"}
+
+
+def test_what_was_meant_for_a_collector_and_has_nowhere_to_go_is_told_once(tmp_path: Path) -> None:
+    """The rest goes; the exit status is that of something left."""
+    with refusing() as nobody:
+        for _ in range(2):
+            forget_globals()
+            run = watched(tmp_path, {OTLP: nobody})
+    with http_receiver() as receiver:
+        where = {TRACES: f"{receiver.url}/v1/traces", "OTEL_UNTETHER_STATE_DIR": str(tmp_path)}
+        result = run_cli(**where)
+        unwanted = run_cli(**where, **NO_LOGS)
+    assert (result.returncode, result.stdout) == (1, "6 sent, 4 left, in 2 runs\n")
+    assert result.stderr == (
+        "otel-untether resend: nowhere to send 2 log records, 2 exports of metrics: "
+        "set OTEL_EXPORTER_OTLP_LOGS_ENDPOINT, OTEL_EXPORTER_OTLP_METRICS_ENDPOINT\n"
+    )
+    assert (unwanted.returncode, unwanted.stdout) == (1, "0 sent, 2 left, in 2 runs\n")
+    assert (run.path / "undelivered").exists()
+
+
+def test_a_signal_that_nobody_wants_is_not_sent_and_not_left(tmp_path: Path) -> None:
+    """But kept, where it was wanted when the run was."""
+    with refusing() as nobody:
+        never = watched(tmp_path, {OTLP: nobody, **NO_LOGS})
+        forget_globals()
+        before = watched(tmp_path, {OTLP: nobody})
+    with http_receiver() as receiver:
+        environ = {OTLP: receiver.url, "OTEL_UNTETHER_STATE_DIR": str(tmp_path), **NO_LOGS}
+        result = run_cli(**environ)
+        assert receiver.logs() == []
+    assert (result.returncode, result.stdout) == (0, "8 sent, 0 left, in 2 runs\n")
+    assert not (never.path / "undelivered").exists()
+    assert (before.path / "undelivered").exists()
+
+
+def test_what_is_wrong_with_one_signals_settings_is_told_beside_what_was_sent(
+    tmp_path: Path, unsent: Run
+) -> None:
+    """Exit status 2, as for any mistake."""
+    assert unsent.path.exists()
+    with http_receiver() as receiver:
+        environ = {OTLP: receiver.url, "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": "smoke"}
+        result = run_cli(**environ, OTEL_UNTETHER_STATE_DIR=str(tmp_path))
+    assert (result.returncode, result.stdout) == (2, "4 sent, 1 left, in 1 run\n")
+    assert "'smoke' is not a protocol" in result.stderr
+
+
+def test_of_a_run_from_before_that_was_noted_everything_was_meant(unsent: Run) -> None:
+    """What it left says nothing else."""
+    (unsent.path / "undelivered").write_bytes(b"")
+    with http_receiver() as receiver:
+        outcome = resend.resend(
+            unsent, Sender({OTLP: receiver.url}, 60), {"logs": "nowhere", "metrics": "unwanted"}
+        )
+    assert (outcome.sent, outcome.left, dict(outcome.held_back)) == (
+        3,
+        1,
+        {"logs": 1, "metrics": 1},
+    )
 
 
 def test_runs_recorded_without_an_endpoint_are_sent_when_asked(

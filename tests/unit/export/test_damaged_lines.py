@@ -114,6 +114,7 @@ def test_the_command_says_so(
     """Exit status 1, and 0 from then on."""
     run_on_disk(tmp_path, traces=[FOREIGN], journal=[])
     monkeypatch.setenv("OTEL_UNTETHER_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr(otlp_client, "Sender", lambda *_: lambda *_: Answer())
     assert main(["resend"]) == 1
     out, err = capsys.readouterr()
