@@ -22,7 +22,7 @@ from otel_untether.export.telemetry import Telemetry, parent_of
 from otel_untether.export.text import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from otel_untether.export.propagation import RootContext
@@ -57,14 +57,25 @@ def start(
         if kept_providers.suffice(environ):
             assemble = kept_providers.assemble
         else:
-            from otel_untether.export import sdk_providers  # noqa: PLC0415  the SDK, for 0.1 s
+            from otel_untether.export.sdk_settings import usable  # noqa: PLC0415  imports re
 
-            assemble = sdk_providers.assemble
+            environ = usable(environ, problems)
+            assemble = _of_the_sdk(environ)
         return assemble(identity, root, run_dir, environ, problems, live=live)
     # Whatever a distro, an exporter or a future SDK raises: the agent goes on without us.
     except Exception as error:  # noqa: BLE001
         problems.append(f"telemetry is off: {describe(error)}")
         return silent(root, problems)
+
+
+def _of_the_sdk(environ: Mapping[str, str]) -> Callable[..., Telemetry]:
+    """Import the SDK, which reads some of OTEL_* at once, and raises for what it cannot use."""
+    from otel_untether.export import sdk  # noqa: PLC0415  not where files suffice
+
+    with sdk.environment(environ):
+        from otel_untether.export import sdk_providers  # noqa: PLC0415  takes 0.1 s
+
+    return sdk_providers.assemble
 
 
 def of_process(root: RootContext | None = None, problems: list[str] | None = None) -> Telemetry:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from typing import TYPE_CHECKING, Final
 
-from opentelemetry.sdk.trace import SpanProcessor
-
 from otel_untether import semconv
 from otel_untether.export.otlp_json import Lines
+from otel_untether.export.sdk import environment
+from otel_untether.export.sdk_settings import usable
 from otel_untether.store.run_folder import TRACES
+
+# It raises for some of OTEL_* as it is imported, into a program that did without it until now.
+with environment(usable(os.environ, [])):
+    from opentelemetry.sdk.trace import SpanProcessor
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -112,7 +112,7 @@ def _arguments(
 
 
 def _run_configurator(environ: Mapping[str, str], arguments: Mapping[str, Any]) -> None:
-    with _environment(environ), warnings.catch_warnings():
+    with environment(environ), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         _configuration()._OTelSDKConfigurator().configure(**arguments)  # noqa: SLF001
 
@@ -125,7 +125,7 @@ def _configuration() -> Any:
 
 
 @contextlib.contextmanager
-def _environment(environ: Mapping[str, str]) -> Iterator[None]:
+def environment(environ: Mapping[str, str]) -> Iterator[None]:
     """Make OTEL_* of this process what `environ` says, for as long as the SDK reads them."""
     # gRPC's core prints to stderr past Python's logging.
     wanted = {"GRPC_VERBOSITY": "NONE"} | _telling(environ)

@@ -320,6 +320,59 @@ def test_bad_settings_are_named_and_the_folder_still_works(
     assert spans(tmp_path / "traces.jsonl")[-1]["traceId"] == f"{ROOT.trace_id:032x}"
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", "-1"),
+        ("OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT", "x"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "0"),
+        ("OTEL_BLRP_MAX_QUEUE_SIZE", "9" * 30),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "0"),
+        ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "nan"),
+        ("OTEL_METRICS_EXEMPLAR_FILTER", "x"),
+    ],
+)
+def test_a_number_that_is_none_costs_no_exporter(tmp_path: Path, name: str, value: str) -> None:
+    """It is told, its default is used, and everything arrives."""
+    with http_receiver() as receiver:
+        started = start(tmp_path, **{OTLP: receiver.url, name: value})
+        session(started)
+        assert started.shutdown(60)
+    assert {signal for signal, _ in receiver.requests} == {"traces", "logs", "metrics"}
+    (problem,) = started.problems
+    assert problem.startswith(f"{name}: '{value}' is not usable, and left aside")
+
+
+def test_a_limit_that_the_sdk_raises_for_as_it_is_imported_costs_nothing_else(
+    tmp_path: Path,
+) -> None:
+    """Not even the files were kept; the environment is what it was, for whoever comes after us."""
+    with http_receiver() as receiver:
+        environ = {OTLP: receiver.url, "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "-1"}
+        result = subprocess.run(
+            [sys.executable, "-c", _BAD_LIMIT, str(tmp_path)],
+            env={**os.environ, **environ},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    told = "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT: '-1' is not usable, and left aside"
+    assert result.stdout.startswith(f"-1 ['{told}".replace("'", '"', 1)), result.stderr
+    assert len(receiver.spans()) == len(spans(tmp_path / "traces.jsonl")) == 1
+
+
+_BAD_LIMIT = """\
+import os, pathlib, sys
+from otel_untether.export import providers
+from otel_untether.store.runs import RunIdentity
+
+started = providers.start(RunIdentity("5f0c"), run_dir=pathlib.Path(sys.argv[1]))
+started.tracer_provider.get_tracer("test").start_span("one", context=started.parent).end()
+started.shutdown(60)
+print(os.environ["OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT"], started.problems)
+"""
+
+
 def test_http_json_falls_back_to_protobuf(tmp_path: Path) -> None:
     """The SDK cannot send it; its sibling goes to the same place."""
     with http_receiver() as receiver:

@@ -1,0 +1,104 @@
+"""Which of OTEL_* the SDK cannot use, found out before it sees them.
+
+It raises for some of them, one as soon as it is imported, and then nothing else works that was
+asked for. What is of no use is left aside, as if it were not set, and told.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from otel_untether.export.text import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+# What fits the SDK's own use of a number: the length of a queue, a time-out of a socket.
+_MOST: Final = 2**31 - 1
+_BATCH: Final = 512  # the SDK's default, which must not be more than what the queue holds
+
+
+def usable(environ: Mapping[str, str], problems: list[str]) -> dict[str, str]:
+    """Return the environment without what the SDK cannot use; each is added to `problems`."""
+    fine = dict(environ)
+    for name, value in environ.items():
+        rule = next((rule for rule in _RULES if rule[0].fullmatch(name)), None)
+        if rule is None or not value.strip() or rule[1](value.strip()):
+            continue
+        del fine[name]
+        problems.append(f"{name}: {plain(value)!r} is not usable, and left aside: {rule[2]}")
+    for processor in ("BSP", "BLRP"):
+        _fit_batches(fine, processor, problems)
+    return fine
+
+
+def _fit_batches(fine: dict[str, str], processor: str, problems: list[str]) -> None:
+    """Have batches of no more than their queue holds, for which the SDK would raise."""
+    name = f"OTEL_{processor}_MAX_EXPORT_BATCH_SIZE"
+    queue = int(fine.get(f"OTEL_{processor}_MAX_QUEUE_SIZE", "").strip() or 2048)
+    batch = int(fine.get(name, "").strip() or _BATCH)
+    if batch <= queue:
+        return
+    if fine.get(name, "").strip():
+        problems.append(f"{name}: {batch} is more than the queue holds: {queue} are sent at once")
+    fine[name] = str(queue)
+
+
+def _whole(least: int) -> Callable[[str], bool]:
+    def check(value: str) -> bool:
+        try:
+            return least <= int(value) <= _MOST
+        except ValueError:
+            return False
+
+    return check
+
+
+def _above(least: float) -> Callable[[str], bool]:
+    def check(value: str) -> bool:
+        try:
+            return least < float(value) <= _MOST
+        except ValueError:
+            return False
+
+    return check
+
+
+def _one_of(*words: str) -> Callable[[str], bool]:
+    return lambda value: value.lower() in words
+
+
+_FILTERS: Final = ("trace_based", "always_on", "always_off")
+_RULES: Final[tuple[tuple[re.Pattern[str], Callable[[str], bool], str], ...]] = (
+    (
+        re.compile(r"OTEL_(?!UNTETHER_)\w*(COUNT|LENGTH)_LIMIT"),
+        _whole(0),
+        "expected a whole number, 0 or more",
+    ),
+    (
+        re.compile("OTEL_(BSP|BLRP)_(SCHEDULE_DELAY|MAX_QUEUE_SIZE|MAX_EXPORT_BATCH_SIZE)"),
+        _whole(1),
+        "expected a whole number, 1 or more",
+    ),
+    (
+        re.compile("OTEL_(BSP|BLRP)_EXPORT_TIMEOUT"),
+        _whole(0),
+        "expected a whole number, 0 or more",
+    ),
+    (
+        re.compile("OTEL_METRIC_EXPORT_(INTERVAL|TIMEOUT)"),
+        _above(0),
+        "expected milliseconds, more than 0",
+    ),
+    (
+        re.compile("OTEL_EXPORTER_OTLP_((TRACES|METRICS|LOGS)_)?TIMEOUT"),
+        _above(0),
+        "expected seconds, more than 0",
+    ),
+    (
+        re.compile("OTEL_METRICS_EXEMPLAR_FILTER"),
+        _one_of(*_FILTERS),
+        f"expected one of {', '.join(_FILTERS)}",
+    ),
+)
