@@ -11,6 +11,8 @@ from otel_untether.cli.checks import Check
 from otel_untether.export.environment import SIGNALS, Signal, endpoint
 from otel_untether.export.otlp_client import EndpointError, Sender, SendError
 from otel_untether.export.otlp_protobuf import parse
+from otel_untether.export.sdk_settings import usable
+from otel_untether.export.text import discreet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,6 +42,9 @@ def endpoints(environ: Mapping[str, str]) -> Iterator[Check]:
     if not asked:
         yield Check("endpoint", "ok", "none set: runs are kept in files for `otel-untether report`")
         return
+    problems: list[str] = []
+    environ = usable(environ, problems)
+    yield from (Check("endpoint", "problem", problem, "correct it") for problem in problems)
     send, found = Sender(environ, _WITHIN), dict[Check, list[Signal]]()
     for signal in asked:
         found.setdefault(_posted(signal, environ, send), []).append(signal)
@@ -73,7 +78,7 @@ def _wrong(url: str) -> str | None:
         parts = urlsplit(url)
         _ = parts.port  # raises for one that is no number
     except ValueError as error:
-        return f": {error}"
+        return f": {discreet(str(error))}"
     if parts.scheme not in ("http", "https"):
         return " begins with no http:// or https://: nothing can be sent there"
     return None if parts.hostname else " names no host"

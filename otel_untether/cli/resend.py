@@ -76,8 +76,11 @@ def main(args: argparse.Namespace) -> int:
     # Here and not above: `--help` needs no OpenTelemetry.
     from otel_untether.export.environment import SIGNALS, held_back  # noqa: PLC0415
     from otel_untether.export.otlp_client import Sender  # noqa: PLC0415
+    from otel_untether.export.quiet import keep_off_stderr  # noqa: PLC0415
     from otel_untether.export.resend import resend  # noqa: PLC0415
+    from otel_untether.export.sdk_settings import usable  # noqa: PLC0415
 
+    keep_off_stderr(None)
     try:
         chosen, problems = _chosen(open_store(settings(args.config)), args.run, everything=args.all)
     except StoreError as error:
@@ -86,7 +89,7 @@ def main(args: argparse.Namespace) -> int:
     if chosen and len(not_sent) == len(SIGNALS) and "nowhere" in not_sent.values():
         return _wrong("there is no endpoint: set OTEL_EXPORTER_OTLP_ENDPOINT")
     unread = bool(problems)
-    send = Sender(os.environ, args.timeout)
+    send = Sender(usable(os.environ, problems), args.timeout)
     outcomes = [resend(run, send, not_sent) for run in chosen]
     problems += [text for outcome in outcomes for text in outcome.problems]
     problems += _nowhere(outcomes, not_sent)

@@ -6,6 +6,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Final
 
+from otel_untether.export.text import discreet
 from otel_untether.store.files import open_log
 from otel_untether.store.run_folder import OTEL_LOG
 
@@ -49,12 +50,20 @@ class _Quiet(logging.FileHandler):
             super().close()
 
 
+class _Discreet(logging.Formatter):
+    """Leaves out what a log may not hold: an exporter that fails quotes its URL, or a header."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return a record as text, its traceback as well."""
+        return discreet(super().format(record))
+
+
 def keep_off_stderr(run_dir: Path | None) -> None:
     """Send these libraries' log records to the run's folder, or nowhere."""
     handler: logging.Handler = logging.NullHandler()
     if run_dir is not None:
         handler = _Quiet(run_dir / OTEL_LOG, encoding="utf-8", delay=True)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+        handler.setFormatter(_Discreet("%(asctime)s %(levelname)s %(name)s %(message)s"))
     for name in _LOGGERS:
         logger = logging.getLogger(name)
         logger.propagate = False

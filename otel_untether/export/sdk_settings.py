@@ -9,18 +9,27 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from otel_untether.export.text import plain
+from otel_untether.export.credentials import read_headers, secrets
+from otel_untether.export.environment import GRPC, SIGNALS, protocol
+from otel_untether.export.text import hide, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from otel_untether.export.environment import Signal
+
 # What fits the SDK's own use of a number: the length of a queue, a time-out of a socket.
 _MOST: Final = 2**31 - 1
+_COMMON_HEADERS: Final = "OTEL_EXPORTER_OTLP_HEADERS"
 _BATCH: Final = 512  # the SDK's default, which must not be more than what the queue holds
 
 
 def usable(environ: Mapping[str, str], problems: list[str]) -> dict[str, str]:
-    """Return the environment without what the SDK cannot use; each is added to `problems`."""
+    """Return the environment without what the SDK cannot use; each is added to `problems`.
+
+    What is secret in it is not shown from now on.
+    """
+    hide(secrets(environ))
     fine = dict(environ)
     for name, value in environ.items():
         rule = next((rule for rule in _RULES if rule[0].fullmatch(name)), None)
@@ -30,7 +39,29 @@ def usable(environ: Mapping[str, str], problems: list[str]) -> dict[str, str]:
         problems.append(f"{name}: {plain(value)!r} is not usable, and left aside: {rule[2]}")
     for processor in ("BSP", "BLRP"):
         _fit_batches(fine, processor, problems)
+    _check_headers(fine, problems)
     return fine
+
+
+def _check_headers(fine: dict[str, str], problems: list[str]) -> None:
+    """Leave aside the headers that cannot be sent, of each signal as its protocol has them."""
+    found = {signal: _headers(fine, signal) for signal in SIGNALS}
+    told = dict.fromkeys(problem for _, wrong in found.values() for problem in wrong)
+    if not told:
+        return
+    problems += told
+    fine.pop(_COMMON_HEADERS, None)
+    for signal, (text, _) in found.items():
+        fine[f"OTEL_EXPORTER_OTLP_{signal.upper()}_HEADERS"] = text
+
+
+def _headers(environ: Mapping[str, str], signal: Signal) -> tuple[str, list[str]]:
+    """Return what of a signal's headers can be sent, and what is wrong with the others."""
+    own = f"OTEL_EXPORTER_OTLP_{signal.upper()}_HEADERS"
+    variable = own if environ.get(own, "").strip() else _COMMON_HEADERS
+    headers = read_headers(environ.get(variable, ""), grpc=protocol(environ, signal) == GRPC)
+    wrong = [f"{variable}: {it.problem}; it is left aside" for it in headers if it.problem]
+    return ",".join(header.text for header in headers if not header.problem), wrong
 
 
 def _fit_batches(fine: dict[str, str], processor: str, problems: list[str]) -> None:
