@@ -60,6 +60,8 @@ def plan(
             result.otlp.add(signal)
         if "otlp" in known and not _set_protocol(environ, signal, result):
             known.remove("otlp")
+            # Of the others there is a copy in any case.
+            known += [FILE] if files and signal == "metrics" and FILE not in known else []
         result.variables[f"OTEL_{signal.upper()}_EXPORTER"] = ",".join(known) or "none"
     return result
 

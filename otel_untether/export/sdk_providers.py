@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk._logs import LoggerProvider
-from opentelemetry.sdk.metrics.export import MetricExporter
+from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
 from opentelemetry.sdk.trace import TracerProvider
 
 from otel_untether.export import sdk
-from otel_untether.export.delivery import Delivery
+from otel_untether.export.delivery import Delivery, count_points
 from otel_untether.export.ids import RootIdGenerator
 from otel_untether.export.ledger import Ledger
 from otel_untether.export.sdk_processors import log_processor, span_processor
@@ -25,7 +25,7 @@ from otel_untether.export.telemetry import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from otel_untether.export.environment import Plan, Signal
@@ -81,12 +81,30 @@ def _watch_delivery(
     telemetry: Telemetry,
     run_dir: Path | None,
     meant: Collection[Signal],
-    watched: Iterable[tuple[Signal, Any]],
+    watched: Collection[tuple[Signal, Any]],
 ) -> None:
     telemetry.delivery = delivery = Delivery(run_dir, telemetry.ledger)
     for signal in meant:
         telemetry.ledger.expect(signal)
     for signal, exporter in watched:
         delivery.watch(exporter, signal)
+    if "metrics" in meant and not any(signal == "metrics" for signal, _ in watched):
+        for exporter in telemetry.metric_exporters:
+            _count(exporter, telemetry.ledger)
     with complaining(telemetry, "what no collector takes is not kept"):
         delivery.expect(meant)
+
+
+def _count(exporter: Any, ledger: Ledger) -> None:
+    """Have it known what is written to a file and was meant for a collector."""
+    export = exporter.export
+
+    def counted(metrics: Any, *args: Any, **kwargs: Any) -> Any:
+        result = export(metrics, *args, **kwargs)
+        if result is MetricExportResult.SUCCESS:
+            ledger.kept("metrics", "")
+        else:
+            ledger.not_kept("metrics", count_points(metrics), "")
+        return result
+
+    exporter.export = counted

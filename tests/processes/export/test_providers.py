@@ -343,6 +343,26 @@ def test_a_number_that_is_none_costs_no_exporter(tmp_path: Path, name: str, valu
     assert problem.startswith(f"{name}: '{value}' is not usable, and left aside")
 
 
+@pytest.mark.parametrize(
+    "environ",
+    [
+        pytest.param({"OTEL_PYTHON_ID_GENERATOR": "nonesuch"}, id="the SDK raises"),
+        pytest.param({"OTEL_EXPORTER_OTLP_PROTOCOL": "pigeon"}, id="no protocol"),
+    ],
+)
+def test_metrics_that_cannot_be_sent_as_set_are_kept_and_counted(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    """As spans and log records are: they wait in the run's folder."""
+    started = start(tmp_path, **{OTLP: "http://127.0.0.1:9"}, **environ)
+    session(started)
+    assert not started.shutdown(60)
+    exports = lines(tmp_path / "metrics.jsonl")
+    assert len(exports) == 1
+    told = "2 spans, 1 log record, 1 export of metrics did not"
+    assert any(told in problem for problem in started.problems), started.problems
+
+
 def test_a_limit_that_the_sdk_raises_for_as_it_is_imported_costs_nothing_else(
     tmp_path: Path,
 ) -> None:

@@ -87,7 +87,7 @@ def test_an_unknown_exporter_is_named_and_its_neighbours_stay() -> None:
 def test_a_bad_protocol_keeps_the_signal_for_later() -> None:
     """It is meant for a collector, so that `resend` finds it."""
     found = planned({ENDPOINT: "http://h:1", PROTOCOL: "smoke"})
-    assert exporters(found) == ("none", "none", "none")
+    assert exporters(found) == ("none", "none", "untether_file")
     assert found.otlp == set(SIGNALS)
     assert all("smoke" in problem for problem in found.problems)
 
