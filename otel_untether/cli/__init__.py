@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import sys
 
+from otel_untether.supervisor.signals import die_by_interrupt
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
@@ -83,6 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status is the subcommand's, 2 for wrong usage."""
     if argv is None:
         argv = sys.argv[1:]
+        # Imports that are interrupted end in a traceback; or, of msgspec, in a crash.
+        die_by_interrupt()
         _search_the_agents_last()
     if argv and argv[0] == "run":
         import gc  # noqa: PLC0415  built in
@@ -90,9 +94,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         # What is imported stays, and what carries bytes makes no cycles: a collection would only
         # hold them up. The observer, which does make some, has its own.
         gc.disable()
-        from otel_untether.supervisor.signals import die_by_interrupt  # noqa: PLC0415
-
-        die_by_interrupt()
         from otel_untether.cli import run  # noqa: PLC0415
 
         return run.main(argv[1:])

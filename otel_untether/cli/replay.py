@@ -13,6 +13,7 @@ from otel_untether.cli.common import open_store, settings
 from otel_untether.notice import printable
 from otel_untether.sources.recordings import RecordingError, find, inspect
 from otel_untether.store.runs import StoreError
+from otel_untether.supervisor.signals import be_interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -57,6 +58,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Replay what can be replayed, and say what could not."""
+    be_interrupted()  # a run that has begun is ended
     if args.engine is not None:
         args.engine = _engine(args.engine)
         if args.engine is None:

@@ -200,6 +200,12 @@ def die_by_interrupt() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def be_interrupted() -> None:
+    """Undo `die_by_interrupt`, for what is to end something itself: KeyboardInterrupt is raised."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def is_stopped(pid: int) -> bool:
     """Tell whether a process is stopped; False where that cannot be told."""
     try:

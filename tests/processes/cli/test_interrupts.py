@@ -8,6 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from otel_untether.cli import COMMANDS
 from otel_untether.cli import run as run_command
 
 ROOT = Path(run_command.__file__).parents[2]
@@ -34,3 +37,53 @@ def test_an_interrupt_passed_on_is_the_outcome_whatever_the_agent_exits_with(
     _, told = started.communicate()
     assert started.returncode == 0
     assert "sh interrupted (SIGINT)" in told
+
+
+_INTERRUPTED_BY_AN_IMPORT = """\
+import os, signal, sys
+
+imported = sys.argv[1]
+
+class Interrupting:
+    def find_spec(self, name, path, target=None):
+        if name == imported:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+from otel_untether import cli
+sys.argv = sys.argv[1:]
+sys.exit(cli.main())
+"""
+
+
+def interrupted(imported: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command that gets a Ctrl-C just as it imports a module."""
+    return subprocess.run(
+        [sys.executable, "-c", _INTERRUPTED_BY_AN_IMPORT, imported, *words],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "--help"])
+def test_an_interrupt_while_a_command_starts_ends_it_without_a_word(command: str) -> None:
+    """Raised in an import it would print a traceback, and of msgspec's it had Python crash."""
+    imported = "engines" if command == "--help" else command
+    ended = interrupted(f"otel_untether.cli.{imported}", command)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_an_interrupt_while_resend_gets_ready_to_send(tmp_path: Path) -> None:
+    """What it imports only then is no other case."""
+    ended = interrupted("otel_untether.export.resend", "resend", "--config", str(tmp_path / "no"))
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_an_interrupted_replay_is_ended_by_itself(tmp_path: Path) -> None:
+    """Its run is, too: KeyboardInterrupt is what has it end that."""
+    recording = tmp_path / "session.jsonl"
+    recording.write_text('{"type": "system", "subtype": "init", "session_id": "1"}\n')
+    ended = interrupted("otel_untether.sources.replay", "replay", str(recording))
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
