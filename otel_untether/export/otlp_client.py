@@ -142,7 +142,8 @@ def _send_http(
     if _setting(environ, signal, "COMPRESSION") == "gzip":
         data, headers["Content-Encoding"] = gzip.compress(data), "gzip"
     request = HttpRequest(url, data, headers, method="POST")  # noqa: S310  checked by http_url
-    secure = [HTTPSHandler(context=_tls(environ, signal))] if url.startswith("https:") else []
+    https = _split(url).scheme == "https"
+    secure = [HTTPSHandler(context=_tls(environ, signal))] if https else []
     opener = build_opener(_NoRedirect, *secure)
 
     def conversation() -> Answer:
@@ -196,7 +197,7 @@ def http_url(environ: Mapping[str, str], signal: Signal) -> str:
     """Return where a signal is posted: its own endpoint as it is, else below the common one."""
     own = environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT", "").strip()
     url = own or f"{endpoint(environ, signal) or ''}".rstrip("/") + f"/v1/{signal}"
-    if not url.startswith(("http://", "https://")):
+    if not url.lower().startswith(("http://", "https://")):  # RFC 3986: in any case
         raise EndpointError(
             "OTEL_EXPORTER_OTLP_ENDPOINT: expected a URL like http://localhost:4318"
         )

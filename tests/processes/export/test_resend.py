@@ -282,6 +282,16 @@ def test_unusable_settings_are_named(unsent: Run, environ: dict[str, str], named
     assert all(named in problem for problem in outcome.problems)
 
 
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_a_scheme_may_be_in_capitals(unsent: Run, protocol: str) -> None:
+    """It means the same (RFC 3986), and the SDK takes it."""
+    serve = grpc_receiver if protocol == "grpc" else http_receiver
+    with serve() as receiver:
+        url = receiver.url.replace("http", "HTTP")
+        outcome = resent(unsent, url, OTEL_EXPORTER_OTLP_PROTOCOL=protocol)
+    assert (outcome.sent, outcome.left, outcome.problems) == (5, 0, [])
+
+
 def test_credentials_in_an_endpoint_are_not_repeated(unsent: Run) -> None:
     """A URL may hold a password; the message names host and port."""
     with refusing() as url:
