@@ -344,9 +344,32 @@ def test_a_number_that_is_none_costs_no_exporter(tmp_path: Path, name: str, valu
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", ""),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "none"),
+        ("OTEL_EXPORTER_OTLP_LOGS_COMPRESSION", "GZIP"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", ""),
+        ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", " "),
+    ],
+)
+def test_what_means_nothing_special_costs_no_exporter_over_grpc_either(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    """It raises for some of these, as for what is wrong."""
+    with grpc_receiver() as receiver:
+        environ = {OTLP: receiver.url, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", name: value}
+        started = start(tmp_path, **environ)
+        session(started)
+        assert started.shutdown(60)
+    assert {signal for signal, _ in receiver.requests} == {"traces", "logs", "metrics"}
+    assert started.problems == []
+
+
+@pytest.mark.parametrize(
     "environ",
     [
-        pytest.param({"OTEL_PYTHON_ID_GENERATOR": "nonesuch"}, id="the SDK raises"),
+        pytest.param({"OTEL_PYTHON_METER_PROVIDER": "nonesuch"}, id="the SDK raises"),
         pytest.param({"OTEL_EXPORTER_OTLP_PROTOCOL": "pigeon"}, id="no protocol"),
     ],
 )

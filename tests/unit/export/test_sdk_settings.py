@@ -60,6 +60,73 @@ def test_a_batch_is_no_larger_than_its_queue(
     assert (fine[size], len(problems)) == (sent, told)
 
 
+COMPRESSION = "OTEL_EXPORTER_OTLP_COMPRESSION"
+PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "value", "left", "told"),
+    [
+        ("grpc", "", None, ""),
+        ("grpc", "none", None, ""),
+        ("grpc", "GZIP ", "gzip", ""),
+        ("grpc", "deflate", None, "expected one of gzip, none"),
+        ("http/protobuf", "deflate", "deflate", ""),
+        ("http/protobuf", "zip", None, "expected one of gzip, deflate, none"),
+    ],
+)
+def test_each_protocol_has_its_own_compressions(
+    protocol: str, value: str, left: str | None, told: str
+) -> None:
+    """The exporter over gRPC raises for "none", and for an empty one, and then nothing is sent."""
+    problems: list[str] = []
+    fine = usable({PROTOCOL: protocol, COMPRESSION: value}, problems)
+    own = {fine.get(f"OTEL_EXPORTER_OTLP_{it}_COMPRESSION") for it in ("TRACES", "LOGS", "METRICS")}
+    assert (own, COMPRESSION in fine) == ({left}, False)
+    assert (len(problems), told in "".join(problems)) == (bool(told), True)
+
+
+@pytest.mark.parametrize("value", ["", " "])
+def test_an_empty_number_is_unset(value: str) -> None:
+    """As OpenTelemetry has it; its exporter over gRPC raises for it."""
+    problems: list[str] = []
+    assert usable(dict.fromkeys(POSITIVE, value), problems) == {}
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("sampler", "share", "fine", "told"),
+    [
+        ("ALWAYS_OFF", "", {"OTEL_TRACES_SAMPLER": "always_off"}, []),
+        ("nonesuch", "", {}, ["OTEL_TRACES_SAMPLER"]),
+        ("traceidratio", "2", {"OTEL_TRACES_SAMPLER": "traceidratio"}, ["OTEL_TRACES_SAMPLER_ARG"]),
+    ],
+)
+def test_a_sampler_is_one_that_there_is(
+    sampler: str, share: str, fine: dict[str, str], told: list[str]
+) -> None:
+    """The SDK says a word in its log, and samples everything."""
+    problems: list[str] = []
+    given = {"OTEL_TRACES_SAMPLER": sampler, "OTEL_TRACES_SAMPLER_ARG": share}
+    left = usable({name: value for name, value in given.items() if value}, problems)
+    assert (left, [problem.partition(":")[0] for problem in problems]) == (fine, told)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "OTEL_METRICS_EXEMPLAR_FILTER",
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+        "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+        "OTEL_PYTHON_ID_GENERATOR",
+    ],
+)
+def test_a_word_that_is_none_of_those_expected_is_told(name: str) -> None:
+    problems: list[str] = []
+    assert usable({name: "nonesuch"}, problems) == {}
+    assert problems[0].startswith(f"{name}: 'nonesuch' is not usable, and left aside: expected one")
+
+
 @given(st.dictionaries(st.sampled_from(LIMITS + POSITIVE), st.text()))
 def test_no_value_is_too_odd(environ: dict[str, str]) -> None:
     problems: list[str] = []
