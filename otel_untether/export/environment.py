@@ -107,12 +107,25 @@ def _set_protocol(environ: Mapping[str, str], signal: Signal, result: Plan) -> b
 
 
 def endpoint(environ: Mapping[str, str], signal: Signal) -> str | None:
-    """Return the endpoint set for a signal, its own or the common one, None where none is."""
+    """Return the endpoint for a signal, its own or the common one, None where none is set.
+
+    An OTLP exporter that is asked for by name has one all the same, OpenTelemetry's default.
+    """
     return (
         environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT", "").strip()
         or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip()
-        or None
+        or _default_endpoint(environ, signal)
     )
+
+
+def _default_endpoint(environ: Mapping[str, str], signal: Signal) -> str | None:
+    exporters = environ.get(f"OTEL_{signal.upper()}_EXPORTER", "").split(",")
+    named = {name.strip() for name in exporters}
+    if named.isdisjoint(_OTLP):
+        return None
+    asked = environ.get(_protocol_variable(environ, signal), "").strip()
+    grpc = asked == GRPC or "otlp_proto_grpc" in named
+    return f"http://localhost:{4317 if grpc else 4318}"
 
 
 def held_back(environ: Mapping[str, str]) -> dict[Signal, HeldBack]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_untether.export.environment import SIGNALS, Plan, plan, protocol
+from otel_untether.export.environment import SIGNALS, Plan, endpoint, plan, protocol
 
 INSTALLED = {signal: {"otlp", "console", "untether_file"} for signal in SIGNALS}
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
@@ -35,6 +35,24 @@ def test_an_endpoint_is_for_all_signals() -> None:
     assert exporters(found) == ("otlp", "otlp", "otlp")
     assert found.otlp == set(SIGNALS)
     assert found.problems == []
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"OTEL_LOGS_EXPORTER": "otlp"}, "http://localhost:4318"),
+        ({"OTEL_LOGS_EXPORTER": "console, otlp", PROTOCOL: "grpc"}, "http://localhost:4317"),
+        ({"OTEL_LOGS_EXPORTER": "otlp_proto_grpc"}, "http://localhost:4317"),
+        ({"OTEL_LOGS_EXPORTER": "otlp", ENDPOINT: "http://h:1"}, "http://h:1"),
+        ({"OTEL_LOGS_EXPORTER": "none"}, None),
+        ({"OTEL_TRACES_EXPORTER": "otlp"}, None),
+    ],
+)
+def test_an_otlp_exporter_that_is_asked_for_has_its_default_endpoint(
+    environ: dict[str, str], expected: str | None
+) -> None:
+    """The SDK sends there, so `resend` and `doctor` have to as well."""
+    assert endpoint(environ, "logs") == expected
 
 
 def test_an_empty_variable_is_unset() -> None:
