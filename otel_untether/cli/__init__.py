@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 import sys
 
-from otel_untether.supervisor.signals import die_by_interrupt
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
@@ -85,9 +83,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status is the subcommand's, 2 for wrong usage."""
     if argv is None:
         argv = sys.argv[1:]
+        _search_the_agents_last()
+        from otel_untether.supervisor.signals import die_by_interrupt  # noqa: PLC0415  found so
+
         # Imports that are interrupted end in a traceback; or, of msgspec, in a crash.
         die_by_interrupt()
-        _search_the_agents_last()
     if argv and argv[0] == "run":
         import gc  # noqa: PLC0415  built in
 
