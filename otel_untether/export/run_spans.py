@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import weakref
@@ -14,7 +15,9 @@ from otel_untether.export.sdk_settings import usable
 from otel_untether.store.run_folder import TRACES
 
 # It raises for some of OTEL_* as it is imported, into a program that did without it until now.
-with environment(usable(os.environ, [])):
+_UNUSABLE: Final[list[str]] = []
+_USABLE: Final = usable(os.environ, _UNUSABLE)
+with environment(_USABLE) if _UNUSABLE else contextlib.nullcontext():
     from opentelemetry.sdk.trace import SpanProcessor
 
 if TYPE_CHECKING:
