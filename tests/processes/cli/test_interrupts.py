@@ -56,11 +56,12 @@ sys.exit(cli.main())
 """
 
 
-def interrupted(imported: str, *words: str) -> subprocess.CompletedProcess[str]:
+def interrupted(home: Path, imported: str, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a command that gets a Ctrl-C just as it imports a module."""
     return subprocess.run(
         [sys.executable, "-c", _INTERRUPTED_BY_AN_IMPORT, imported, *words],
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+        cwd=home,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(home)},
         capture_output=True,
         text=True,
         check=False,
@@ -68,16 +69,20 @@ def interrupted(imported: str, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "--help"])
-def test_an_interrupt_while_a_command_starts_ends_it_without_a_word(command: str) -> None:
+def test_an_interrupt_while_a_command_starts_ends_it_without_a_word(
+    command: str, tmp_path: Path
+) -> None:
     """Raised in an import it would print a traceback, and of msgspec's it had Python crash."""
     imported = "engines" if command == "--help" else command
-    ended = interrupted(f"otel_untether.cli.{imported}", command)
+    ended = interrupted(tmp_path, f"otel_untether.cli.{imported}", command)
     assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
 
 
 def test_an_interrupt_while_resend_gets_ready_to_send(tmp_path: Path) -> None:
     """What it imports only then is no other case."""
-    ended = interrupted("otel_untether.export.resend", "resend", "--config", str(tmp_path / "no"))
+    ended = interrupted(
+        tmp_path, "otel_untether.export.resend", "resend", "--config", str(tmp_path / "no")
+    )
     assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
 
 
@@ -85,5 +90,5 @@ def test_an_interrupted_replay_is_ended_by_itself(tmp_path: Path) -> None:
     """Its run is, too: KeyboardInterrupt is what has it end that."""
     recording = tmp_path / "session.jsonl"
     recording.write_text('{"type": "system", "subtype": "init", "session_id": "1"}\n')
-    ended = interrupted("otel_untether.sources.replay", "replay", str(recording))
+    ended = interrupted(tmp_path, "otel_untether.sources.replay", "replay", str(recording))
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
