@@ -147,8 +147,9 @@ class AgentRun:
         """Be the agent, as there is nothing left to be anything beside it."""
         if error.errno not in SCARCE or not self._options.dedicated:
             raise error
-        notice(f"this run is not observed: {why(error)}")
-        self._dismiss()
+        if self._watcher is not None:  # or it has been said, by whoever could not have one
+            notice(f"this run is not observed: {why(error)}")
+            self._dismiss()
         self._signals.restore()
         os.execvpe(self._argv[0], self._argv, self._environ())  # noqa: S606  that is the point
 

@@ -85,6 +85,7 @@ class Watcher:
         self._listening = _thread.allocate_lock()
         self._threaded = False
         self._over = False
+        self._unneeded = False
         self._rest = b""
 
     def copies(self, name: StreamName) -> CopyWriter:
@@ -124,6 +125,7 @@ class Watcher:
 
     def not_spawned(self) -> None:
         """Tell it that there is no agent, and wait for its end, briefly."""
+        self._unneeded = True
         self._records.write(NOT_SPAWNED, 0, 0, 0)
         for _ in range(20):
             if not self._over:
@@ -194,7 +196,7 @@ class Watcher:
         """It has left: nothing is copied any more, and where that was too soon, it is said."""
         for ring in self._link.rings:
             ring.numbers[UNREAD] = ring.numbers[UNREAD] or GONE
-        if not self.finished:
+        if not self.finished and not self._unneeded:
             notice(
                 "the observing process was killed, the agent is unaffected; "
                 "`otel-untether report` ends what it left open"
