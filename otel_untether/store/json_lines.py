@@ -37,7 +37,7 @@ class Found(NamedTuple):
 
 def entries(path: Path) -> Iterator[Found]:
     """Yield what is JSON in a file of lines; a torn line says nothing."""
-    return _found(lines(path, most=_MOST_READ))
+    return _found(read(path))
 
 
 def all_entries(path: Path) -> Iterator[Found]:
@@ -61,14 +61,24 @@ def decode(line: bytes) -> Any:
     return msgspec.json.decode(line.strip(b"\0"))
 
 
-def _found(read: Iterable[bytes]) -> Iterator[Found]:
+def read(path: Path) -> Iterator[bytes]:
+    """Yield the lines of a file, as far as it can be read."""
     with contextlib.suppress(OSError):
-        for line in read:
-            try:
-                found = [Found(decode(line), alone=True)]
-            except UNREADABLE:
-                found = [Found(entry, alone=False) for entry in _within(line)]
-            yield from found
+        yield from lines(path, most=_MOST_READ)
+
+
+def found_in(line: bytes) -> list[Found]:
+    """Return what is JSON in a line."""
+    try:
+        return [Found(decode(line), alone=True)]
+    except UNREADABLE:
+        return [Found(entry, alone=False) for entry in _within(line)]
+
+
+def _found(found: Iterable[bytes]) -> Iterator[Found]:
+    with contextlib.suppress(OSError):
+        for line in found:
+            yield from found_in(line)
 
 
 def _within(line: bytes) -> Iterator[Any]:

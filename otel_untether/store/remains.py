@@ -7,6 +7,7 @@ import mmap
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, field
+from msgspec.json import Decoder
 
 from otel_untether import semconv
 from otel_untether.store import json_lines, run_folder, segments
@@ -143,17 +144,56 @@ def _is_short(run_dir: Path) -> bool:
     traces, journal = run_dir / run_folder.TRACES, run_dir / run_folder.JOURNAL
     if _is_torn(traces):
         return True
-    there: set[str] = set()
-    salvaged: set[str] = set()
-    for found in entries(traces):
-        ids = there if found.alone else salvaged
-        ids.update(span["spanId"] for span in spans_of(found.entry) if is_ended(span))
+    there, salvaged = _ended_ids(traces)
     if salvaged - there:
         return True
     # The journal has those of the newest part only, but for a moment.
     began = _count(journal, _BEGAN) - _count(journal, _DROPPED)
     journaled = max(began, _count(journal, _ENDED))
     return journaled > len(there) and journaled > len(there) + _ended_in_parts(traces)
+
+
+class _Span(Struct):
+    """Of a span, whether it has ended, as its line says it; of all others, where those are."""
+
+    spanId: str  # noqa: N815  OTLP's name
+    endTimeUnixNano: str | int | None = None  # noqa: N815
+
+
+class _Scope(Struct):
+    spans: list[_Span]
+
+
+class _Resource(Struct):
+    scopeSpans: list[_Scope]  # noqa: N815
+
+
+class _Request(Struct):
+    resourceSpans: list[_Resource]  # noqa: N815
+
+    def ended(self) -> Iterator[str]:
+        """Yield the ids of the spans that have."""
+        for resource in self.resourceSpans:
+            for scope in resource.scopeSpans:
+                yield from (it.spanId for it in scope.spans if it.endTimeUnixNano is not None)
+
+
+# A quarter of what it takes to read a line with all that is in it, which `report` does as well.
+_REQUEST: Final = Decoder(_Request)
+
+
+def _ended_ids(traces: Path) -> tuple[set[str], set[str]]:
+    """Return the ids of the spans that have ended, and of those in lines that are no JSON."""
+    there: set[str] = set()
+    salvaged: set[str] = set()
+    for line in json_lines.read(traces):
+        try:
+            there.update(_REQUEST.decode(line).ended())
+        except json_lines.UNREADABLE:
+            for found in json_lines.found_in(line):
+                ids = there if found.alone else salvaged
+                ids.update(span["spanId"] for span in spans_of(found.entry) if is_ended(span))
+    return there, salvaged
 
 
 def has_journaled_all(run_dir: Path) -> bool:
