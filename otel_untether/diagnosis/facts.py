@@ -279,7 +279,7 @@ class Facts(Struct, eq=False, dict=True):
         if self.agent is None:
             return None
         looks, identity = self.looks, self.agent.identity
-        wanted = wants(looks[-1], looks[0], identity) if len(looks) > 1 else None
+        wanted = wants(looks, identity) if len(looks) > 1 else None
         if wanted is not None and wanted >= HUNGRY:
             return True
         return self.steadily("R") if len(self.window) >= _LONG else at_least(wanted, HUNGRY)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from otel_untether.proc_diag.deep_look import DeepLook, ProcessLook
+    from otel_untether.proc_diag.deep_look import DeepLook, ProcessLook, ThreadLook
     from otel_untether.proc_diag.snapshot import Identity, ProcessSnapshot, TreeSnapshot
 
 # Bytes a second through read and write calls below which a process does nothing to speak of:
@@ -84,19 +84,42 @@ def ran(look: DeepLook, before: DeepLook) -> tuple[str, ...] | None:
     return tuple(names)
 
 
-def wants(look: DeepLook, before: DeepLook, identity: Identity) -> float | None:
-    """Return how many cores the busiest thread of a process wanted between two looks.
+def wants(looks: Sequence[DeepLook], identity: Identity) -> float | None:
+    """Return how many cores the busiest thread of a process wanted over some looks.
 
-    1.0 is a thread that never slept, whether it had its turn or waited for it.
+    1.0 is a thread that never slept, whether it had its turn or waited for it. None is unknown.
     """
-    found = [next((p for p in o.processes if p.identity == identity), None) for o in (before, look)]
-    first, last = found
+    found = [next((p for p in o.processes if p.identity == identity), None) for o in looks]
+    first, last = (found[0], found[-1]) if found else (None, None)
     if first is None or last is None or last.at <= first.at:
         return None
     earlier, now = _turns(first), _turns(last)
+    waits = {thread.tid: _waiting(thread, found) for thread in last.threads or ()}
     seconds = last.at - first.at
-    shares = [(now[tid] - earlier[tid]) / seconds for tid in now.keys() & earlier.keys()]
+    shares = [
+        min(1.0, (now[tid] - earlier[tid] + waits[tid]) / seconds)
+        for tid in now.keys() & earlier.keys()
+    ]
     return max(shares, default=None)
+
+
+def _waiting(thread: ThreadLook, found: Sequence[ProcessLook | None]) -> float:
+    """Return for how many seconds a thread has been waiting for the turn that it has yet to have.
+
+    The kernel counts a wait once it is over, and beside a loop it may take most of the time:
+
+        at 0 s  R, 7 runs    at 2 s  R, 8 runs    at 5 s  R, 8 runs    for 3 s
+    """
+    if thread.state != "R" or thread.runs is None:
+        return 0.0
+    since = until = 0.0
+    for process in reversed(found):
+        threads = process.threads if process is not None else None
+        seen = next((t for t in threads or () if t.tid == thread.tid), None)
+        if process is None or seen is None or (seen.state, seen.runs) != ("R", thread.runs):
+            break
+        since, until = process.at, until or process.at
+    return until - since
 
 
 def _turns(process: ProcessLook) -> dict[int, float]:

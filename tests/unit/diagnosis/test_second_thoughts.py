@@ -102,6 +102,21 @@ def test_who_gets_next_to_nothing_of_a_core_is_starved_and_no_loop() -> None:
     assert not [finding for finding in found if finding.kind == "kill"]
 
 
+def test_a_wait_that_goes_on_counts_as_well() -> None:
+    """The kernel adds a wait once it is over; one sample of before it span stands in the way."""
+
+    def sampled(at: float) -> TreeSnapshot:
+        return sample(at=at, leader=process(state="S" if at == 295 else "R"), cpu=0.02)
+
+    def looked(look: TreeSnapshot) -> DeepLook:
+        turn = (look.at + 30) // 60
+        thread = ThreadLook(100, "claude", "R", runs=int(turn), wanted=1 + turn * 60)
+        return with_agent(deep(look), threads=(thread,), at=look.at)
+
+    found = over(session(), sampled, looked, until=350)
+    assert set(causes(found)) == {"cpu_starved"}
+
+
 def test_one_that_mostly_sleeps_is_no_loop_however_often_it_is_met_awake() -> None:
     def sampled(at: float) -> TreeSnapshot:
         return crowded(at, "R" if at % 15 else "S")
