@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 STDIN: Final = 0
 STDOUT: Final = 1
 STDERR: Final = 2
+_ACCESS: Final = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
 
 
 class Outlet:
@@ -121,7 +122,8 @@ def _is_open(fd: int) -> bool:
 def _same_file(one: int, other: int) -> bool:
     """Tell whether two descriptors are one file, so that the order of writes shows.
 
-    Opened once: not where one was opened otherwise than the other (`>>f 2>f`).
+    Not a regular one that was opened twice, and not alike (`>>f 2>f`): each has a place of its own
+    there. A pipe has none, however it was opened (`2>/dev/stdout | …`).
     """
     a, b = os.fstat(one), os.fstat(other)
     if not os.path.samestat(a, b) or stat.S_ISCHR(a.st_mode):
@@ -130,7 +132,10 @@ def _same_file(one: int, other: int) -> bool:
         import fcntl  # noqa: PLC0415  hardly ever: not before every first byte
     except ImportError:
         return True
-    return fcntl.fcntl(one, fcntl.F_GETFL) == fcntl.fcntl(other, fcntl.F_GETFL)
+    how = [fcntl.fcntl(fd, fcntl.F_GETFL) for fd in (one, other)]
+    if stat.S_ISREG(a.st_mode):
+        return not (how[0] ^ how[1]) & (_ACCESS | os.O_APPEND)
+    return all(flags & _ACCESS != os.O_RDONLY for flags in how)
 
 
 def _to_null(fd: int) -> None:

@@ -123,6 +123,14 @@ SIMPLE = {
         "echo before > f; $X sh -c 'echo out; echo err >&2; echo on' >>f 2<>f; cat f"
     ),
     "both to file, one for reading": "touch f; $X sh -c 'echo err >&2' <f 1<f 2>>f; cat f",
+    "both to pipe, opened twice": (
+        "for i in 1 2 3; do $X sh -c 'for i in 1 2 3 4 5; do echo o; echo e >&2; done'"
+        " 2>>/dev/stdout | cat; done"
+    ),
+    "both to fifo, opened twice": (
+        "mkfifo p; cat p > f & $X sh -c 'for i in 1 2 3 4 5; do echo o; echo e >&2; done'"
+        " 1<>p 2>p; wait; cat f"
+    ),
     "errors to pipe": "$X sh -c 'echo o; echo e >&2' 2>&1 >/dev/null | cat",
     "errors to file": "$X sh -c 'echo o; echo e >&2' 2> f; cat f",
     "descriptor 3": "$X sh -c 'echo three >&3' 3> f; cat f",
