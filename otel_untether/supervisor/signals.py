@@ -67,7 +67,7 @@ class Signals:
 
     def __init__(self) -> None:
         # Blocked signals are queued though we ignore them, as Python has us do with some.
-        ignored = {n for n in FORWARDED if signal.getsignal(n) == signal.SIG_IGN}
+        ignored = {n for n in FORWARDED | JOB_CONTROL if signal.getsignal(n) == signal.SIG_IGN}
         self.ignored = frozenset(ignored - _IGNORED_BY_PYTHON)
         self._numbers = _WATCHED
         self._ignored_child = signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN
@@ -114,13 +114,18 @@ class Signals:
     def stop(self, number: int) -> None:
         """Stop ourselves as the agent did, so that the shell takes over; return once continued.
 
-        By the default action, which the kernel leaves out where no shell could continue us.
+        By the default action, which the kernel leaves out where no shell could continue us; also of
+        one that was ignored at the start, as the agent may have taken the default back.
         """
         self._stopped = True
+        if number in self.ignored:
+            signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
         if number != STOP:
             blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        if number in self.ignored:
+            signal.signal(number, signal.SIG_IGN)
 
     def restore(self) -> None:
         """Make ready to become the agent: all as it was when we were started."""

@@ -169,3 +169,20 @@ def test_ctrl_z_gives_the_terminal_back_to_the_shell(
     shell.expect(b"$ ")
     shell.press(b"echo status $?\n")
     shell.expect(b"status 0")
+
+
+def test_ctrl_z_where_it_was_ignored_at_the_start(shell: Terminal, tmp_path: Path) -> None:
+    """An agent that takes the default back is stopped, and its shell is to see that."""
+    script = tmp_path / "ticking.py"
+    taken_back = "import signal\nsignal.signal(signal.SIGTSTP, signal.SIG_DFL)\n"
+    script.write_text(taken_back + TICKING)
+    argv, env = watched(sys.executable, str(script))
+    command = f"PYTHONPATH={env['PYTHONPATH']} exec {' '.join(argv)}"
+    shell.press(f"(trap '' TSTP; {command})\n".encode())
+    shell.expect(b"tick 3")
+    shell.press(b"\x1a")
+    shell.expect(b"Stopped")
+    shell.expect(b"$ ")
+    shell.press(b"fg\n")
+    shell.expect(b"done")
+    shell.expect(b"$ ")
