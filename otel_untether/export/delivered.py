@@ -15,6 +15,7 @@ What the disk has no room for is noted again with the next answer; until then an
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections import Counter, defaultdict, deque
 from typing import TYPE_CHECKING, Final
@@ -100,6 +101,24 @@ def record_answer(
         _append(run_dir, f"{signal}:{_REFUSED}", keys)
     else:
         _append(run_dir, f"{signal}:{_PARTLY}{answer.rejected}", keys)
+
+
+def require_room(run_dir: Path, signal: Signal, keys: Collection[str]) -> None:
+    """Raise OSError where there is no room to note an answer about these, on a full disk.
+
+    What a collector took would be sent again, by every resend until then.
+    """
+    path = run_dir / DELIVERED
+    longest = " ".join((f"{signal}:{_PARTLY}{len(keys)}", *keys))
+    file = LineFile(path)
+    try:
+        before = file.size
+        try:
+            file.append(b" " * len(longest))
+        finally:
+            os.truncate(path, before)
+    finally:
+        file.close()
 
 
 def record_refused(run_dir: Path, signal: Signal, keys: Iterable[str]) -> None:

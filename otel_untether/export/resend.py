@@ -16,6 +16,7 @@ from otel_untether.export.delivered import (
     record_answer,
     record_lost,
     record_refused,
+    require_room,
 )
 from otel_untether.export.environment import SIGNALS, HeldBack, Signal
 from otel_untether.export.item_keys import json_key
@@ -23,6 +24,7 @@ from otel_untether.export.otlp_client import EndpointError, SendError
 from otel_untether.export.otlp_json import FILES
 from otel_untether.export.otlp_protobuf import parse
 from otel_untether.export.unsent import LISTS, Batch, batches, count_items
+from otel_untether.notice import why
 from otel_untether.store import run_lock
 from otel_untether.store.recovery import recover
 from otel_untether.store.retention import is_undelivered
@@ -141,6 +143,11 @@ class _Sending:
             return
         if self._stopped:
             self._outcome.left += len(batch.keys)
+            return
+        try:
+            require_room(self._run_dir, self._signal, batch.keys)
+        except OSError as error:
+            self._stop(batch, f"{self._run_dir}: not sent, as it could not be noted: {why(error)}")
             return
         try:
             request = parse(self._signal, msgspec.json.encode(batch.message))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -114,3 +115,28 @@ def test_a_record_takes_the_room_of_the_one_before(
     assert (folder / "run.json").read_bytes() == msgspec.json.encode(
         RunRecord(run_id="5f0c", started=1, ended=9, outcome="failed")
     )
+
+
+def test_nothing_is_sent_that_could_not_be_noted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk each resend sent the same again."""
+    recover(folder)
+    before, sent = (folder / "delivered").read_bytes(), list[str]()
+    write = os.write
+
+    def torn(descriptor: int, data: bytes) -> int:
+        return write(descriptor, data[:1])
+
+    def send(signal: str, _request: Any) -> Answer:
+        sent.append(signal)
+        return Answer()
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "write", torn)
+        outcome = resend.resend(load_run(folder), send)
+    assert (outcome.sent, outcome.left, sent) == (0, 2, [])
+    (problem,) = outcome.problems
+    assert "not sent, as it could not be noted" in problem
+    assert (folder / "delivered").read_bytes() == before
+    assert resend.resend(load_run(folder), send).sent == 2
