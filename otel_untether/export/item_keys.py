@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 if TYPE_CHECKING:
     from opentelemetry.sdk._logs import ReadableLogRecord
     from opentelemetry.sdk.trace import ReadableSpan
@@ -24,10 +26,13 @@ def log_key(record: ReadableLogRecord) -> str:
 
 
 def json_key(signal: Signal, item: dict[str, Any]) -> str:
-    """Return the key of a span or log record as its OTLP JSON has it."""
+    """Return the key of a span or log record as its OTLP JSON has it.
+
+    That of a span without an id, which nobody can be sent, is its digest.
+    """
     span_id: str = item.get("spanId", "")
     if signal == "traces":
-        return span_id
+        return span_id or line_key(msgspec.json.encode(item))
     return f"{item.get('timeUnixNano', 0)}.{item.get('observedTimeUnixNano', 0)}.{span_id}"
 
 

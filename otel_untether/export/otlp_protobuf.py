@@ -33,6 +33,7 @@ _REQUESTS: Final[Mapping[Signal, type[Request]]] = {
     "metrics": ExportMetricsServiceRequest,
 }
 _IDS: Final = ("traceId", "spanId", "parentSpanId")
+_HEX: Final = frozenset("0123456789abcdef")
 # Where messages with ids sit, as paths of keys; "*" steps into every value.
 _WITH_IDS: Final[tuple[tuple[str, ...], ...]] = (
     ("resourceSpans", "scopeSpans", "spans"),
@@ -56,6 +57,8 @@ def parse(signal: Signal, line: bytes) -> Request:
     """
     try:
         message = msgspec.json.decode(line, type=dict[str, Any])
+        if signal == "traces":
+            _require_ids(message)
         _map_ids(message, lambda value: base64.b64encode(bytes.fromhex(value)).decode())
         return json_format.ParseDict(message, _REQUESTS[signal](), ignore_unknown_fields=True)
     # msgspec's errors are ValueErrors since 0.20, as is base64's.
@@ -67,6 +70,13 @@ def parse(signal: Signal, line: bytes) -> Request:
         AttributeError,
     ) as error:
         raise ValueError(f"not an OTLP JSON {signal} request: {error}") from error
+
+
+def _require_ids(message: Any) -> None:
+    for span in _descend(message, _WITH_IDS[0]):
+        for key, digits in (("traceId", 32), ("spanId", 16)):
+            if len(span.get(key, "")) != digits or not _HEX.issuperset(span[key]):
+                raise ValueError(f"a span's {key} is none")
 
 
 def _map_ids(message: Any, convert: Callable[[str], str]) -> None:

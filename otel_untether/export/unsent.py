@@ -115,14 +115,33 @@ class _Unsent:
         with contextlib.suppress(FileNotFoundError):
             for number, line in enumerate(segments.lines(self._path), 1):
                 try:
-                    message = json_lines.decode(line)
-                    keys = self._filter(message, line)
+                    found = self._read(line)
                 except _NO_REQUEST:
-                    if line.strip():
-                        self._damaged.append((number, line))
-                    continue
-                if keys:
-                    yield Batch(message, keys, len(line))
+                    yield from self._within(number, line)
+                else:
+                    yield from found
+
+    def _within(self, number: int, line: bytes) -> Iterator[Batch]:
+        """Yield what is to be sent of what is whole in a line that is not; note the rest of it."""
+        pieces = [piece for piece in json_lines.pieces(line) if piece.strip()]
+        rest = []
+        for piece in pieces:
+            try:
+                found = self._read(piece)
+            except _NO_REQUEST:
+                rest.append(piece)
+            else:
+                yield from found
+        if rest:
+            self._damaged.append((number, line if rest == pieces else b"\n".join(rest)))
+        elif not pieces and line.strip():
+            self._damaged.append((number, line))
+
+    def _read(self, line: bytes) -> list[Batch]:
+        """Return what is to be sent of a line, or of a piece of one."""
+        message = json_lines.decode(line)
+        keys = self._filter(message, line)
+        return [Batch(message, keys, len(line))] if keys else []
 
     def _filter(self, message: Any, line: bytes) -> list[str]:
         """Take out of a message what was delivered; return the keys of what stays."""

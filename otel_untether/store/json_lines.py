@@ -5,6 +5,7 @@ What a line may be, on a disk that lost power or a byte:
     {"at":1,…}            an entry
     \0\0{"at":2,…}        one, after what a file system made of a block that it never wrote
     {"at":3,…}{"at":4,…}  two that are whole, but have no line of their own: the newline is lost
+    {"at":3,…}J{"at":4,…} likewise: it is damaged
     {"at":5,"ki           none: it is torn, or a byte of it is damaged
 """
 
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 
 UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _MOST_READ: Final = 1 << 30
-# How lines of ours begin; within a text the quotes would be escaped.
-_SEAMS: Final = (b'}{"resource', b'}{"at"')
+# A line's end, where its newline is lost or damaged, and how lines of ours begin; within a text the
+# quotes would be escaped. A comma is within a line.
+_SEAM: Final = rb"""\}[^",{}\]]?(?=\{"(?:resource|at")|\Z)"""
 
 
 class Found(NamedTuple):
@@ -81,14 +83,15 @@ def _found(found: Iterable[bytes]) -> Iterator[Found]:
             yield from found_in(line)
 
 
-def _within(line: bytes) -> Iterator[Any]:
-    """Yield what is whole in a line that is not."""
+def pieces(line: bytes) -> list[bytes]:
+    """Return what may be whole in a line that is not."""
     import re  # noqa: PLC0415  5 ms that a run need not spend on what is hardly ever so
 
-    for piece in re.finditer(rb"[^\0]+", line):
-        text = piece[0]
-        for seam in _SEAMS:
-            text = text.replace(seam, seam.replace(b"}{", b"}\n{"))
-        for part in text.split(b"\n"):
-            with contextlib.suppress(*UNREADABLE):
-                yield msgspec.json.decode(part)
+    chunks = re.findall(rb"[^\0\n]+", line)
+    return [piece for chunk in chunks for piece in re.sub(_SEAM, b"}\n", chunk).split(b"\n")]
+
+
+def _within(line: bytes) -> Iterator[Any]:
+    for piece in pieces(line):
+        with contextlib.suppress(*UNREADABLE):
+            yield msgspec.json.decode(piece)

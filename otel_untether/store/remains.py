@@ -188,6 +188,8 @@ def _ended_ids(traces: Path) -> tuple[set[str], set[str]]:
     salvaged: set[str] = set()
     for line in json_lines.read(traces):
         try:
+            if not line.isascii():
+                line.decode()  # of what is skipped nobody looks whether it is text
             there.update(_REQUEST.decode(line).ended())
         except json_lines.UNREADABLE:
             for found in json_lines.found_in(line):

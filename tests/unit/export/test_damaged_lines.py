@@ -34,6 +34,8 @@ DAMAGE = {
     "a key": lambda content: content.replace(b'"resourceSpans"', b'"resourceSpanz"', 1),
     "a newline": lambda content: content.replace(b"\n", b"", 1),
     "a newline, zeroed": lose(b"\n"),
+    "a newline, changed": lambda content: content.replace(b"\n", b"\x0b", 1),
+    "what is no text": lambda content: content.replace(b'"attributes"', b'"attribut\xe5s"', 1),
     "no line": lambda _content: b"",
     "all but the last": lambda content: b"\0" * content.index(LINES[2]) + LINES[2] + b"\n",
 }
@@ -44,7 +46,7 @@ def resent(folder: Path) -> tuple[resend.Resent, list[str]]:
     ids: list[str] = []
 
     def send(_signal: str, request: Any) -> Answer:
-        for resource in request.resource_spans:
+        for resource in getattr(request, "resource_spans", ()):
             ids.extend(it.span_id.hex() for scope in resource.scope_spans for it in scope.spans)
         return Answer()
 
@@ -106,6 +108,44 @@ def test_other_files_have_no_journal(tmp_path: Path, name: str) -> None:
     (folder / name).write_bytes(b'{"resource\n')
     outcome, _ = resent(folder)
     assert (outcome.sent, outcome.lost, len(outcome.problems)) == (3, 1, 1)
+
+
+@pytest.mark.parametrize("newline", [b"", b"\0", b"J", b" "])
+@pytest.mark.parametrize("signal", ["logs", "metrics"])
+def test_lines_that_were_joined_are_read_there_too(
+    tmp_path: Path, signal: str, newline: bytes
+) -> None:
+    """A newline that is lost, or damaged, also the file's last, takes nothing with it."""
+    folder = run_on_disk(tmp_path, traces=LINES, journal=JOURNAL)
+    text = {
+        "logs": b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":"%d"}]}]}]}',
+        "metrics": b'{"resourceMetrics":[{"schemaUrl":"%d"}]}',
+    }[signal]
+    content = text % 5 + newline + text % 6 + b"\n" + text % 7 + newline
+    (folder / f"{signal}.jsonl").write_bytes(content)
+    outcome, _ = resent(folder)
+    assert (outcome.sent, outcome.left, outcome.problems) == (3 + 3, 0, [])
+    assert resent(folder) == (resend.Resent(), [])
+
+
+def test_of_lines_that_were_joined_one_is_lost(tmp_path: Path) -> None:
+    """It is the line that is told, once, and the other is sent."""
+    folder = run_on_disk(tmp_path, traces=LINES, journal=JOURNAL)
+    (folder / "metrics.jsonl").write_bytes(b'{"resourceMetrics":[]}{"resource\0Metrics":[]}\n')
+    outcome, _ = resent(folder)
+    assert (outcome.sent, outcome.lost, len(outcome.problems)) == (3 + 1, 1, 1)
+    assert resent(folder) == (resend.Resent(lost=1), [])
+
+
+@pytest.mark.parametrize("journal", [JOURNAL, []])
+def test_a_span_without_an_id_is_not_sent(tmp_path: Path, journal: list[bytes]) -> None:
+    """The journal has another with it, or it is lost: no collector could tell it from others."""
+    damaged = LINES[1].replace(b'"spanId"', b'"spanIe"')
+    folder = run_on_disk(tmp_path, traces=[LINES[0], damaged, LINES[2]], journal=journal)
+    outcome, ids = resent(folder)
+    assert sorted(ids) == ([A, B, C] if journal else [A, C])
+    assert (outcome.refused, outcome.newly_lost) == (0, 1)
+    assert resent(folder) == (resend.Resent(lost=1), [])
 
 
 def test_the_command_says_so(
