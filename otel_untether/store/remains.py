@@ -47,11 +47,12 @@ class Journaled(Struct):
             case "resource":
                 self.resource = {"attributes": list(entry["resource"]["attributes"])}
             case "start":
-                span = entry["span"]
+                span = {"name": "", "attributes": []} | entry["span"]
                 if moment(span["startTimeUnixNano"]) is None:
                     return
-                self.scopes[span["spanId"]] = dict(entry["scope"])
-                merge(self.spans.setdefault(span["spanId"], {}), span)
+                known, scope = self.spans.get(span["spanId"], {}), dict(entry["scope"])
+                merge(known, span)
+                self.spans[span["spanId"]], self.scopes[span["spanId"]] = known, scope
             case "update" | "end":
                 merge(self.spans[entry["span"]["spanId"]], entry["span"])
             case "dropped":
@@ -70,8 +71,9 @@ class Journaled(Struct):
 
 def merge(span: Span, news: Span) -> None:
     """Put what is new of a span over what is known: attributes by key, events one by one."""
-    known = {item["key"]: item for item in span.get("attributes", ())}
-    known |= {item["key"]: item for item in news.get("attributes", ())}
+    attributes = (*span.get("attributes", ()), *news.get("attributes", ()))
+    # A key may have lost its name to a damaged byte.
+    known = {item["key"]: item for item in attributes if "key" in item}
     events = [*span.get("events", ()), *news.get("events", ())]
     span |= news
     span["attributes"] = list(known.values())

@@ -199,3 +199,13 @@ def test_what_is_json_and_no_span_is_lost_too(tmp_path: Path) -> None:
     (problem,) = outcome.problems
     assert "traces.jsonl: not an OTLP JSON traces request" in problem
     assert resent(folder) == (resend.Resent(lost=1), [])
+
+
+@pytest.mark.parametrize("key", [b'"name"', b'"attributes"', b'"key"'])
+def test_what_a_journal_lacks_keeps_nothing_back(tmp_path: Path, key: bytes) -> None:
+    """A watcher that was killed, and a byte of the root's start that is another: all is sent."""
+    begun = start(A).replace(b'"attributes":[]', b'"attributes":[{"key":"a","value":{}}]')
+    damaged = begun.replace(key, key.replace(b"e", b"u"), 1)
+    folder = run_on_disk(tmp_path, traces=LINES[1:], journal=[damaged])
+    outcome, ids = resent(folder)
+    assert (sorted(ids), outcome.left, outcome.problems) == ([A, B, C], 0, [])
