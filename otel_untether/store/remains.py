@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import mmap
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, field
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 ORPHANED: Final = "orphaned"
 _REMOTE: Final = 0x200  # SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK of trace.proto
 _ENDED: Final = '"endTimeUnixNano"'
+_NEAR: Final = 512  # bytes, within which an entry says whose it is
 _BEGAN, _DROPPED = '"kind":"start"', '"kind":"dropped"'
 
 
@@ -47,7 +49,9 @@ class Journaled(Struct):
             case "resource":
                 self.resource = {"attributes": list(entry["resource"]["attributes"])}
             case "start":
-                span = {"name": "", "attributes": []} | entry["span"]
+                span = entry["span"]
+                span.setdefault("name", "")
+                span.setdefault("attributes", [])
                 if moment(span["startTimeUnixNano"]) is None:
                     return
                 known, scope = self.spans.get(span["spanId"], {}), dict(entry["scope"])
@@ -150,9 +154,17 @@ def _is_short(run_dir: Path) -> bool:
     if salvaged - there:
         return True
     # The journal has those of the newest part only, but for a moment.
-    began = _count(journal, _BEGAN) - _count(journal, _DROPPED)
+    began = _count(journal, _BEGAN) - _count(journal, _DROPPED) - _restated(journal)
     journaled = max(began, _count(journal, _ENDED))
     return journaled > len(there) and journaled > len(there) + _ended_in_parts(traces)
+
+
+def _restated(journal: Path) -> int:
+    """Return how often the run's root began again: it is noted before its agent is spawned, too."""
+    span_id = _first_span_id(journal)
+    begins = re.compile(rf'"span":{{"traceId":"\w+","spanId":"{re.escape(span_id or "")}"'.encode())
+    again = sum(1 for line in json_lines.read(journal) if begins.search(line, 0, _NEAR))
+    return max(0, again - 1)
 
 
 class _Span(Struct):

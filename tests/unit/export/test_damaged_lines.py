@@ -11,6 +11,7 @@ from otel_untether.cli import main
 from otel_untether.export import otlp_client, resend
 from otel_untether.export.answers import Answer
 from otel_untether.store.record import load_run
+from otel_untether.store.remains import is_in_order
 from otel_untether.store.run_folder import UNDELIVERED
 from tests.support.runs_on_disk import end, line, run_on_disk, start
 
@@ -209,3 +210,10 @@ def test_what_a_journal_lacks_keeps_nothing_back(tmp_path: Path, key: bytes) -> 
     folder = run_on_disk(tmp_path, traces=LINES[1:], journal=[damaged])
     outcome, ids = resent(folder)
     assert (sorted(ids), outcome.left, outcome.problems) == ([A, B, C], 0, [])
+
+
+def test_a_root_that_began_twice_is_one_span(tmp_path: Path) -> None:
+    """It is noted before the agent is spawned, and again: such a folder is in order."""
+    folder = run_on_disk(tmp_path, traces=LINES, journal=[start(A), *JOURNAL])
+    assert is_in_order(folder)
+    assert not is_in_order(run_on_disk(tmp_path / "b", traces=LINES[:2], journal=JOURNAL))
