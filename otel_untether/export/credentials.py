@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _NAME: Final = re.compile(r"[!#-'*+.0-9A-Z^-z|~-]+")
 _VALUE: Final = re.compile(r"[ !#-+\--:<-\[\]-~]*")
 _GRPC_NAME: Final = re.compile(r"[0-9a-z_.-]+(?<!-bin)")
+# Longer than a name, and with figures: `https://host/9f86d081884c7d65/v1/traces`.
+_TOKEN: Final = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[\w.~%-]{16,}")
 _USERINFO: Final = re.compile(r"(?:[^/@]*//)?([^/@]*@|.*@)")
 _URLS: Final = re.compile(
     r"OTEL_EXPORTER_OTLP_(\w+_)?ENDPOINT|(HTTPS?|ALL|GRPC)_PROXY", re.IGNORECASE
@@ -89,8 +91,9 @@ def _values(text: str) -> Iterator[str]:
 
 
 def _parts(url: str) -> Iterator[str]:
-    """Yield what of a URL may be a secret: who asks, and what is in its query."""
+    """Yield what of a URL may be a secret: who asks, what is in its query, a token in its path."""
     words = [found.partition("=")[2] for found in url.partition("?")[2].split("&")]
+    words += filter(_TOKEN.fullmatch, url.partition("?")[0].split("/")[3:])
     if found := _USERINFO.match(url):
         yield found[1]
         words.append(found[1][:-1].partition(":")[2])
