@@ -76,8 +76,8 @@ async def main(prompt: str, mode: str | None = None) -> None:
     hangs = "HANG" in prompt
     if hangs:
         hurry(bridge, runner)
-    logging.bind_run_context(project="my project", chat_id=4711)
-    incoming = bridge.IncomingMessage(channel_id=4711, message_id=10, text=prompt)
+    logging.bind_run_context(project="my project", chat_id=471_108_154_711)
+    incoming = bridge.IncomingMessage(channel_id=471_108_154_711, message_id=10, text=prompt)
     with anyio.move_on_after(float(os.environ.get("HANG_SECONDS", "6")) if hangs else 600):
         await bridge.handle_message(config, runner=runner, incoming=incoming, resume_token=None)
     print(json.dumps({"messages": transport.messages}), file=sys.stderr)
