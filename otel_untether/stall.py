@@ -150,7 +150,6 @@ class StallDetector:
         self._notice_hole(now)
         fresh = self._watchdog.take(window, now)
         if fresh:
-            self._sampled_at = self._on_our_clock(self._watchdog.samples.seen_at, now)
             self._meet(now)
         self._hear(state)
         if self._clock is not None and not self._clock.stands(state):
@@ -209,7 +208,8 @@ class StallDetector:
         return now if self._from_monotonic is None else self._from_monotonic(at)
 
     def _meet(self, now: int) -> None:
-        """Note when each member of the newest sample was first seen."""
+        """Note when the newest sample was taken, and when each member of it was first seen."""
+        self._sampled_at = self._on_our_clock(self._watchdog.samples.seen_at, now)
         newest, met = self._watchdog.samples.newest, self._met
         members = newest.processes if newest else ()
         self._met = {one.identity: met.get(one.identity, now) for one in members}

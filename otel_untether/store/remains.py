@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import mmap
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, field
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 ORPHANED: Final = "orphaned"
 _REMOTE: Final = 0x200  # SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK of trace.proto
 _ENDED: Final = '"endTimeUnixNano"'
-_NEAR: Final = 512  # bytes, within which an entry says whose it is
-_BEGAN, _DROPPED = '"kind":"start"', '"kind":"dropped"'
 
 
 class Journaled(Struct):
@@ -154,17 +151,8 @@ def _is_short(run_dir: Path) -> bool:
     if salvaged - there:
         return True
     # The journal has those of the newest part only, but for a moment.
-    began = _count(journal, _BEGAN) - _count(journal, _DROPPED) - _restated(journal)
-    journaled = max(began, _count(journal, _ENDED))
+    journaled = max(len(_started_ids(journal)), _count(journal, _ENDED))
     return journaled > len(there) and journaled > len(there) + _ended_in_parts(traces)
-
-
-def _restated(journal: Path) -> int:
-    """Return how often the run's root began again: it is noted before its agent is spawned, too."""
-    span_id = _first_span_id(journal)
-    begins = re.compile(rf'"span":{{"traceId":"\w+","spanId":"{re.escape(span_id or "")}"'.encode())
-    again = sum(1 for line in json_lines.read(journal) if begins.search(line, 0, _NEAR))
-    return max(0, again - 1)
 
 
 class _Span(Struct):
@@ -192,8 +180,29 @@ class _Request(Struct):
                 yield from (it.spanId for it in scope.spans if it.endTimeUnixNano is not None)
 
 
+class _Entry(Struct):
+    """Of an entry of the journal, what it says of which span."""
+
+    kind: str
+    span: _Span | None = None
+
+
 # A quarter of what it takes to read a line with all that is in it, which `report` does as well.
 _REQUEST: Final = Decoder(_Request)
+_ENTRY: Final = Decoder(_Entry)
+
+
+def _started_ids(journal: Path) -> set[str]:
+    """Return the ids of the spans that began: each once, as a run's root is noted twice."""
+    started: set[str] = set()
+    for line in json_lines.read(journal):
+        with contextlib.suppress(*json_lines.UNREADABLE):
+            entry = _ENTRY.decode(line)
+            if entry.span is not None and entry.kind == "start":
+                started.add(entry.span.spanId)
+            elif entry.span is not None and entry.kind == "dropped":
+                started.discard(entry.span.spanId)
+    return started
 
 
 def _ended_ids(traces: Path) -> tuple[set[str], set[str]]:
