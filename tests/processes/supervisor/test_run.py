@@ -383,10 +383,11 @@ def test_ignored_child_signals_do_not_cost_the_exit_status() -> None:
 def test_a_terminating_signal_ends_the_delivery_to_a_stuck_consumer(tmp_path: Path) -> None:
     """One that comes while the agent lives is the agent's; one ignored by nohup ends nothing."""
     said = tmp_path / "said"
-    agent = f"head -c 300000 /dev/zero; touch '{said}'"
+    # Less than the agent's pipe holds however it is read, more than the consumer's does.
+    agent = f"head -c 60000 /dev/zero; touch '{said}'"
     argv, env = watched("sh", "-c", agent)
     nohup = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *argv]
-    with subprocess.Popen(nohup, env=env, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(nohup, env=env, stdout=subprocess.PIPE, pipesize=4096) as process:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         wait_until(said.exists, 60)
         wait_until(lambda: len(children.read_text().split()) == 1, 60)  # the observer
