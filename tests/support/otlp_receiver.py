@@ -201,7 +201,7 @@ def hanging() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def wait_until(condition: Any, timeout: float = 10.0) -> bool:
+def wait_until(condition: Any, timeout: float = 60.0) -> bool:
     """Wait until something holds; return whether it did in time."""
     until = time.monotonic() + timeout
     while not condition():

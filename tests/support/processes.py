@@ -90,7 +90,7 @@ def _descendants(pid: int) -> list[int]:
     return sorted(found - {pid})
 
 
-def eventually(condition: Callable[[], object], timeout: float = 10.0) -> None:
+def eventually(condition: Callable[[], object], timeout: float = 60.0) -> None:
     """Wait until a condition holds; AssertionError when it does not in time."""
     deadline = time.monotonic() + timeout
     while not condition():

@@ -124,7 +124,7 @@ def test_dump_does_not_wait_for_a_command_line_that_never_comes(
         dump = proc_diag.dump(proc_diag.Tree(pid), timeout=0.2)
         took = time.monotonic() - began
     release.set()
-    assert left.wait(5)
+    assert left.wait(60)
     assert took < 20
     assert not dump.complete
     assert dump.processes[0].command is None
@@ -148,7 +148,7 @@ def test_only_so_many_reads_are_ever_left_hanging(monkeypatch: pytest.MonkeyPatc
     ours = set(threading.enumerate()) - before
     release.set()
     for thread in ours:
-        thread.join(5)
+        thread.join(60)
     assert len(hanging) == 4
     assert not any(dump.complete for dump in dumps)
     assert dumps[-1].diag.alive is True

@@ -66,7 +66,7 @@ def test_looking_at_a_pipe_takes_nothing_out_and_keeps_nobody_waiting() -> None:
             look_deeper(tree)
         assert process.stdout is not None
         assert process.stdout.readline() == b"b'all of it'\n"
-        process.wait(5)
+        process.wait(60)
         with pytest.raises(BrokenPipeError):  # no reader of ours is left
             os.write(writing, b"more")
     os.close(writing)

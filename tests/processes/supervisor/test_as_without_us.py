@@ -64,7 +64,7 @@ def test_without_a_shell_that_waits_a_stop_is_the_agents_alone(tmp_path: Path) -
         assert not is_stopped(process.pid)
         os.kill(pid, signal.SIGCONT)
         os.write(write, b"x\n")
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     for fd in (read, write):
         os.close(fd)
 

@@ -172,7 +172,7 @@ def test_a_held_pipe_is_left_after_the_grace_of_silence(link: Link) -> None:
     relay.start()
     os.write(sink, b"last words")
     os.close(staying)
-    relay.join(5)
+    relay.join(60)
     assert (relay.is_alive(), relay.held) == (False, True)
     assert os.read(read, 100) == b"last words"
     for fd in (read, write, sink, relay.outlet.source, relay._leaving):
@@ -403,7 +403,7 @@ def test_where_nothing_is_left_to_read_nothing_is_waited_for(
     os.close(sink)
     os.close(staying)
     relay.start()
-    relay.join(10)
+    relay.join(60)
     assert not relay.is_alive()
     assert not relay.held
     for fd in (read, write, relay._leaving):

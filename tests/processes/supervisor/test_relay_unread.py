@@ -48,7 +48,7 @@ class Stream:
 
     def end(self) -> Relay:
         os.close(self.sink)
-        self.relay.join(10)
+        self.relay.join(60)
         assert not self.relay.is_alive()
         for fd in (self._staying, self.relay._leaving):
             os.close(fd)
@@ -155,7 +155,7 @@ def test_what_was_being_read_goes_on_unread() -> None:
     os.write(sink, b"unread")
     assert os.read(read, 10) == b"unread"
     os.close(sink)
-    relay.join(5)
+    relay.join(60)
     for fd in (read, write, staying, relay._leaving):
         os.close(fd)
     assert (link.copies(), link.reader.uncopied) == ([b"read"], 6)

@@ -30,7 +30,7 @@ def signals(request: pytest.FixtureRequest) -> Signals:
 def test_a_signal_waits_until_it_is_asked_for(signals: Signals) -> None:
     with signals:
         os.kill(os.getpid(), signal.SIGTERM)
-        received = signals.wait(5)
+        received = signals.wait(60)
         assert received is not None
         assert (received.number, received.by_terminal) == (signal.SIGTERM, False)
 
@@ -44,7 +44,7 @@ def test_no_signal_is_none_after_the_timeout(signals: Signals) -> None:
 def test_a_childs_end_is_among_them(signals: Signals) -> None:
     with signals:
         child = subprocess.Popen(["true"])
-        received = signals.wait(5)
+        received = signals.wait(60)
         child.wait()
         assert received is not None
         assert received.number == signal.SIGCHLD
@@ -65,7 +65,7 @@ def test_an_ignored_signal_stays_ignored_and_is_heard_all_the_same() -> None:
     try:
         with held_signals() as signals:
             os.kill(os.getpid(), signal.SIGUSR1)
-            received = signals.wait(5)
+            received = signals.wait(60)
             assert signal.getsignal(signal.SIGUSR1) == signal.SIG_IGN
         assert received is not None
         assert received.number == signal.SIGUSR1
@@ -96,7 +96,7 @@ def waiting() -> subprocess.Popen[bytes]:
 
 def test_what_was_sent_is_forwarded(waiting: subprocess.Popen[bytes]) -> None:
     forward(Received(signal.SIGTERM, by_terminal=False), waiting.pid)
-    assert waiting.wait(5) == -signal.SIGTERM
+    assert waiting.wait(60) == -signal.SIGTERM
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT, signal.SIGHUP])
@@ -116,13 +116,13 @@ def test_a_hang_up_is_forwarded_by_the_sessions_leader(
 ) -> None:
     monkeypatch.setattr(os, "getsid", lambda _: os.getpid())
     forward(Received(signal.SIGHUP, by_terminal=True), waiting.pid)
-    assert waiting.wait(5) == -signal.SIGHUP
+    assert waiting.wait(60) == -signal.SIGHUP
 
 
 def test_a_childs_end_is_not_forwarded(waiting: subprocess.Popen[bytes]) -> None:
     forward(Received(signal.SIGCHLD, by_terminal=False), waiting.pid)
     waiting.kill()
-    assert waiting.wait(5) == -signal.SIGKILL
+    assert waiting.wait(60) == -signal.SIGKILL
 
 
 def test_forwarding_to_nobody_is_no_error() -> None:

@@ -37,7 +37,7 @@ class Terminal:
     def resize(self, rows: int, columns: int) -> None:
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
 
-    def expect(self, text: bytes, seconds: float = 10) -> None:
+    def expect(self, text: bytes, seconds: float = 60) -> None:
         """Read until `text` was seen, and forget what came before its end."""
         deadline = time.monotonic() + seconds
         while text not in self.output:
