@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from otel_untether.store import json_lines
 from otel_untether.store.recovery import recover
 from otel_untether.store.run_lock import is_held
 
@@ -24,10 +25,11 @@ RECORDINGS = Path(__file__).parents[2] / "conformance" / "recordings" / "claude"
 
 
 def spans(run: Path) -> dict[str, dict[str, Any]]:
+    """Return the last span of each name; a line may be torn, or not be written to its end yet."""
     return {
         span["name"]: span
-        for line in (run / "traces.jsonl").read_text().splitlines()
-        for resource in json.loads(line)["resourceSpans"]
+        for request, _ in json_lines.entries(run / "traces.jsonl")
+        for resource in request["resourceSpans"]
         for scope in resource["scopeSpans"]
         for span in scope["spans"]
     }

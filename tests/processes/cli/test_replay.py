@@ -34,17 +34,26 @@ def replay(environ: dict[str, str], *arguments: object) -> subprocess.CompletedP
     )
 
 
-def spans(environ: dict[str, str], *, partly: bool = False) -> list[dict[str, Any]]:
-    """Return all spans of all runs; `partly` while one may be half a line."""
+def spans(environ: dict[str, str], *, torn: bool = False) -> list[dict[str, Any]]:
+    """Return all spans of all runs; `torn` where a line may have been written in part."""
     files = Path(environ["OTEL_UNTETHER_STATE_DIR"]).glob("runs/*/traces.jsonl")
     return [
         span
         for file in files
-        for line in file.read_text().splitlines()[: -1 if partly else None]
+        for line in file.read_text().splitlines()
+        if not torn or is_json(line)
         for resource in json.loads(line)["resourceSpans"]
         for scope in resource["scopeSpans"]
         for span in scope["spans"]
     ]
+
+
+def is_json(line: str) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
 
 
 def test_it_keeps_the_original_times(environ: dict[str, str]) -> None:
@@ -73,16 +82,16 @@ def test_one_that_is_killed_has_a_root_all_the_same_and_is_whole_when_replayed_a
     long.write_bytes((RECORDINGS / "claude/claude_ok.jsonl").read_bytes() * 400)
     command = [sys.executable, "-m", "otel_untether", "replay", str(long)]
     with subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL) as process:
-        eventually(lambda: len(spans(environ, partly=True)) > 20)
+        eventually(lambda: len(spans(environ, torn=True)) > 20)
         process.kill()
     (run,) = Path(environ["OTEL_UNTETHER_STATE_DIR"]).glob("runs/*")
     assert (run / "journal.jsonl").read_text().count('"kind":"start"') == 1
     told = [sys.executable, "-m", "otel_untether", "report"]
     report = subprocess.run(told, env=environ, capture_output=True, text=True, check=False)
     assert report.returncode == 0, report.stderr
-    (root,) = [span for span in spans(environ) if span["name"] == "invoke_agent claude"]
+    (root,) = [span for span in spans(environ, torn=True) if span["name"] == "invoke_agent claude"]
     replay(environ, long)
-    whole = spans(environ)
+    whole = spans(environ, torn=True)
     (again,) = [span for span in whole if span["name"] == "invoke_agent claude"]
     assert again["traceId"] == root["traceId"]
     assert int(again["endTimeUnixNano"]) > int(root["startTimeUnixNano"])
