@@ -1,10 +1,12 @@
 """Which places hold settings. Imports nothing, for it runs before the agent is spawned."""
 
-# ruff: noqa: PTH110, PTH111, PTH117, PTH118  pathlib takes 5 ms to import
+# ruff: noqa: PTH110, PTH117, PTH118  pathlib takes 5 ms to import
 
 from __future__ import annotations
 
 import os
+
+from otel_untether.config.home import home_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ def anything_set(env: Mapping[str, str]) -> bool:
 
     An absolute path to keep runs at cannot be: who begins a run reads that by itself.
     """
-    home = os.path.expanduser("~")
+    home = home_of(env)
     return (
         any(
             name.startswith(PREFIX) and not (name == _STATE_DIR and os.path.isabs(text))

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 from otel_untether.config import files, reading
+from otel_untether.config.home import home_of
 from otel_untether.config.keys import KEYS, KILLABLE, WATCHDOG_DURATIONS, ConfigError, Key
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def load(
     :raises ConfigError: its message names the place, the key and what was expected.
     """
     env = os.environ if environ is None else environ
-    home = os.path.expanduser("~") if home is None else home  # noqa: PTH111
+    home = home_of(env) if home is None else home
     cwd = cwd or os.curdir
     base, file = files.untether_file(env, home), files.find(path, env, cwd, home)
     trusted = _Layer()

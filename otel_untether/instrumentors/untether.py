@@ -13,11 +13,11 @@ import threading
 from contextlib import aclosing
 from dataclasses import replace
 from inspect import isasyncgen
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_untether import semconv
 from otel_untether.config import files
+from otel_untether.config.home import home_of
 from otel_untether.engines.parsing.names import name as fit
 from otel_untether.instrumentors.agent import HostedAgent
 from otel_untether.instrumentors.asyncio import spawns
@@ -170,7 +170,7 @@ def _project() -> dict[str, AttributeValue]:
 def _not_by_its_word(guest: Guest) -> Guest:
     """Return the same, which kills only where a setting of ours says so."""
     settings = guest.settings
-    base = files.untether_file(os.environ, str(Path.home()))
+    base = files.untether_file(os.environ, home_of(os.environ))
     source = settings.sources.get("watchdog.stall_auto_kill")
     if base is None or source != base:
         return guest

@@ -4,12 +4,13 @@ So whatever is killed, and when, the root that the agent was told of (`TRACEPARE
 ended by who comes later. It imports next to nothing: the spawn waits for it.
 """
 
-# ruff: noqa: PTH100, PTH111, PTH117, PTH118, PTH119  pathlib takes 5 ms to import
+# ruff: noqa: PTH100, PTH117, PTH118, PTH119  pathlib takes 5 ms to import
 
 from __future__ import annotations
 
 import os
 
+from otel_untether.config.home import home_of
 from otel_untether.store import process_stat, run_folder
 from otel_untether.store.files import LineFile
 from otel_untether.store.run_folder import json_text
@@ -107,8 +108,7 @@ def state_path(configured: str | None, environ: Mapping[str, str]) -> str:
     xdg = environ.get("XDG_STATE_HOME", "")
     if os.path.isabs(xdg):
         return os.path.join(xdg, "otel-untether")
-    home = environ.get("HOME") or os.path.expanduser("~")
-    return os.path.join(home, ".local", "state", "otel-untether")
+    return os.path.join(home_of(environ), ".local", "state", "otel-untether")
 
 
 def _dropped(span_id: int) -> str:

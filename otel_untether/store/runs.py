@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from otel_untether.config.home import home_of
 from otel_untether.store import files, process_stat, retention, run_folder, run_lock, segments
 from otel_untether.store.private_folder import require_private, require_real
 from otel_untether.store.record import Run, RunIdentity, RunRecord, StoreError, has_ended, load_run
@@ -62,8 +63,7 @@ def state_dir(environ: Mapping[str, str]) -> Path:
     xdg = environ.get("XDG_STATE_HOME", "")
     if xdg and Path(xdg).is_absolute():
         return Path(xdg) / "otel-untether"
-    home = environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111  never raises
-    return Path(home) / ".local" / "state" / "otel-untether"
+    return Path(home_of(environ)) / ".local" / "state" / "otel-untether"
 
 
 def store_at(configured: str | None, environ: Mapping[str, str]) -> Store:

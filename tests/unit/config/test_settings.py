@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -111,6 +112,17 @@ def test_a_relative_xdg_config_home_is_not_honoured(tmp_path: Path) -> None:
     """The specification has it ignored; it would be the working directory again."""
     write(tmp_path / "cwd/x/otel-untether/otel-untether.toml", "[telemetry]\nkeep_runs = 3\n")
     assert load(tmp_path, XDG_CONFIG_HOME="x") == Config()
+
+
+def test_where_nobody_knows_a_home_a_folder_of_that_name_is_not_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`~` in a cloned repository would be trusted as the user's own settings."""
+    write(tmp_path / "~/.config/otel-untether/otel-untether.toml", "[telemetry]\nkeep_runs = 3\n")
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    monkeypatch.chdir(tmp_path)
+    assert config.load(environ={}).telemetry.keep_runs == Config().telemetry.keep_runs
+    assert not files.anything_set({})
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from otel_untether.config.settings import TelemetryConfig
 from otel_untether.store import housekeeping, retention, run_folder, runs
+from otel_untether.store.beginning import state_path
 from otel_untether.store.housekeeping import told
 from otel_untether.store.process_identity import ProcessIdentity, identify, is_running
 from otel_untether.store.record import RunRecord, has_ended
@@ -63,11 +64,13 @@ def age(run: Run, when: int) -> None:
         ({"XDG_STATE_HOME": "/x", "HOME": "/h"}, "/x/otel-untether"),
         ({"XDG_STATE_HOME": "relative", "HOME": "/h"}, "/h/.local/state/otel-untether"),
         ({"XDG_STATE_HOME": "", "HOME": "/h"}, "/h/.local/state/otel-untether"),
+        ({"HOME": "~"}, "/.local/state/otel-untether"),
     ],
 )
 def test_the_state_directory_is_where_xdg_says(environ: dict[str, str], expected: str) -> None:
     """Our own variable first, then XDG's, then its default."""
     assert state_dir(environ) == Path(expected)
+    assert state_path(None, environ) == expected
 
 
 def test_a_run_is_kept_and_read_back(store: Store) -> None:
