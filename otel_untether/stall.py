@@ -311,7 +311,7 @@ class StallDetector:
 
     def _clocks(self, facts: Facts) -> Iterator[ProgressClock]:
         state, config = facts.state, self.config
-        if facts.ended:
+        if facts.ended and facts.blocked_since is None:
             yield ProgressClock("dead", 2 * config.sample_interval, state.last_sign)
         yield from clocks.of_work(state, config)
         if clocks.in_background(state):

@@ -41,8 +41,10 @@ def orphan_holds_output(facts: Facts) -> Evidence:
 
 
 def dead(facts: Facts) -> Evidence:
-    """The agent ended, and nobody has noticed."""
-    return ("the agent process has exited",) if facts.ended else None
+    """The agent ended, and nobody has noticed: not where a slow reader is still being served."""
+    if not facts.ended or facts.blocked_since is not None:
+        return None
+    return ("the agent process has exited",)
 
 
 def frozen(facts: Facts) -> Evidence:

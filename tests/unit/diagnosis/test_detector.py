@@ -415,3 +415,12 @@ def test_an_output_that_nobody_reads_is_our_own_fault_and_no_reason_to_kill() ->
     kinds = [(finding.kind, finding.cause) for finding in found if finding]
     assert kinds[0] == ("stall", "output_blocked")
     assert "kill" not in [kind for kind, _ in kinds]
+
+
+def test_an_agent_that_ended_while_its_reader_was_slow_is_not_one_to_be_restarted() -> None:
+    state = session()
+    window = [sample(at=float(a), alive=False) for a in range(0, 701, 5)]
+    assert StallDetector(CONFIG).tick(state, window, at(15), blocked_since=at(1)) is None
+    found = StallDetector(CONFIG).tick(state, window, at(700), blocked_since=at(1))
+    assert found is not None
+    assert found.cause == "output_blocked"
