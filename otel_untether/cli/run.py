@@ -302,8 +302,12 @@ def _settings_of(given: RunOptions) -> dict[str, tuple[str, str]]:
 
 
 def _given_environ() -> dict[str, str]:
-    """Return our environment as we got it: in the C locale Python sets LC_CTYPE (PEP 538)."""
+    """Return our environment as we got it: in the C locale Python sets LC_CTYPE (PEP 538).
+
+    Without an entry that has no name, which Python hands to nobody.
+    """
     environ = dict(os.environ)
+    environ.pop("", None)
     try:
         with open("/proc/self/environ", "rb") as file:  # noqa: PTH123  pathlib is slow to import
             given = file.read().split(b"\0")

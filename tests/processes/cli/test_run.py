@@ -161,6 +161,25 @@ def test_the_locale_is_the_one_we_were_given(locale: str, tmp_path: Path) -> Non
     assert ended.stdout == f"{locale}\n"
 
 
+def test_an_environment_may_have_an_entry_without_a_name(tmp_path: Path) -> None:
+    """Some programs inherit `=C:=C:\\x` from others; it is nobody's reason not to start."""
+    environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    code = (
+        "import ctypes, os, sys\n"
+        "libc = ctypes.CDLL(None)\n"
+        "def strings(values):\n"
+        "    return (ctypes.c_char_p * (len(values) + 1))(*values, None)\n"
+        "argv = [os.fsencode(word) for word in sys.argv[1:]]\n"
+        "env = [b'='.join((k, v)) for k, v in os.environb.items()] + [b'=C:=C:x']\n"
+        "libc.execve(argv[0], strings(argv), strings(env))\n"
+    )
+    argv = [sys.executable, "-m", "otel_untether", "run", "-q", "--", "echo", "x"]
+    ended = subprocess.run(
+        [sys.executable, "-c", code, *argv], env=environ, capture_output=True, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"x\n", b"")
+
+
 def test_no_summary_leaves_stderr_to_the_command(tmp_path: Path) -> None:
     assert run("--", "true", cwd=tmp_path).stderr.count("\n") >= 1
     quiet = run("--no-summary", "--", "sh", "-c", "echo e >&2", cwd=tmp_path)
