@@ -291,12 +291,26 @@ class AgentRun:
         where a shell waits for it at a terminal, and only if it is still stopped in a moment.
         """
         if number in JOB_CONTROL:
-            self._signals.stop(number)
+            self._stop(number)
         elif number == STOP and in_foreground():
             time.sleep(_STOP)
             killing = self._watcher is not None and self._watcher.overtime > 0
             if not killing and is_stopped(self._pid):
-                self._signals.stop(number)
+                self._stop(number)
+
+    def _stop(self, number: int) -> None:
+        """Stop until the shell continues us, or the observer does as somebody continued the agent.
+
+        By its pid alone (`kill -CONT`), which without us would be all that it takes.
+        """
+        if self._watcher is None:
+            self._signals.stop(number)
+            return
+        self._watcher.stopping()
+        try:
+            self._signals.stop(number)
+        finally:
+            self._watcher.continued()
 
     def _join(self, threads: Iterable[Joined], timeout: float | None) -> int | None:
         """Wait for threads, at most `timeout` seconds; return the signal that cut it short."""
@@ -334,7 +348,8 @@ class AgentRun:
 def import_relay() -> None:
     """Import what carries the agent's bytes, while the observer notes the run on disk."""
     try:
-        import resource  # noqa: F401, PLC0415  in the shadow of that wait
+        import fcntl  # noqa: F401, PLC0415  in the shadow of that wait
+        import resource  # noqa: F401, PLC0415  likewise
 
         from otel_untether.supervisor import relay  # noqa: F401, PLC0415  likewise
     except (ImportError, OSError, MemoryError):

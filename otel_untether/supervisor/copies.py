@@ -22,6 +22,8 @@ import os
 import sys
 from mmap import mmap
 
+from otel_untether.supervisor.streams import enlarge
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -362,15 +364,3 @@ class CopyReader:
     def writing_since(self) -> int | None:
         """Since when a write to the consumer is under way, None while none is."""
         return self._numbers[WRITING_SINCE] or None
-
-
-def enlarge(pipe: int, size: int) -> bool:
-    """Let a pipe hold `size` bytes, if it does not hold more; tell whether it does."""
-    try:
-        import fcntl  # noqa: PLC0415  not before the first byte
-
-        if fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ) >= size:
-            return True
-        return fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, size) >= size
-    except (AttributeError, ImportError, OSError):
-        return False  # not Linux, or the user's allowance is used up, or Python is gone from disk

@@ -20,7 +20,7 @@ from otel_untether.supervisor import copies
 from otel_untether.supervisor.copies import CopyReader
 from otel_untether.supervisor.observer import Child
 from otel_untether.supervisor.signals import is_stopped
-from otel_untether.supervisor.watcher import DEATH_SIGNAL, FINISHED, OVERTIME, STREAMS
+from otel_untether.supervisor.watcher import DEATH_SIGNAL, FINISHED, OVERTIME, STOPPED, STREAMS
 
 if TYPE_CHECKING:
     import signal
@@ -257,7 +257,18 @@ class Session:
         deaf, self._deaf = self._deaf, is_stopped(self._link.relay)
         if not (deaf or self._deaf):
             self._guard(self._observer.tick, heard)
+        if self._deaf:
+            self._continue_relay()
         self._link.numbers[OVERTIME] = int(self._observer.overtime * 1e9)
+
+    def _continue_relay(self) -> None:
+        """Continue a relay that stopped because the agent did, once the agent goes on.
+
+        A shell continues both; whoever continues the agent by its pid does not know of the relay.
+        """
+        if self._link.numbers[STOPPED] and not is_stopped(self._child.pid):
+            with contextlib.suppress(OSError):
+                os.kill(self._link.relay, signal.SIGCONT)
 
     def _count(self) -> None:
         """Tell of what came since the last time, if nobody reads it."""

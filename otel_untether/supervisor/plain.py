@@ -92,7 +92,13 @@ def carry_on(outlets: list[Outlet]) -> None:
     Their readers wait for those jobs as they would without us. Raises OSError where there can
     be no such process; the jobs then get SIGPIPE.
     """
-    if os.fork() == 0:
+    import warnings  # noqa: PLC0415  here only
+
+    with warnings.catch_warnings():
+        # Of threads: those that there are only wait, and the child needs no lock of theirs.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
         _carry_on(outlets)
     for outlet in outlets:
         outlet.close()
@@ -104,6 +110,7 @@ def _carry_on(outlets: list[Outlet]) -> NoReturn:
         null = os.open(os.devnull, os.O_RDWR)
         for fd in {0, 1, 2} - used:
             os.dup2(null, fd)
+        os.chdir("/")  # nobody's file system is held
         kept = sorted(used | {2})
         for before, after in zip(kept, [*kept[1:], 1 << 20], strict=True):
             os.closerange(max(before, 2) + 1, after)

@@ -20,7 +20,7 @@ import time
 from mmap import mmap
 
 from otel_untether.notice import VOICE, notice
-from otel_untether.supervisor.copies import enlarge
+from otel_untether.supervisor.streams import LARGE, SMALL, enlarge
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,10 +62,6 @@ if TYPE_CHECKING:
             """Note the end."""
 
 
-# A new pipe's capacity, and the one it gets when it is found full. All of a user's pipes share
-# an allowance (pipe(7), pipe-user-pages-soft), so those that need no more are left alone.
-SMALL: Final = 64 * 1024
-LARGE: Final = 1024 * 1024
 _READ: Final = 512 * 1024
 # What the consumer's pipe is to hold then. It is not ours, so it gets a quarter of that; but with
 # 64 KB of it each end waits for the other's turn at a core 16 times a megabyte.

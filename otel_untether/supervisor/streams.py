@@ -18,17 +18,31 @@ STDOUT: Final = 1
 STDERR: Final = 2
 _ACCESS: Final = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
 
+# A new pipe's capacity, and the one it gets where more is needed. All of a user's pipes share
+# an allowance (pipe(7), pipe-user-pages-soft), so those that need no more are left alone.
+SMALL: Final = 64 * 1024
+LARGE: Final = 1024 * 1024
+# About what a socket takes (net.core.wmem_default), and what is enough for messages.
+_SOME: Final = 256 * 1024
+
 
 class Outlet:
     """A pipe that stands in for `descriptors`: the agent's end is `sink`, ours is `source`.
 
     With `last` no one else of this process writes to the target; it is let go of at the end,
     so that its reader sees the end when the agent's output ends, not when we exit.
+
+    The pipe is to take at once what the target would. Programs on Node write all they have to a
+    file or a terminal, but to a pipe only what it takes: the rest is written later, or never,
+    should they exit first.
     """
 
     def __init__(self, descriptors: tuple[int, ...], *, last: bool) -> None:
         self.descriptors = descriptors
         self.source, self.sink = os.pipe()
+        size = _taken_at_once(self.target)
+        if size > SMALL:
+            enlarge(self.source, size)
         self._last = last
 
     @property
@@ -42,10 +56,14 @@ class Outlet:
         return self.descriptors[0]
 
     def close(self) -> None:
-        """Close our end, and let go of the target if that is ours to do."""
+        """Close our end, and let go of the target if that is ours to do.
+
+        Of stderr alone it is not, as we speak there ourselves until we exit.
+        """
         os.close(self.source)
-        if self._last and self.target == STDOUT:
-            _to_null(STDOUT)
+        if self._last and STDOUT in self.descriptors:
+            for fd in self.descriptors:
+                _to_null(fd)
 
 
 def outlets(*, terminal: bool, last: bool) -> list[Outlet]:
@@ -72,6 +90,33 @@ def relayed(*, terminal: bool) -> list[tuple[int, ...]]:
     if stdout and stderr and _same_file(STDOUT, STDERR):
         return [(STDOUT, STDERR)]
     return [(fd,) for fd, wanted in ((STDOUT, stdout), (STDERR, stderr)) if wanted]
+
+
+def enlarge(pipe: int, size: int) -> bool:
+    """Let a pipe hold `size` bytes, if it does not hold more; tell whether it does."""
+    try:
+        import fcntl  # noqa: PLC0415  not before it is needed
+
+        if fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ) >= size:
+            return True
+        return fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, size) >= size
+    except (AttributeError, ImportError, OSError):
+        return False  # not Linux, or the user's allowance is used up, or Python is gone from disk
+
+
+def _taken_at_once(target: int) -> int:
+    """Return how many bytes a write to `target` puts there, or lets wait, without a reader."""
+    mode = os.fstat(target).st_mode
+    if stat.S_ISSOCK(mode):
+        return _SOME
+    if not stat.S_ISFIFO(mode):
+        return LARGE if target == STDOUT else _SOME
+    try:
+        import fcntl  # noqa: PLC0415  imported by then, where an observer is
+
+        return min(fcntl.fcntl(target, fcntl.F_GETPIPE_SZ), LARGE)
+    except (AttributeError, ImportError, OSError):
+        return SMALL
 
 
 def occupy_closed() -> None:

@@ -39,6 +39,7 @@ else:
 FINISHED: Final = 8
 OVERTIME: Final = 9  # ns
 DEATH_SIGNAL: Final = 10
+STOPPED: Final = 11  # 1 while we are, as the agent was
 
 STREAMS: Final[tuple[StreamName, StreamName]] = ("stdout", "stderr")
 # How long, in seconds, the agent's start may wait for the disk.
@@ -159,6 +160,14 @@ class Watcher:
     def dies_with(self, signal: int) -> None:
         """Tell it which signal the agent is to get should we be killed; 0 for none."""
         self._link.numbers[DEATH_SIGNAL] = signal
+
+    def stopping(self) -> None:
+        """Tell it that we stop because the agent has."""
+        self._link.numbers[STOPPED] = 1
+
+    def continued(self) -> None:
+        """Tell it that somebody continued us."""
+        self._link.numbers[STOPPED] = 0
 
     def listen(self) -> None:
         """Pass on what it has to say; in a thread, or where there is none, in `join`."""

@@ -15,7 +15,7 @@ import pytest
 
 from otel_untether.supervisor.signals import is_stopped
 from tests.processes.supervisor.test_run import python, run, start, wait_until, watched
-from tests.processes.supervisor.test_terminal import Terminal, shell
+from tests.processes.supervisor.test_terminal import TICKING, Terminal, shell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,6 +112,46 @@ def lines_of(*command: str, summary: str, stderr: int) -> list[bytes]:
     argv, env = watched(*command, WATCHED_SUMMARY=summary)
     ended = subprocess.run(argv, env=env, stdout=subprocess.PIPE, stderr=stderr, check=False)
     return ended.stdout.splitlines()
+
+
+@pytest.mark.parametrize("size", [100_000, 900_000])
+def test_what_an_agent_writes_to_a_file_and_exits_is_all_there(size: int, tmp_path: Path) -> None:
+    """As Node does it: at once, without waiting, and without a second try after `exit`."""
+    code = f"import os; os.set_blocking(1, False); os.write(1, bytes({size})); os._exit(0)"
+    argv, env = watched(*python(code))
+    with (tmp_path / "out").open("wb") as out:
+        ended = subprocess.run(argv, env=env, stdout=out, check=False)
+    assert (ended.returncode, (tmp_path / "out").stat().st_size) == (0, size)
+
+
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGTSTP])
+def test_who_continues_the_agent_by_its_pid_continues_all(
+    shell: Terminal, tmp_path: Path, number: int
+) -> None:
+    """We stopped with it, so that the shell could see it; nobody would continue us."""
+    script, said = tmp_path / "ticking.py", tmp_path / "pids"
+    who = f"open({str(said)!r}, 'w').write(f'{{os.getpid()}} {{os.getppid()}}')"
+    script.write_text(f"import os\n{who}\n{TICKING}")
+    argv, env = watched(sys.executable, str(script))
+    shell.press(f"PYTHONPATH={env['PYTHONPATH']} {' '.join(argv)} | cat\n".encode())
+    shell.expect(b"tick 3")
+    agent, relay = map(int, said.read_text().split())
+    os.kill(agent, number)
+    wait_until(lambda: is_stopped(relay))
+    os.kill(agent, signal.SIGCONT)
+    shell.expect(b"done")
+
+
+def test_a_reader_of_both_streams_sees_their_end_when_the_agent_closes_them() -> None:
+    code = "import os, sys; os.close(1); os.close(2); sys.stdin.read()"
+    argv, env = watched(*python(code))
+    with subprocess.Popen(argv, env=env, stdin=-1, stdout=-1, stderr=subprocess.STDOUT) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout.read() == b""
+        assert process.poll() is None
+        process.stdin.close()
+        assert process.wait(60) == 0
 
 
 def test_one_file_for_both_streams_holds_the_agents_lines_alone() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,26 @@ def test_one_file_gets_one_pipe(point: Callable[[int, int], None], tmp_path: Pat
     point(1, file)
     point(2, file)
     assert outlets.relayed(terminal=False) == [(1, 2)]
+
+
+@pytest.mark.skipif(not hasattr(fcntl, "F_GETPIPE_SZ"), reason="Linux")
+def test_a_pipe_of_ours_takes_at_once_what_the_target_would(
+    point: Callable[[int, int], None], tmp_path: Path
+) -> None:
+    """A file takes all of it; a pipe what whoever reads it has made of it."""
+    read, write = os.pipe()
+    larger, target = os.pipe()
+    fcntl.fcntl(target, fcntl.F_SETPIPE_SZ, 1 << 18)
+    sizes = []
+    for fd in (opened(tmp_path / "out"), write, target):
+        point(1, fd)
+        outlet = outlets.Outlet((1,), last=False)
+        sizes.append(fcntl.fcntl(outlet.sink, fcntl.F_GETPIPE_SZ))
+        for end in (outlet.source, outlet.sink, fd):
+            os.close(end)
+    assert sizes == [1 << 20, 1 << 16, 1 << 18]
+    for fd in (read, larger):
+        os.close(fd)
 
 
 def test_the_null_device_has_no_order_to_keep(point: Callable[[int, int], None]) -> None:
