@@ -100,6 +100,23 @@ def test_it_is_understood_to_its_end(disk: Disk) -> None:
     assert disk.summary.session_id == (header.get("sessionId") or header.get("id"))
 
 
+@pytest.mark.parametrize(
+    ("path", "call"), [(GEMINI, b'"toolCalls":[{'), (QWEN, b'"functionCall":')]
+)
+def test_a_session_that_was_cut_off_in_a_call_is_not_called_completed(
+    path: str, call: bytes, tmp_path: Path
+) -> None:
+    """Whichever call its file ends with: it is those sessions that one wants to look at."""
+    whole = (RECORDINGS / path).read_bytes().splitlines(keepends=True)
+    ends = [number for number, line in enumerate(whole, 1) if call in line]
+    assert ends
+    for end in ends:
+        cut = tmp_path / str(end) / Path(path).name
+        cut.parent.mkdir()
+        cut.write_bytes(b"".join(whole[:end]))
+        assert Disk(str(cut)).summary.outcome.word != "completed", end
+
+
 def test_no_content_leaves_unasked(disk: Disk) -> None:
     for span in disk.spans:
         told = span.to_json() or ""

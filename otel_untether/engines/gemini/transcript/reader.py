@@ -136,7 +136,7 @@ def _load(path: Path) -> tuple[Entry, list[Entry]]:
 def _main(header: Entry, messages: list[Entry]) -> Iterator[Event]:
     began = nanoseconds(header.start_time) or 0
     yield SessionStarted(at=began, session_id=header.session_id)
-    last, working = began, False
+    last, working, answered = began, False, False
     for message in messages:
         at = last = max(last, nanoseconds(message.timestamp) or last)
         if _is_prompt(message):
@@ -147,10 +147,13 @@ def _main(header: Entry, messages: list[Entry]) -> Iterator[Event]:
         elif message.type == "error" and working:
             working = False
             yield TurnFinished(at=at, error="error")
+        if message.type in ("user", "gemini"):
+            # Not while there are calls: it goes on with what those return.
+            answered = message.type == "gemini" and not message.tool_calls
         for event in _answer(message, None, at):
             last = max(last, event.at)
             yield event
-    if working:
+    if working and answered:
         yield TurnFinished(at=last)
 
 

@@ -137,8 +137,9 @@ class _Session:
             yield from _aside(entry, self._last)
 
     def over(self) -> Iterator[Event]:
-        """The file is at its end, and its last turn as far as it came."""
-        yield self._turn_over()
+        """The file is at its end: its last turn is over only where the model had the last word."""
+        if self._answer is not None and self._answer.stop_reason != "toolUse":
+            yield self._turn_over()
 
     def _is_told(self, entry: Entry) -> bool:
         told = entry.id in self._told

@@ -195,6 +195,8 @@ class _Chat:
         self._at = 0
         self._answer: str | None = None
         self._working = False
+        self._answered = False
+        self._failed = False
         self._ended = dict(self._over())
 
     def _over(self) -> Iterator[tuple[str, int]]:
@@ -214,14 +216,18 @@ class _Chat:
                 )
             if entry.type in ("user", "tool_result"):
                 self._answer = None
+                self._answered = self._failed = False
             if reader := _KINDS.get(entry.type or ""):
                 yield from reader(self, entry)
-        yield from self._turn_over()
+        if self._answered:
+            yield from self._turn_over()
+        elif self._failed:
+            yield from self._turn_over("error")
 
-    def _turn_over(self) -> Iterator[Event]:
+    def _turn_over(self, error: str | None = None) -> Iterator[Event]:
         if self._working:
             self._working = False
-            yield TurnFinished(at=self._at)
+            yield TurnFinished(at=self._at, error=error)
 
     def _user(self, entry: Entry) -> Iterator[Event]:
         if self._parent is not None:
@@ -234,13 +240,15 @@ class _Chat:
         yield TurnStarted(at=self._at)
 
     def _system(self, entry: Entry) -> Iterator[Event]:
+        told = (entry.system_payload or SystemPayload()).ui_event or UiEvent()
+        self._failed |= told.name == "qwen-code.api_error"
         if entry.subtype == "chat_compression":
-            told = (entry.system_payload or SystemPayload()).info or Compressed()
+            info = (entry.system_payload or SystemPayload()).info or Compressed()
             yield Compaction(
                 at=self._at,
                 phase="ended",
-                tokens_before=told.original_token_count,
-                tokens_after=told.new_token_count,
+                tokens_before=info.original_token_count,
+                tokens_after=info.new_token_count,
             )
 
     def _notified(self, entry: Entry) -> Iterator[Event]:
@@ -256,6 +264,7 @@ class _Chat:
         yield ModelAsked(at=self._at)
 
     def _assistant(self, entry: Entry) -> Iterator[Event]:
+        self._answered = self._answered or self._answer is None
         self._answer = self._answer or entry.uuid  # an answer may be told piece by piece
         yield ModelMessage(
             at=self._at,
@@ -268,6 +277,7 @@ class _Chat:
         for part in (entry.message or Message()).parts or ():
             call = part.function_call
             if call is not None and call.id:
+                self._answered = False  # it goes on with what that returns
                 yield self._started(call, call.id)
 
     def _started(self, call: FunctionCall, call_id: str) -> ToolStarted:
