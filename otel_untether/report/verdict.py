@@ -114,7 +114,7 @@ def _how(told: SessionFacts, silence: Silence | None) -> tuple[str, Mood]:
 
 def _why(silence: Silence, told: SessionFacts) -> str:
     first = silence.evidence[0] if silence.evidence else silence.cause
-    looked = silence.last.duration(silence.end)
+    looked = (silence.last.end or silence.end) - silence.start
     late = f" (last looked at after {duration(looked / 1e9)})"
     same = f"for {duration(silence.length / 1e9)}" in first
     when = late if silence.length > looked + _LATE and not same else ""
@@ -166,7 +166,9 @@ def _resumed(before: Predecessor | None) -> Iterator[str]:
         return
     run = f" in run {before.run_id}" if before.run_id else ""
     cause = f" ({before.cause})" if before.cause else ""
-    yield f"it resumes a session that froze before{cause}{run}, which ended {before.outcome}"
+    # Whose watcher died may have gone on well: only a warning says that it froze.
+    how = "was cut off" if before.outcome == "orphaned" and before.cause is None else "froze"
+    yield f"it resumes a session that {how} before{cause}{run}, which ended {before.outcome}"
 
 
 def _open_calls(root: SpanNode, silence: Silence) -> Iterator[str]:

@@ -284,10 +284,11 @@ def _is_called(path: Path, start: str) -> bool:
 
 
 def _recorded(path: Path) -> float:
-    try:
-        return (path / run_folder.RECORD).lstat().st_mtime
-    except OSError:
-        return 0.0
+    """Return when a run's folder was made: its lock is never written to, as its record is."""
+    for name in (run_lock.LOCK, run_folder.RECORD):
+        with contextlib.suppress(OSError):
+            return (path / name).lstat().st_mtime
+    return 0.0
 
 
 def _spare(path: Path) -> bool:

@@ -127,6 +127,28 @@ def test_what_it_resumed_is_named_with_its_run(tmp_path: Path) -> None:
     assert judged.next.startswith("begin a new session instead of resuming this one again")
 
 
+def test_a_session_whose_watcher_died_is_not_said_to_have_frozen(tmp_path: Path) -> None:
+    session = stalled()
+    link = {"traceId": "0af7651916cd43dd8448eb211c80319c", "spanId": "b7ad6b7169203331"}
+    outcome = {"key": "untether.session.outcome", "value": {"stringValue": "orphaned"}}
+    session.spans[-1]["links"] = [{**link, "attributes": [outcome]}]
+    judged = judge(session, tmp_path)
+    said = "it resumes a session that was cut off before, which ended orphaned"
+    assert judged.evidence[0] == said
+
+
+def test_a_silence_was_last_looked_at_when_it_was_warned_of_last(tmp_path: Path) -> None:
+    """However short the time since the warning before that was."""
+    session = Session()
+    session.chat(0, 300)
+    session.stall(10, 190, "model_silent")
+    session.stall(190, 299, "model_silent", 2)
+    session.root(300, untether__session__outcome="killed")
+    why = judge(session, tmp_path).why
+    assert why is not None
+    assert "last looked at" not in why
+
+
 def test_a_silence_that_ended_by_itself_asks_for_nothing(tmp_path: Path) -> None:
     session = Session()
     session.chat(0, 300)
