@@ -15,6 +15,7 @@ never handed on as it came: control characters are taken out, and it is cut.
 
 from __future__ import annotations
 
+from http.client import BadStatusLine, RemoteDisconnected
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 from google.protobuf import json_format
@@ -104,6 +105,14 @@ def _patience(headers: Mapping[str, str]) -> str:
     return ", to be asked again later" if wanted else ""
 
 
+def http_failure(place: str, error: BaseException, said: str) -> Answer:
+    """Judge an export over HTTP to which no response came; `said` is what the error says."""
+    if isinstance(error, BadStatusLine) and not isinstance(error, RemoteDisconnected):
+        # What a gRPC server says to it is a frame of HTTP/2, and no text.
+        return Answer("foreign", reason=f"{place} speaks no HTTP: a port for gRPC, as 4317 is?")
+    return Answer("unreachable", reason=f"{place}: {said}")
+
+
 def grpc_answer(signal: Signal, place: str, response: Any) -> Answer:
     """Judge a gRPC call that came back with a response."""
     if isinstance(response, RESPONSES[signal]):
@@ -113,6 +122,8 @@ def grpc_answer(signal: Signal, place: str, response: Any) -> Answer:
 
 def grpc_failure(place: str, code: str, details: str | None) -> Answer:
     """Judge a gRPC call that failed with a status code, given by name."""
+    if details and "parsing HTTP/2" in details:
+        return Answer("foreign", reason=f"{place} speaks no gRPC: a port for HTTP, as 4318 is?")
     reason = f"{place} answered {code}"
     if details:
         reason += f": {plain(details)}"

@@ -19,6 +19,7 @@ from otel_untether.export.answers import (
     grpc_answer,
     grpc_failure,
     http_answer,
+    http_failure,
 )
 from otel_untether.export.sdk import get
 from otel_untether.export.text import describe, plain
@@ -119,8 +120,8 @@ class _Hearing:
         try:
             return ask(*args, **kwargs)
         except Exception as error:
-            reason = f"{self._place}: {_root_cause(error)}"
-            self._told(Answer("unreachable", reason=reason))
+            root = _root(error)
+            self._told(http_failure(self._place, root, _said(root)))
             raise
 
     def _judge(self, status: int, headers: Mapping[str, str], body: bytes | None) -> None:
@@ -160,12 +161,16 @@ def _read_bounded(response: Any, until: float) -> bytes | None:
     return body if whole or len(body) >= MOST_READ else None
 
 
-def _root_cause(error: BaseException) -> str:
+def _root(error: BaseException) -> BaseException:
     """Return what an exception is really about: "Connection refused" of a pool's MaxRetryError."""
     for _ in range(_DEEPEST):
         inner = error.__cause__ or error.__context__ or getattr(error, "reason", None)
         if not isinstance(inner, BaseException):
             break
         error = inner
+    return error
+
+
+def _said(error: BaseException) -> str:
     said = error.strerror if isinstance(error, OSError) else None
     return plain(said or describe(error))

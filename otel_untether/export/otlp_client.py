@@ -29,6 +29,7 @@ from otel_untether.export.answers import (
     grpc_answer,
     grpc_failure,
     http_answer,
+    http_failure,
 )
 from otel_untether.export.credentials import read_headers, secrets
 from otel_untether.export.environment import GRPC, HTTP, HTTP_JSON, Signal, endpoint, protocol
@@ -159,7 +160,7 @@ def _send_http(
         return _within(timeout, conversation)
     # HTTPException is what http.client makes of a peer that does not speak HTTP.
     except (OSError, HTTPException, ValueError) as error:
-        return Answer("unreachable", reason=f"{_place(url)}: {_cause(error)}")
+        return http_failure(_place(url), error, _cause(error))
 
 
 def _cause(error: Exception) -> str:
@@ -261,7 +262,11 @@ def _tls(environ: Mapping[str, str], signal: Signal) -> ssl.SSLContext:
         if certificate := _setting(environ, signal, "CLIENT_CERTIFICATE"):
             context.load_cert_chain(certificate, _setting(environ, signal, "CLIENT_KEY") or None)
     except OSError as error:
-        raise EndpointError(f"OTEL_EXPORTER_OTLP_CERTIFICATE and its kin: {error}") from error
+        names = ("CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY")
+        files = ", ".join(filter(None, (_setting(environ, signal, name) for name in names)))
+        raise EndpointError(
+            f"OTEL_EXPORTER_OTLP_CERTIFICATE, _CLIENT_CERTIFICATE, _CLIENT_KEY: {files}: {error}"
+        ) from error
     return context
 
 

@@ -74,6 +74,28 @@ def test_grpc_is_spoken_where_it_is_asked_for() -> None:
         assert [check.status for check in endpoints(environ)] == ["ok"]
 
 
+def test_a_port_for_the_other_protocol_is_told() -> None:
+    """Each is a receiver: to start a collector is no advice, and what it says no text."""
+    with grpc_receiver() as grpc, http_receiver() as http:
+        over_http = {"OTEL_EXPORTER_OTLP_ENDPOINT": grpc.url}
+        over_grpc = {"OTEL_EXPORTER_OTLP_ENDPOINT": http.url, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+        found = [*endpoints(over_http), *endpoints(over_grpc)]
+    assert ["speaks no HTTP" in check.text for check in found] == [True, False]
+    assert ["speaks no gRPC" in check.text for check in found] == [False, True]
+    assert all("4317" in check.advice and "4318" in check.advice for check in found)
+
+
+def test_a_certificate_that_is_not_there_is_named() -> None:
+    environ = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "https://127.0.0.1:4318",
+        "OTEL_EXPORTER_OTLP_CERTIFICATE": "/no/such.pem",
+    }
+    (check,) = endpoints(environ)
+    assert "OTEL_EXPORTER_OTLP_CERTIFICATE" in check.text
+    assert "/no/such.pem" in check.text
+    assert check.advice == "correct it"
+
+
 @pytest.mark.parametrize(
     ("status", "advice"), [(401, "OTEL_EXPORTER_OTLP_HEADERS"), (404, "signals"), (503, "resend")]
 )
