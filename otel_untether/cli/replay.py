@@ -36,6 +36,7 @@ Traces go where `otel-untether run` would send them.
 Exit status: 0, 1 if something could not be replayed, 2 if nothing could or the usage is wrong.
 """
 _BAR: Final = 24
+_UNTIMED: Final = "no line says when it came: each is given a tenth of a second"
 _INTERRUPTED: Final = 130
 
 
@@ -137,8 +138,9 @@ def _one(file: Path, args: argparse.Namespace, prefix: str = "") -> int:
     known = settings(args.config)
     progress = _Progress(printable(f"{prefix}{file.name}"))
     try:
+        recording = inspect(file)
         done = replay(
-            inspect(file),
+            recording,
             store=open_store(known),
             environ=os.environ,
             engine=args.engine,
@@ -152,7 +154,8 @@ def _one(file: Path, args: argparse.Namespace, prefix: str = "") -> int:
     progress.clear()
     _print(done.problems)
     if not args.quiet:
-        print(printable(f"{file}: {done.summary.text()}, run {done.run_id}"))
+        times = f" ({_UNTIMED})" if recording.scan.untimed else ""
+        print(printable(f"{file}: {done.summary.text()}, run {done.run_id}{times}"))
     return 0
 
 

@@ -110,6 +110,11 @@ class Scan:
     engine: str | None = None
     head: list[bytes] = field(default_factory=list)
 
+    @property
+    def untimed(self) -> bool:
+        """Whether nothing in the file says when a line came, so that times are made up."""
+        return self.kind == "raw" and self.own is None
+
 
 def scan(lines: Iterable[bytes]) -> Scan:
     """Look a file through, given its lines with their ends."""

@@ -106,6 +106,12 @@ def test_content_stays_where_it_is_unless_asked_for(environ: dict[str, str]) -> 
     assert "hello.py" in json.dumps(spans(environ))
 
 
+def test_times_that_are_made_up_are_said_to_be(environ: dict[str, str]) -> None:
+    """Of what Codex prints no line says when; of a timed recording each does."""
+    assert "no line says when it came" in replay(environ, CODEX).stdout
+    assert "no line says when it came" not in replay(environ, OK).stdout
+
+
 def test_two_recordings_are_two_traces(environ: dict[str, str]) -> None:
     """Each with the resource and the folder of its own run."""
     done = replay(environ, OK, CODEX)
