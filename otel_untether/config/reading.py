@@ -64,15 +64,22 @@ def from_file(file: str) -> Values:
     for section in document:
         if section not in sections:
             hint = nearest(section, sections)
-            raise ConfigError(f"{file}: unknown table [{shown(section)}]{hint}")
+            what = _misplaced(section) or f"unknown table [{shown(section)}]{hint}"
+            raise ConfigError(f"{file}: {what}")
         for name, value in table(document, section, file).items():
             key = known.get(f"{section}.{name}")
             if key is None:
                 names = {other.name for other in KEYS if other.section == section}
-                hint = nearest(name, names)
-                raise ConfigError(f"{file}: unknown key {section}.{shown(name)}{hint}")
+                what = f"unknown key {section}.{shown(name)}{nearest(name, names)}"
+                raise ConfigError(f"{file}: {_misplaced(name) or what}")
             values[key.path] = key.check(value, f"{file}: {key.path}")
     return values
+
+
+def _misplaced(name: str) -> str | None:
+    """Say where a key of ours belongs; None for what is none."""
+    tables = [f"[{key.section}]" for key in KEYS if key.name == name]
+    return f"{name} belongs in the table {' or '.join(tables)}" if tables else None
 
 
 def from_environment(env: Mapping[str, str]) -> tuple[Values, dict[str, str], list[str]]:

@@ -189,6 +189,8 @@ def test_malformed_toml_names_the_file(tmp_path: Path, content: bytes) -> None:
     ("text", "message"),
     [
         ("[watchdog]\ntool_timout = 5", 'unknown key watchdog.tool_timout; did you mean "tool_ti'),
+        ("stall_timeout = 300", r"stall_timeout belongs in the table \[watchdog\]"),
+        ("[telemetry]\nstall_timeout = 5", r"stall_timeout belongs in the table \[watchdog\]"),
         ("[watchdog]\nzzz = 5", "unknown key watchdog.zzz"),
         ("[watchdgo]\nx = 5", r"unknown table \[watchdgo\]; did you mean \"watchdog\""),
         ("watchdog = 5", r"watchdog: expected a table, \[watchdog\]"),
