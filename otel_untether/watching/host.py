@@ -289,12 +289,13 @@ class Host:
                 watch.taint()
 
         listeners: list[Listener] = []
-        operator = Operator(self._say)
+        say = self._say if self._own is not None else _naming(subject.run, self._say)
+        operator = Operator(say)
         if run is not None:
             # A replay that is cut off is made again: nobody recovers what it had used by then.
             live = self._own is None or self._own.live
             keeper = RunKeeper(run, self.telemetry.journal if live else None, state, tree)
-            operator = Operator(self._say, keeper.dump_of)
+            operator = Operator(say, keeper.dump_of)
             listeners.append(keeper)
         listeners.append(Traced(tracer, subject.run))
         if self.store is not None:
@@ -349,3 +350,9 @@ def capture_of(settings: Config, environ: Mapping[str, str]) -> Capture:
     """Return what content may be captured, by the settings or by OpenTelemetry's variable."""
     asked = settings.capture.content or from_environ(environ).enabled
     return Capture(enabled=asked, limit=settings.capture.max_length)
+
+
+def _naming(run: RunInfo, say: Callable[[str], object]) -> Callable[[str], object]:
+    """Return what says whose each line is: other people's programs may have several agents."""
+    whose = f"{run.engine or run.executable or 'an agent'} (run {run.run_id[:8]})"
+    return lambda line: say(f"{whose}: {line}")
