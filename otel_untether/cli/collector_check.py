@@ -24,10 +24,11 @@ _CONFIG_FILE: Final = "OTEL_CONFIG_FILE"
 _EXPECTED: Final = "expected http://host:4318"
 _ADVICE: Final[Mapping[Fault, str]] = {
     "unreachable": "start the collector; runs are kept until `otel-untether resend` sends them",
-    "denied": "look at OTEL_EXPORTER_OTLP_HEADERS (a token?), at the endpoint's path, to which "
-    "/v1/traces and so on is added, and at which signals it receives",
-    "foreign": "whoever answers there is no receiver of that protocol: OTLP over HTTP is at port "
-    "4318 mostly, over gRPC (OTEL_EXPORTER_OTLP_PROTOCOL=grpc) at 4317",
+    "denied": "look at OTEL_EXPORTER_OTLP_HEADERS (a token?), at the endpoint's path (over HTTP "
+    "OTEL_EXPORTER_OTLP_ENDPOINT is without /v1/traces), and at which signals it receives",
+    "foreign": "whoever answers there is no OTLP receiver; OTLP over HTTP is at port 4318 mostly",
+    "protocol": "OTLP over HTTP is at port 4318 mostly, over gRPC "
+    "(OTEL_EXPORTER_OTLP_PROTOCOL=grpc) at 4317",
     "busy": "it takes nothing now; runs are kept, and `otel-untether resend` sends them later",
     "data": "it refuses even an empty request: look at OTEL_EXPORTER_OTLP_PROTOCOL",
 }

@@ -127,7 +127,7 @@ class Key(NamedTuple):
         if self.kind in ("seconds", "number", "cores"):
             return float(value)
         if self.kind == "path" and value is not None:
-            return os.path.expanduser(value)  # noqa: PTH111  pathlib takes 5 ms to import
+            return _expanded(value, place)
         return tuple(value) if self.kind == "causes" else value
 
     def parse(self, text: str, place: str) -> Any:
@@ -136,6 +136,13 @@ class Key(NamedTuple):
         There a path may be relative: whoever set it knows the working directory.
         """
         return self.check(_parsed(self.kind, text.strip()), place)
+
+
+def _expanded(path: str, place: str) -> str:
+    found = os.path.expanduser(path)  # noqa: PTH111  pathlib takes 5 ms to import
+    if found.startswith("~"):
+        raise ConfigError(f"{place}: nobody knows the home in {path!r}, expected an absolute path")
+    return found
 
 
 def _parsed(kind: Kind, text: str) -> Any:

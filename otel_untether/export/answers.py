@@ -15,7 +15,7 @@ never handed on as it came: control characters are taken out, and it is cut.
 
 from __future__ import annotations
 
-from http.client import BadStatusLine, RemoteDisconnected
+from http.client import BadStatusLine
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 from google.protobuf import json_format
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from otel_untether.export.environment import Signal
 
 # Why something was not taken: this very request, no request of ours, nobody there who speaks
-# OTLP, not now, nobody there at all.
-Fault: TypeAlias = Literal["data", "denied", "foreign", "busy", "unreachable"]
+# OTLP, not now, nobody there at all, or somebody who speaks the other protocol.
+Fault: TypeAlias = Literal["data", "denied", "foreign", "busy", "unreachable", "protocol"]
 
 # What is read of an answer; an Export…Response is some bytes.
 MOST_READ: Final = 1 << 16
@@ -107,9 +107,11 @@ def _patience(headers: Mapping[str, str]) -> str:
 
 def http_failure(place: str, error: BaseException, said: str) -> Answer:
     """Judge an export over HTTP to which no response came; `said` is what the error says."""
-    if isinstance(error, BadStatusLine) and not isinstance(error, RemoteDisconnected):
-        # What a gRPC server says to it is a frame of HTTP/2, and no text.
-        return Answer("foreign", reason=f"{place} speaks no HTTP: a port for gRPC, as 4317 is?")
+    line = str(error.args[0]) if isinstance(error, BadStatusLine) and error.args else ""
+    if line[:1] == "\0" and line[3:4] == "\4":  # SETTINGS of HTTP/2 (RFC 9113, 6.5)
+        return Answer("protocol", reason=f"{place} speaks no HTTP/1: a port for gRPC, as 4317 is?")
+    if line[:2] == "\x15\3":  # an alert of TLS (RFC 8446, 6)
+        return Answer("protocol", reason=f"{place} speaks TLS: https?")
     return Answer("unreachable", reason=f"{place}: {said}")
 
 
@@ -122,8 +124,8 @@ def grpc_answer(signal: Signal, place: str, response: Any) -> Answer:
 
 def grpc_failure(place: str, code: str, details: str | None) -> Answer:
     """Judge a gRPC call that failed with a status code, given by name."""
-    if details and "parsing HTTP/2" in details:
-        return Answer("foreign", reason=f"{place} speaks no gRPC: a port for HTTP, as 4318 is?")
+    if details and ("parsing HTTP/2" in details or "ALPN" in details):
+        return Answer("protocol", reason=f"{place} speaks no gRPC: a port for HTTP, as 4318 is?")
     reason = f"{place} answered {code}"
     if details:
         reason += f": {plain(details)}"

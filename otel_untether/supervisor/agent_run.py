@@ -80,6 +80,8 @@ class AgentRun:
         self._signals = signals
         self._clock = clock
         self._watcher = watcher
+        if watcher is not None:
+            signals.observer = watcher.pid
         self._pid = 0
         self._started = 0
         self._relays: list[Relay] = []

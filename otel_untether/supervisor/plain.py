@@ -92,16 +92,21 @@ def carry_on(outlets: list[Outlet]) -> None:
     Their readers wait for those jobs as they would without us. Raises OSError where there can
     be no such process; the jobs then get SIGPIPE.
     """
-    import warnings  # noqa: PLC0415  here only
-
-    with warnings.catch_warnings():
-        # Of threads: those that there are only wait, and the child needs no lock of theirs.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child = os.fork()
-    if child == 0:
+    if _forked() == 0:
         _carry_on(outlets)
     for outlet in outlets:
         outlet.close()
+
+
+def _forked() -> int:
+    """Fork without a word about threads: they only wait, and the child needs no lock of theirs."""
+    try:
+        import warnings  # noqa: PLC0415  here only
+    except ImportError:
+        return os.fork()  # no descriptor is left to import with
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
 
 
 def _carry_on(outlets: list[Outlet]) -> NoReturn:

@@ -62,7 +62,7 @@ class Signals:
     They are blocked in this thread and in all that it starts. Those `ignored` at the start
     (SIGHUP under nohup, SIGINT in a shell's background job) stay so, for us and for the child,
     and are passed on all the same: it may have set a handler of its own since. `mask` is the
-    mask as it was, for the child.
+    mask as it was, for the child. `observer` is the pid of a process that continues us alone.
     """
 
     def __init__(self) -> None:
@@ -72,6 +72,7 @@ class Signals:
         self._numbers = _WATCHED
         self._ignored_child = signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN
         self._stopped = False
+        self.observer = 0
         self.mask: Iterable[int] = ()
 
     def __enter__(self) -> Self:
@@ -102,6 +103,7 @@ class Signals:
         ours = info.si_signo == signal.SIGPIPE and info.si_pid == os.getpid()
         # A timer's that was set before us (`perl -e 'alarm 9; exec @ARGV'`) reached nobody else.
         ours |= info.si_code == _SI_KERNEL and info.si_signo != _ALARM
+        ours |= info.si_signo == _CONT and info.si_pid == self.observer
         return Received(info.si_signo, by_terminal=ours)
 
     def pass_on(self, received: Received, pid: int) -> None:

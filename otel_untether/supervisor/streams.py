@@ -22,8 +22,11 @@ _ACCESS: Final = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
 # an allowance (pipe(7), pipe-user-pages-soft), so those that need no more are left alone.
 SMALL: Final = 64 * 1024
 LARGE: Final = 1024 * 1024
-# About what a socket takes (net.core.wmem_default), and what is enough for messages.
+# What a socket takes, about (net.core.wmem_default), and an agent's last message, mostly.
 _SOME: Final = 256 * 1024
+# How many pipes of LARGE the allowance is to have room for beside ours: once it is used up, new
+# ones hold 8 KB, whoever's they are.
+_SPARED: Final = 4
 
 
 class Outlet:
@@ -41,7 +44,7 @@ class Outlet:
         self.descriptors = descriptors
         self.source, self.sink = os.pipe()
         size = _taken_at_once(self.target)
-        if size > SMALL:
+        if size > SMALL and _is_room():
             enlarge(self.source, size)
         self._last = last
 
@@ -104,13 +107,31 @@ def enlarge(pipe: int, size: int) -> bool:
         return False  # not Linux, or the user's allowance is used up, or Python is gone from disk
 
 
+def _is_room() -> bool:
+    """Tell whether the user's allowance suffices for more than ours."""
+    ends: list[int] = []
+    try:
+        for _ in range(_SPARED):
+            ends += os.pipe()
+            if not enlarge(ends[-1], LARGE):
+                return False
+    except OSError:
+        return False  # nor are there descriptors
+    finally:
+        for fd in ends:
+            os.close(fd)
+    return True
+
+
 def _taken_at_once(target: int) -> int:
-    """Return how many bytes a write to `target` puts there, or lets wait, without a reader."""
+    """Return how many bytes `target` takes without a reader, as far as that matters.
+
+    What few write much to has what a new pipe takes: stderr, or a device like /dev/null.
+    """
     mode = os.fstat(target).st_mode
-    if stat.S_ISSOCK(mode):
-        return _SOME
     if not stat.S_ISFIFO(mode):
-        return LARGE if target == STDOUT else _SOME
+        lasting = stat.S_ISREG(mode) or stat.S_ISSOCK(mode) or os.isatty(target)
+        return _SOME if target == STDOUT and lasting else SMALL
     try:
         import fcntl  # noqa: PLC0415  imported by then, where an observer is
 

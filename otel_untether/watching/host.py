@@ -11,7 +11,7 @@ from otel_untether.engines import UNKNOWN, registry
 from otel_untether.engines.decoding import LineDecoder
 from otel_untether.export import providers as export
 from otel_untether.export.gauge_exporter import GaugeExporter
-from otel_untether.notice import notice
+from otel_untether.notice import notice, printable
 from otel_untether.proc_diag.sampler import Sampler
 from otel_untether.session.content import Capture, from_environ
 from otel_untether.session.state import SessionState
@@ -354,5 +354,6 @@ def capture_of(settings: Config, environ: Mapping[str, str]) -> Capture:
 
 def _naming(run: RunInfo, say: Callable[[str], object]) -> Callable[[str], object]:
     """Return what says whose each line is: other people's programs may have several agents."""
-    whose = f"{run.engine or run.executable or 'an agent'} (run {run.run_id[:8]})"
+    name = printable(run.engine or run.executable or "an agent")
+    whose = f"{name} (run {run.run_id[:8]})"
     return lambda line: say(f"{whose}: {line}")

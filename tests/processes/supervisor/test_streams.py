@@ -59,9 +59,22 @@ def test_a_pipe_of_ours_takes_at_once_what_the_target_would(
         sizes.append(fcntl.fcntl(outlet.sink, fcntl.F_GETPIPE_SZ))
         for end in (outlet.source, outlet.sink, fd):
             os.close(end)
-    assert sizes == [1 << 20, 1 << 16, 1 << 18]
+    assert sizes == [1 << 18, 1 << 16, 1 << 18]
     for fd in (read, larger):
         os.close(fd)
+
+
+def test_where_the_allowance_for_pipes_is_short_ours_are_as_all_are(
+    point: Callable[[int, int], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each new pipe of the user's would hold 8 KB, and be cut there by agents on Node."""
+    point(1, opened(tmp_path / "out"))
+    enlarged: list[int] = []
+    monkeypatch.setattr(outlets, "enlarge", lambda _pipe, size: enlarged.append(size))
+    outlet = outlets.Outlet((1,), last=False)
+    assert enlarged == [outlets.LARGE]
+    for end in (outlet.source, outlet.sink):
+        os.close(end)
 
 
 def test_the_null_device_has_no_order_to_keep(point: Callable[[int, int], None]) -> None:

@@ -216,18 +216,18 @@ class _Chat:
                 )
             if entry.type in ("user", "tool_result"):
                 self._answer = None
-                self._answered = self._failed = False
             if reader := _KINDS.get(entry.type or ""):
                 yield from reader(self, entry)
-        if self._answered:
+            if entry.type in ("user", "tool_result"):
+                self._answered = self._failed = False
+        if self._answered or self._failed:
             yield from self._turn_over()
-        elif self._failed:
-            yield from self._turn_over("error")
 
-    def _turn_over(self, error: str | None = None) -> Iterator[Event]:
+    def _turn_over(self) -> Iterator[Event]:
         if self._working:
             self._working = False
-            yield TurnFinished(at=self._at, error=error)
+            failed = self._failed and not self._answered
+            yield TurnFinished(at=self._at, error="error" if failed else None)
 
     def _user(self, entry: Entry) -> Iterator[Event]:
         if self._parent is not None:
