@@ -143,6 +143,15 @@ def test_a_path_may_begin_with_a_tilde(tmp_path: Path) -> None:
     assert found.startswith("/")
 
 
+def test_a_path_below_a_home_that_nobody_knows_is_a_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / OWN, '[telemetry]\nstate_dir = "~/runs"\n')
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    with pytest.raises(ConfigError, match="nobody knows the home in '~/runs'"):
+        load(tmp_path)
+
+
 @pytest.mark.parametrize("content", ["a = " + "[" * 100_000, "#" * (2 << 20)])
 def test_a_monstrous_file_is_refused_in_words(tmp_path: Path, content: str) -> None:
     file = write(tmp_path / OWN, content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http.client import BadStatusLine, RemoteDisconnected
 from typing import Any
 
 import pytest
@@ -10,7 +11,13 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from otel_untether.export.answers import MOST_READ, grpc_answer, grpc_failure, http_answer
+from otel_untether.export.answers import (
+    MOST_READ,
+    grpc_answer,
+    grpc_failure,
+    http_answer,
+    http_failure,
+)
 from otel_untether.export.text import plain
 
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
@@ -132,6 +139,23 @@ def test_a_grpc_status_says_whose_fault_it_is(code: str, details: str, fault: st
     answer = grpc_failure(PLACE, code, details)
     assert answer.fault == fault
     assert code in answer.reason
+
+
+@pytest.mark.parametrize(
+    ("error", "fault", "said"),
+    [
+        (BadStatusLine("\0\0\x18\x04\0\0\0"), "protocol", "port for gRPC"),
+        (BadStatusLine("\x15\x03\x01\0\x02\x02F"), "protocol", "https?"),
+        (BadStatusLine("SSH-2.0-OpenSSH_9"), "unreachable", "SSH-2.0"),
+        (RemoteDisconnected("closed"), "unreachable", "closed"),
+        (OSError("refused"), "unreachable", "refused"),
+    ],
+)
+def test_what_is_no_http_may_be_the_other_protocol(error: Exception, fault: str, said: str) -> None:
+    """Only that is no fault of a place: a first try that met no HTTP may be followed by another."""
+    answer = http_failure(PLACE, error, str(error))
+    assert answer.fault == fault
+    assert said in answer.reason
 
 
 @given(
