@@ -125,7 +125,8 @@ def grpc_answer(signal: Signal, place: str, response: Any) -> Answer:
 def grpc_failure(place: str, code: str, details: str | None) -> Answer:
     """Judge a gRPC call that failed with a status code, given by name."""
     if details and ("parsing HTTP/2" in details or "ALPN" in details):
-        return Answer("protocol", reason=f"{place} speaks no gRPC: a port for HTTP, as 4318 is?")
+        said = f"{place} speaks no gRPC: a port for HTTP, as 4318 is? ({plain(details)})"
+        return Answer("protocol", reason=said)
     reason = f"{place} answered {code}"
     if details:
         reason += f": {plain(details)}"
